@@ -1,0 +1,1 @@
+"""Delivers contacts selected in a Postgres table to CRMs."""

@@ -1,0 +1,125 @@
+"""The database as a Dagster resource, and the engine behind it."""
+
+from datetime import timedelta
+from functools import lru_cache
+
+import dagster as dg
+import sqlalchemy as sa
+from pydantic import Field
+
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.contact_queue.report import Report
+from crm_sync_pipeline.contact_queue.schema import require_usable
+from crm_sync_pipeline.contact_queue.selection import Selection
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.retry import RetryPolicy
+
+CONNECT_TIMEOUT_SECONDS = 10
+SESSION = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
+_DEFAULT_POLICY = RetryPolicy()
+
+
+class DatabaseError(CrmSyncError):
+    """The database can't be reached, or is not what we need."""
+
+
+@lru_cache(maxsize=8)
+def engine_for(url: str) -> sa.Engine:
+    """The process's engine for a URL: psycopg 3 whatever driver the URL names, short time-outs, checked connections.
+
+    DatabaseError where the URL can't be one of PostgreSQL's.
+    """
+    try:
+        parsed = sa.engine.make_url(url)
+    except sa.exc.ArgumentError:
+        raise DatabaseError(
+            "DATABASE_URL can't be read as a URL. Nothing was done. It should look like "
+            "postgresql://user:password@host:5432/database."
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseError(
+            f"DATABASE_URL names {parsed.get_backend_name()}; the queue needs PostgreSQL, which can skip locked rows. "
+            "It should look like postgresql://user:password@host:5432/database."
+        )
+    engine = sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=10,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "crm_sync_pipeline"},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def set_time_outs(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(SESSION)
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
+    """For migrations: an index of a large table may take long, and may have to wait long."""
+    return sa.create_engine(
+        engine.url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    )
+
+
+class DatabaseResource(dg.ConfigurableResource[None]):
+    """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
+
+    url: str = Field(repr=False, description="postgresql://...; env DATABASE_URL.")
+    contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
+    lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine for `url`. DatabaseError where there is no URL, or a wrong one."""
+        if not self.url:
+            raise DatabaseError(
+                "DATABASE_URL is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, such as "
+                "postgresql://user:password@host:5432/database, or try `./run demo`, which brings its own."
+            )
+        return engine_for(self.url)
+
+    def contacts(self) -> ContactsTable:
+        """The contacts table as it is now. DatabaseError where it can't be reached or found."""
+        try:
+            with self.engine.connect() as connection:
+                found = find_contacts_table(connection, self.contacts_table)
+        except sa.exc.OperationalError as error:
+            raise DatabaseError(unreachable(self.engine, error)) from None
+        if found is None:
+            raise DatabaseError(
+                f"There is no table {self.contacts_table} in the database. Nothing was done. Name yours with "
+                "CRM_SYNC_CONTACTS_TABLE, or let `crm-sync db upgrade` create one."
+            )
+        return found
+
+    def queue(self, destination: str, policy: RetryPolicy = _DEFAULT_POLICY) -> ContactQueue:
+        """The queue of one destination. DatabaseError names what its columns or our tables lack."""
+        contacts, crm = self.contacts(), CRMS[destination]
+        require_usable(self.engine, contacts, crm)
+        return ContactQueue(self.engine, contacts, crm, policy, timedelta(seconds=self.lease_seconds))
+
+    def selection(self) -> Selection:
+        """What people decide: select, unselect, requeue."""
+        return Selection(self.engine, self.contacts())
+
+    def report(self) -> Report:
+        """What people ask: status, explain."""
+        return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
+
+
+def unreachable(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
+    """The sentence for a database that does not answer; the password is never part of it."""
+    why = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    url = engine.url
+    where = f"{url.host or url.query.get('host') or 'the local socket'}:{url.port or 5432}"
+    return (
+        f"The database at {where} can't be used: {why}. Nothing was changed. Check DATABASE_URL and that the server "
+        "runs and lets this machine in."
+    )

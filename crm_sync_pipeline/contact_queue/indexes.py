@@ -1,0 +1,61 @@
+"""The two partial indexes that we add to the contacts table for each CRM, and nothing else."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm, literal, quoted
+
+LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, slots=True)
+class PartialIndex:
+    """An index by name, and the statement that builds it without blocking writers."""
+
+    name: str
+    create: str
+    drop: str
+
+
+def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, PartialIndex]:
+    """What claim, sensor and recovery walk: the queued ones in the order they fall due, and those Processing."""
+    columns = DestinationColumns.of(contacts, crm)
+    due = _index(
+        contacts, f"crm_sync_{crm.name}_due", [columns.steering, contacts.clause.c.updated_at], columns.is_queued
+    )
+    processing = _index(
+        contacts, f"crm_sync_{crm.name}_processing", [contacts.clause.c.id], columns.processing == literal("Processing")
+    )
+    return due, processing
+
+
+def _index(
+    contacts: ContactsTable, suffix: str, keys: list[sa.ColumnElement[Any]], where: sa.ColumnElement[bool]
+) -> PartialIndex:
+    name = f"{contacts.name[: LONGEST_NAME - len(suffix) - 1]}_{suffix}"
+    on = ", ".join(f"({_text(key)})" for key in keys)
+    create = f"CREATE INDEX CONCURRENTLY {quoted(name)} ON {contacts.qualified} ({on}) WHERE {_text(where)}"
+    return PartialIndex(name, create, f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(contacts.schema)}.{quoted(name)}")
+
+
+def _text(expression: sa.ColumnElement[Any]) -> str:
+    dialect = pg.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves dialect() untyped
+    return str(expression.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+_VALID = sa.text(
+    """
+    SELECT i.indisvalid
+    FROM pg_class x JOIN pg_index i ON i.indexrelid = x.oid JOIN pg_namespace n ON n.oid = x.relnamespace
+    WHERE x.relname = :name AND n.nspname = :schema
+    """
+)
+
+
+def is_built(connection: sa.Connection, contacts: ContactsTable, index: PartialIndex) -> bool | None:
+    """True: usable. False: left half built by a build that was interrupted. None: not there."""
+    return connection.execute(_VALID, {"name": index.name, "schema": contacts.schema}).scalar_one_or_none()

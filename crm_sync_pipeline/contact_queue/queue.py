@@ -1,0 +1,277 @@
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, settle
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
+from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
+from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.domain.transition import (
+    LOSSES_UNTIL_ALONE,
+    ProcessingStatus,
+    Standing,
+    SyncStatus,
+    Transition,
+    transition,
+    transition_after_loss,
+)
+
+SETTLED_AT_ONCE = 1000
+NOT_SENT = Deferred("not_sent")
+
+
+class ContactQueue:
+    """The deliveries of one destination: claim them, journal attempts, settle. Every method is one short transaction.
+
+    No method holds a transaction open when it returns, so none is open during HTTP. All times are PostgreSQL's.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, contacts: ContactsTable, crm: Crm, policy: RetryPolicy, lease: timedelta
+    ) -> None:
+        self.crm = crm
+        self.lease = lease
+        self.breaker = BreakerRecord(engine, crm.name)
+        self._engine = engine
+        self._policy = policy
+        self._columns = DestinationColumns.of(contacts, crm)
+
+    def claim(self, size: int, run_id: str | None = None, token: UUID | None = None) -> Batch:
+        """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
+
+        While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
+        workers in a row lost is claimed alone. Safe to call again with the same `token`.
+        """
+        self.recover()
+        down = self.breaker.state()
+        if down and not down.probe_is_due:
+            return Batch(self.crm.name, token or uuid4(), 0, f"{self.crm.title} is down: {down.message}")
+        token = token or uuid4()
+
+        def take(connection: sa.Connection) -> int:
+            if held := self._held(connection, token):
+                return held
+            due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
+            healthy = [row.id for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
+            ids = healthy or [row.id for row in due[:1]]
+            return self._mark(connection, ids, token, run_id)
+
+        claimed = in_transaction(self._engine, take)
+        note = "" if claimed else f"No contact is due for {self.crm.title}."
+        return Batch(self.crm.name, token, claimed, note)
+
+    def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
+        """Take one contact at once, whatever its state. CrmSyncError where it is unknown or held by a live claim."""
+        token = token or uuid4()
+
+        def take(connection: sa.Connection) -> int:
+            if held := self._held(connection, token):
+                return held
+            if connection.execute(claim.lock_one(self._columns), {"id": contact_id}).one_or_none() is None:
+                raise CrmSyncError(f"There is no contact {contact_id}. Nothing was sent. Check the id.")
+            connection.execute(decide.select_now(self._columns), {"ids": [contact_id]})
+            claimed = self._mark(connection, [contact_id], token, run_id)
+            if not claimed:
+                raise CrmSyncError(
+                    f"Contact {contact_id} is being delivered to {self.crm.title} by another run right now. "
+                    "Nothing was changed. Look again in a minute."
+                )
+            return claimed
+
+        return Batch(self.crm.name, token, in_transaction(self._engine, take))
+
+    def _held(self, connection: sa.Connection, token: UUID) -> int:
+        return int(connection.execute(claim.held_by(self.crm.name), {"token": token}).scalar_one())
+
+    def _mark(self, connection: sa.Connection, ids: Sequence[UUID], token: UUID, run_id: str | None) -> int:
+        if not ids:
+            return 0
+        parameters = {"ids": ids, "token": token, "lease_seconds": self.lease.total_seconds(), "run_id": run_id}
+        return len(connection.execute(claim.mark_claimed(self._columns), parameters).all())
+
+    def contacts_of(self, token: UUID) -> list[Contact]:
+        """The contacts that this token claimed and that nobody unselected since, in id order."""
+        rows = in_transaction(
+            self._engine,
+            lambda connection: connection.execute(claim.contacts_of(self._columns), {"token": token}).all(),
+        )
+        return [_contact(row) for row in rows]
+
+    def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
+        """Write attempts down and extend the lease; returns how many deliveries the token still holds.
+
+        0 means that the lease is lost: stop sending. Writing an attempt twice writes it once.
+        """
+        rows = [
+            {
+                "contact_id": attempt.contact_id,
+                "of_contact": attempt.contact_id,
+                "claim_token": token,
+                "run_id": run_id,
+                "outcome": OUTCOME_NAMES[type(attempt.outcome)],
+                "reason": attempt.outcome.reason,
+                "message": attempt.outcome.message,
+                "http_status": attempt.http_status,
+                "request_id": attempt.request_id,
+                "remote_id": attempt.outcome.remote_id if isinstance(attempt.outcome, Synced) else None,
+                "milliseconds": attempt.milliseconds,
+                "contact_hash": attempt.contact_hash,
+                "payload_hash": attempt.payload_hash,
+            }
+            for attempt in done
+        ]
+
+        def write(connection: sa.Connection) -> int:
+            if rows:
+                connection.execute(claim.add_attempts(self.crm.name), rows)
+            extended = connection.execute(
+                claim.extend_lease(self.crm.name), {"token": token, "lease_seconds": self.lease.total_seconds()}
+            )
+            return extended.rowcount
+
+        return in_transaction(self._engine, write)
+
+    def settle(self, token: UUID) -> Settlement:
+        """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
+
+        A result is written only where the contact is as the claim left it; whoever unselected, re-selected, edited or
+        deleted it meanwhile wins.
+        """
+        total = Settlement()
+        while True:
+            settled = in_transaction(self._engine, lambda connection: self._settle_held(connection, token))
+            total.add(settled)
+            if settled.total < SETTLED_AT_ONCE:
+                return total
+
+    def _settle_held(self, connection: sa.Connection, token: UUID) -> Settlement:
+        rows = connection.execute(settle.lock_held(self._columns), {"token": token, "size": SETTLED_AT_ONCE}).all()
+        settled = self._settle_rows(connection, rows, was_lost=False)
+        if len(rows) < SETTLED_AT_ONCE:
+            settled.superseded += connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
+        return settled
+
+    def recover(self) -> Settlement:
+        """Settle what dead runs left behind: what was journaled is recorded, not sent again; the rest is queued."""
+        total = Settlement()
+        while True:
+            settled = in_transaction(self._engine, self._settle_expired)
+            total.add(settled)
+            if settled.total < SETTLED_AT_ONCE:
+                return total
+
+    def _settle_expired(self, connection: sa.Connection) -> Settlement:
+        lease = {"lease_seconds": self.lease.total_seconds()}
+        rows = connection.execute(settle.lock_expired(self._columns), {"size": SETTLED_AT_ONCE}).all()
+        settled = self._settle_rows(connection, rows, was_lost=True)
+        connection.execute(settle.release_abandoned(self._columns), lease)
+        for statement in settle.honour_decisions(self._columns):
+            connection.execute(statement, {"ids": [], **lease})
+        connection.execute(settle.forget_deleted_and_expired(self._columns))
+        return settled
+
+    def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
+        settlement = Settlement()
+        if not rows:
+            return settlement
+        key = {"ids": [row.id for row in rows], "tokens": list({row.claim_token for row in rows})}
+        done = {
+            (attempt.claim_token, attempt.contact_id): attempt
+            for attempt in connection.execute(settle.attempts_of(self.crm.name), key)
+        }
+        by_status: dict[tuple[SyncStatus, ProcessingStatus], list[dict[str, Any]]] = defaultdict(list)
+        released: list[dict[str, Any]] = []
+        for row in rows:
+            attempt = done.get((row.claim_token, row.id))
+            if not row.is_held:
+                settlement.superseded += 1
+                released.append(_parameters(row, _as_it_stands(row), attempt))
+                continue
+            contact = _contact(row)
+            becomes = self._transition(row, contact, attempt, was_lost)
+            settlement.endings[becomes.ending] += 1
+            reference = self._reference(contact, becomes, attempt)
+            by_status[becomes.sync_status, becomes.processing_status].append(
+                _parameters(row, becomes, attempt, reference)
+            )
+        for (sync, processing), group in by_status.items():
+            connection.execute(
+                settle.settle_contacts(self._columns, sync, processing), settle.settled_parameters(group)
+            )
+        if released:
+            ids = {"ids": [entry["id"] for entry in released], "lease_seconds": self.lease.total_seconds()}
+            for statement in settle.honour_decisions(self._columns):
+                connection.execute(statement, ids)
+        everything = [entry for group in by_status.values() for entry in group] + released
+        connection.execute(settle.settle_deliveries(self.crm.name), settle.settled_parameters(everything))
+        return settlement
+
+    def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
+        standing = Standing(row.retry_count, row.lost_count)
+        if attempt is None:
+            return transition_after_loss(standing) if was_lost else transition(standing, NOT_SENT, self._policy)
+        edited = attempt.contact_hash != contact.fingerprint()
+        outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
+        return transition(Standing(row.retry_count, row.lost_count, edited), outcome, self._policy)
+
+    def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
+        """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
+        if becomes.sync_status is not SyncStatus.COMPLETE or attempt is None:
+            return None
+        return contact.email if self.crm.holds_address else attempt.remote_id
+
+    def depth(self, limit: int = 10_000) -> int:
+        """How many deliveries are due now, counted up to `limit`."""
+        return in_transaction(
+            self._engine,
+            lambda connection: int(connection.execute(ask.due_now(self._columns), {"limit": limit}).scalar_one()),
+        )
+
+    def needs_recovery(self) -> bool:
+        """Whether a claim has run out, or something stands Processing that nobody holds: the next claim mends it."""
+        return in_transaction(
+            self._engine,
+            lambda connection: bool(
+                connection.execute(
+                    ask.left_behind(self._columns), {"lease_seconds": self.lease.total_seconds()}
+                ).scalar_one()
+            ),
+        )
+
+
+def _contact(row: Any) -> Contact:
+    values = {name: getattr(row, name) for name in SENT_FIELDS}
+    return Contact(id=row.id, **values | {"email": row.email or ""})
+
+
+def _as_it_stands(row: Any) -> Transition:
+    """For a contact that a person changed: the delivery is let go, and nothing else moves."""
+    return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
+
+
+def _parameters(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
+    synced = attempt if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced] else None
+    return {
+        "id": row.id,
+        "token": row.claim_token,
+        "error": becomes.error,
+        "keeps_error": becomes.keeps_error,
+        "reference": reference,
+        "shared": becomes.shared.value,
+        "retry_count": becomes.retry_count,
+        "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
+        "lost_count": becomes.losses,
+        "remote_id": synced and synced.remote_id,
+        "payload_hash": synced and synced.payload_hash,
+        "synced_at": synced and synced.attempted_at,
+    }

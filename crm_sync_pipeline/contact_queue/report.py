@@ -1,0 +1,144 @@
+"""What people ask: how does the queue stand, and what became of one contact."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.schema import require_usable
+from crm_sync_pipeline.contact_queue.statements import ask
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
+from crm_sync_pipeline.domain.health import Down
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """One CRM's queue. `lag_seconds` is the age of the oldest due delivery, None where none is due."""
+
+    crm: str
+    title: str
+    counts: dict[str, int]
+    due: int
+    waiting: int
+    lag_seconds: float | None
+    next_retry_at: datetime | None
+    expired_leases: int
+    not_wanted: int
+    down: Down | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Deliveries whose newest attempt failed or was refused for one reason, and what became of them."""
+
+    reason: str
+    message: str
+    state: str
+    count: int
+    next_retry_at: datetime | None = None
+    contact_ids: tuple[str, ...] = field(default=())
+
+
+class Report:
+    """Reads the tables and changes nothing. `status` counts the whole table: for people, not for the sensor."""
+
+    def __init__(self, engine: sa.Engine, contacts: ContactsTable, lease: timedelta) -> None:
+        self._engine = engine
+        self._contacts = contacts
+        self._lease = lease
+
+    def crms(self) -> list[Crm]:
+        """The CRMs that this contacts table has columns for."""
+        return [crm for crm in CRMS.values() if self._contacts.has(crm)]
+
+    def status(self, crm: Crm) -> QueueStatus:
+        """How many contacts stand where, for one CRM."""
+        require_usable(self._engine, self._contacts, crm)
+        columns = DestinationColumns.of(self._contacts, crm)
+
+        def read(connection: sa.Connection) -> QueueStatus:
+            counts = {row.state: row.total for row in connection.execute(ask.counts_by_state(columns))}
+            queue = connection.execute(ask.queue_figures(columns)).one()
+            return QueueStatus(
+                crm.name,
+                crm.title,
+                counts,
+                queue.due,
+                queue.waiting,
+                None if queue.lag_seconds is None else float(queue.lag_seconds),
+                queue.next_retry_at,
+                connection.execute(ask.expired_leases(crm.name)).scalar_one(),
+                queue.not_wanted,
+                BreakerRecord(self._engine, crm.name).state(),
+            )
+
+        return in_transaction(self._engine, read)
+
+    def errors(self, crm: Crm, ids_shown: int = 3) -> list[ErrorGroup]:
+        """Why deliveries wait for a retry or ended in Error, the most frequent reason first."""
+        query = ask.error_groups(DestinationColumns.of(self._contacts, crm))
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query).all())
+        return [
+            ErrorGroup(
+                row.reason,
+                row.message,
+                row.state,
+                row.total,
+                row.next_retry_at,
+                tuple(str(contact_id) for contact_id in row.contact_ids[:ids_shown]),
+            )
+            for row in rows
+        ]
+
+    def facts(self, crm: Crm, contact_id: UUID, max_retries: int) -> Facts:
+        """All that is known of one delivery. CrmSyncError for an unknown contact."""
+        require_usable(self._engine, self._contacts, crm)
+        columns = DestinationColumns.of(self._contacts, crm)
+
+        def read(connection: sa.Connection) -> Facts:
+            row = connection.execute(ask.delivery_of(columns), {"id": contact_id}).one_or_none()
+            if row is None:
+                raise CrmSyncError(f"There is no contact {contact_id}. Check the id.")
+            attempts = tuple(
+                AttemptRecord(
+                    attempt.attempted_at,
+                    attempt.number,
+                    attempt.outcome,
+                    attempt.reason,
+                    attempt.message,
+                    attempt.http_status,
+                    attempt.request_id,
+                    attempt.milliseconds,
+                    attempt.run_id,
+                )
+                for attempt in connection.execute(ask.history_of(crm.name), {"id": contact_id})
+            )
+            return Facts(
+                contact_id=str(contact_id),
+                email=row.email or "",
+                destination=crm.name,
+                title=crm.title,
+                sync_status=row.sync_status,
+                processing_status=row.processing_status,
+                error=row.error,
+                now=row.now,
+                max_retries=max_retries,
+                retry_count=row.retry_count or 0,
+                next_retry_at=row.next_retry_at,
+                lease_expires_at=row.lease_expires_at if row.claim_token else None,
+                lost_count=row.lost_count or 0,
+                run_id=row.run_id,
+                selected_at=row.selected_at,
+                synced_at=row.synced_at,
+                remote_id=row.remote_id,
+                down=BreakerRecord(self._engine, crm.name).state(),
+                attempts=attempts,
+            )
+
+        return in_transaction(self._engine, read)

@@ -1,0 +1,190 @@
+"""Is the database what we need? Field by field, each fault with the statement that mends it."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
+from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, Column, ContactsTable, Crm, metadata, quoted
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.transition import ERROR_LIMIT, ProcessingStatus, SyncStatus
+
+
+class SchemaError(CrmSyncError):
+    """The contacts table or our own schema lacks something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a column must be. `default` and `type` write the statement that adds it."""
+
+    name: str
+    type: str
+    nullable: bool
+    fits: Callable[[Column], bool]
+    default: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one field, and the SQL that mends it."""
+
+    field: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. Mend it with: {self.remedy}"
+
+
+def _is_text(shortest: int) -> Callable[[Column], bool]:
+    def fits(column: Column) -> bool:
+        limit = re.fullmatch(r"character varying\((\d+)\)", column.type)
+        return column.type in ("text", "character varying") or bool(limit and int(limit[1]) >= shortest)
+
+    return fits
+
+
+def _is_one_of(*types: str) -> Callable[[Column], bool]:
+    return lambda column: column.type in types
+
+
+def _is_status(column: Column) -> bool:
+    return column.labels is not None or _is_text(10)(column)
+
+
+_WRITTEN_SYNC = tuple(status.value for status in SyncStatus if status is not SyncStatus.SKIPPED)
+_WRITTEN_PROCESSING = tuple(status.value for status in ProcessingStatus)
+
+_SHARED = (
+    Field("id", "uuid", False, _is_one_of("uuid"), "gen_random_uuid()"),
+    Field("email", "text", False, _is_text(3)),
+    Field("updated_at", "timestamptz", False, _is_one_of("timestamp with time zone"), "now()"),
+    Field("retry_count", "integer", False, _is_one_of("integer", "smallint", "bigint"), "0"),
+    Field("next_retry_at", "timestamptz", True, _is_one_of("timestamp with time zone")),
+    Field("last_retry_at", "timestamptz", True, _is_one_of("timestamp with time zone")),
+    Field("last_failed_crm", "varchar", True, _is_text(7)),
+)
+
+
+def required_fields(crm: Crm) -> tuple[Field, ...]:
+    """The columns without which nothing can be delivered to this CRM."""
+    return (
+        Field(crm.sync_status, "text", False, _is_status, "'New'", _WRITTEN_SYNC),
+        Field(crm.processing_status, "text", True, _is_status, None, _WRITTEN_PROCESSING),
+        Field(crm.processing_error, "text", True, _is_text(ERROR_LIMIT)),
+        Field(crm.id_column, "varchar", True, _is_text(64)),
+        *_SHARED,
+    )
+
+
+def faults_of(contacts: ContactsTable, crm: Crm) -> list[Fault]:
+    """What the contacts table lacks for this CRM; empty when all is well. Reads no rows."""
+    return [fault for field in required_fields(crm) for fault in _faults_of_field(contacts, field)]
+
+
+def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
+    alter = f"ALTER TABLE {contacts.qualified}"
+    name, column = quoted(field.name), contacts.columns.get(field.name)
+    where = f"Column {field.name} of {contacts.qualified}"
+    if column is None:
+        default = f" DEFAULT {field.default}" if field.default else ""
+        not_null = "" if field.nullable else " NOT NULL"
+        yield Fault(field.name, f"{where} is missing", f"{alter} ADD COLUMN {name} {field.type}{not_null}{default};")
+        return
+    if not field.fits(column):
+        using = f"{name} AT TIME ZONE 'UTC'" if field.type == "timestamptz" else f"{name}::{field.type}"
+        yield Fault(
+            field.name,
+            f"{where} is {column.type}, but must be {field.type}",
+            f"{alter} ALTER COLUMN {name} TYPE {field.type} USING {using};",
+        )
+    if column.labels is not None:
+        for label in field.labels:
+            if label not in column.labels:
+                yield Fault(
+                    field.name,
+                    f"{where} has the enum {column.type_name}, which lacks the label '{label}' (case matters)",
+                    f"ALTER TYPE {column.type_name} ADD VALUE '{label}';",
+                )
+    if field.nullable and column.not_null:
+        yield Fault(field.name, f"{where} must allow NULL", f"{alter} ALTER COLUMN {name} DROP NOT NULL;")
+    if not field.nullable and not column.not_null:
+        fill = (
+            f"UPDATE {contacts.qualified} SET {name} = {field.default} WHERE {name} IS NULL; " if field.default else ""
+        )
+        yield Fault(field.name, f"{where} must not allow NULL", f"{fill}{alter} ALTER COLUMN {name} SET NOT NULL;")
+
+
+_OUR_TABLES = sa.text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")
+_PRIVILEGES = sa.text(
+    "SELECT has_table_privilege(CAST(:table AS text), 'SELECT') AND has_table_privilege(CAST(:table AS text), 'UPDATE')"
+)
+
+
+def missing_tables(connection: sa.Connection) -> list[str]:
+    """Those of our own tables that are not there yet."""
+    found = set(connection.execute(_OUR_TABLES, {"schema": SCHEMA}).scalars())
+    return [f"{SCHEMA}.{table.name}" for table in metadata.sorted_tables if table.name not in found]
+
+
+def require_usable(engine: sa.Engine, contacts: ContactsTable, crm: Crm) -> None:
+    """SchemaError with everything that keeps this CRM's queue from working."""
+    faults = [str(fault) for fault in faults_of(contacts, crm)]
+    if faults:
+        raise SchemaError(f"{contacts.qualified} can't serve {crm.title}; nothing was done. " + " ".join(faults))
+    with engine.connect() as connection:
+        if missing := missing_tables(connection):
+            raise SchemaError(
+                f"The tables {', '.join(missing)} are missing. Nothing was done. Run `crm-sync db upgrade`, which adds "
+                f"schema {SCHEMA} and indexes, and leaves the columns of {contacts.qualified} alone."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `crm-sync db check`. `ok` is None for what is merely absent, such as a CRM without columns."""
+
+    subject: str
+    ok: bool | None
+    detail: str = ""
+    remedy: str = ""
+
+
+def check(connection: sa.Connection, contacts: ContactsTable) -> list[Finding]:
+    """Everything, field by field: each CRM's columns, our rights on the table, our own tables, the indexes."""
+    findings = []
+    for crm in CRMS.values():
+        if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
+            findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
+            continue
+        faults = {fault.field: fault for fault in faults_of(contacts, crm)}
+        for field in required_fields(crm):
+            fault = faults.get(field.name)
+            subject = f"{crm.title}: {field.name}"
+            column = contacts.columns.get(field.name)
+            findings.append(
+                Finding(subject, False, fault.what, fault.remedy)
+                if fault
+                else Finding(subject, True, column.type if column else "")
+            )
+        for index in indexes_for(contacts, crm) if not faults else ():
+            built = is_built(connection, contacts, index)
+            findings.append(
+                Finding(
+                    f"{crm.title}: index {index.name}", bool(built), "" if built else "missing", "crm-sync db upgrade"
+                )
+            )
+    may_write = connection.execute(_PRIVILEGES, {"table": contacts.qualified}).scalar_one()
+    grant = f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {connection.engine.url.username};"
+    findings.append(Finding("Rights to read and update", bool(may_write), "" if may_write else "missing", grant))
+    missing = missing_tables(connection)
+    findings.append(
+        Finding(
+            f"Schema {SCHEMA}", not missing, f"missing: {', '.join(missing)}" if missing else "", "crm-sync db upgrade"
+        )
+    )
+    return findings

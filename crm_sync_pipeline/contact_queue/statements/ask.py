@@ -1,0 +1,155 @@
+"""Questions that change nothing. Those of the sensor walk an index and stop early."""
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.statements.columns import EPOCH, IDS, NOW, UUID_TYPE, DestinationColumns
+from crm_sync_pipeline.contact_queue.statements.settle import unclaimed_for_a_lease
+from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
+
+
+def due_now(columns: DestinationColumns) -> sa.Executable:
+    """How many deliveries are due, counted up to :limit: walks the index, never the table."""
+    some = (
+        sa.select(sa.literal_column("1"))
+        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
+        .where(columns.is_queued, columns.is_ready)
+        .order_by(columns.steering, columns.table.c.updated_at)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .subquery()
+    )
+    return sa.select(sa.func.count()).select_from(some)
+
+
+def left_behind(columns: DestinationColumns) -> sa.Executable:
+    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds."""
+    expired = sa.exists().where(
+        deliveries.c.destination == columns.crm.name,
+        deliveries.c.claim_token.is_not(None),
+        deliveries.c.lease_expires_at <= NOW,
+    )
+    abandoned = (
+        sa.select(sa.literal_column("1")).select_from(columns.table).where(unclaimed_for_a_lease(columns)).exists()
+    )
+    return sa.select(sa.or_(expired, abandoned))
+
+
+def all_ids(columns: DestinationColumns) -> sa.Executable:
+    """Every contact's id, in order."""
+    return sa.select(columns.id.label("id")).order_by(columns.id)
+
+
+def known(columns: DestinationColumns) -> sa.Executable:
+    """Those of :ids that there are."""
+    return sa.select(columns.id.label("id")).where(columns.id == sa.any_(IDS)).order_by(columns.id)
+
+
+def lock_known(columns: DestinationColumns) -> sa.Executable:
+    """Those of :ids that there are, locked in id order, so that two selections cannot deadlock."""
+    return (
+        sa.select(columns.id.label("id"))
+        .where(columns.id == sa.any_(IDS))
+        .order_by(columns.id)
+        .with_for_update(key_share=True)
+    )
+
+
+def by_address(columns: DestinationColumns) -> sa.Executable:
+    """The ids of the contacts with e-mail :address, whatever its case and surrounding blanks."""
+    address = sa.func.lower(sa.func.btrim(sa.bindparam("address", type_=sa.Text)))
+    return (
+        sa.select(columns.id.label("id"))
+        .where(sa.func.lower(sa.func.btrim(columns.table.c.email)) == address)
+        .order_by(columns.id)
+    )
+
+
+def counts_by_state(columns: DestinationColumns) -> sa.Executable:
+    """How many contacts stand where, by what a person sees: the processing status, else the sync status."""
+    state = sa.func.coalesce(sa.cast(columns.processing, sa.Text), sa.cast(columns.sync, sa.Text)).label("state")
+    return sa.select(state, sa.func.count().label("total")).select_from(columns.table).group_by(state)
+
+
+def queue_figures(columns: DestinationColumns) -> sa.Executable:
+    """Due, waiting and not wanted; the lag; the next retry. Reads all that is Queued."""
+    waits_until = sa.func.coalesce(sa.case((~columns.is_fresh, deliveries.c.next_retry_at)), EPOCH)
+    is_due = sa.and_(columns.is_queued, columns.is_ready)
+    is_waiting = sa.and_(columns.is_queued, ~columns.is_fresh, deliveries.c.next_retry_at > NOW)
+    oldest = sa.func.min(sa.func.greatest(columns.table.c.updated_at, waits_until)).filter(is_due)
+    return (
+        sa.select(
+            sa.func.count().filter(is_due).label("due"),
+            sa.func.count().filter(is_waiting).label("waiting"),
+            sa.func.count().filter(~columns.is_queued).label("not_wanted"),
+            sa.extract("epoch", NOW - oldest).label("lag_seconds"),
+            sa.func.min(deliveries.c.next_retry_at).filter(is_waiting).label("next_retry_at"),
+        )
+        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
+        .where(columns.processing == literal("Queued"))
+    )
+
+
+def expired_leases(destination: str) -> sa.Executable:
+    """How many deliveries a dead run holds still."""
+    return (
+        sa.select(sa.func.count())
+        .select_from(deliveries)
+        .where(
+            deliveries.c.destination == destination,
+            deliveries.c.claim_token.is_not(None),
+            deliveries.c.lease_expires_at <= NOW,
+        )
+    )
+
+
+def error_groups(columns: DestinationColumns) -> sa.Executable:
+    """The newest attempt of all that waits for a retry or is in Error, grouped by reason and state."""
+    newest = (
+        sa.select(attempts.c.reason, attempts.c.message)
+        .where(attempts.c.contact_id == columns.id, attempts.c.destination == columns.crm.name)
+        .order_by(attempts.c.id.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    state = sa.cast(columns.processing, sa.Text).label("state")
+    error = columns.table.c[columns.crm.processing_error]
+    reason = sa.func.coalesce(newest.c.reason, "unknown").label("reason")
+    message = sa.func.coalesce(newest.c.message, error).label("message")
+    return (
+        sa.select(
+            reason,
+            message,
+            state,
+            sa.func.count().label("total"),
+            sa.func.min(deliveries.c.next_retry_at).label("next_retry_at"),
+            sa.func.array_agg(sa.cast(columns.id, sa.Text)).label("contact_ids"),
+        )
+        .select_from(columns.table.outerjoin(deliveries, columns.delivery).outerjoin(newest, sa.true()))
+        .where(sa.or_(columns.processing == literal("Error"), sa.and_(columns.is_queued, error.is_not(None))))
+        .group_by(reason, message, state)
+        .order_by(sa.func.count().desc(), reason)
+    )
+
+
+def delivery_of(columns: DestinationColumns) -> sa.Executable:
+    """One contact's row and its delivery, with PostgreSQL's time."""
+    return (
+        sa.select(
+            columns.table.c.email,
+            sa.cast(columns.sync, sa.Text).label("sync_status"),
+            sa.cast(columns.processing, sa.Text).label("processing_status"),
+            columns.table.c[columns.crm.processing_error].label("error"),
+            NOW.label("now"),
+            *(column for column in deliveries.c if column.name not in ("contact_id", "destination")),
+        )
+        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
+        .where(columns.id == sa.bindparam("id", type_=UUID_TYPE))
+    )
+
+
+def history_of(destination: str) -> sa.Executable:
+    """The attempts of the contact :id, the oldest first."""
+    return (
+        sa.select(attempts)
+        .where(attempts.c.contact_id == sa.bindparam("id", type_=UUID_TYPE), attempts.c.destination == destination)
+        .order_by(attempts.c.id)
+    )

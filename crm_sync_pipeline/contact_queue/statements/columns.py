@@ -1,0 +1,104 @@
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm, deliveries, literal
+from crm_sync_pipeline.domain.contact import SENT_FIELDS
+
+NOW = sa.func.now()
+EPOCH: sa.ColumnElement[Any] = sa.literal_column("'epoch'::timestamptz")
+UUID_TYPE = pg.UUID(as_uuid=True)
+IDS = sa.bindparam("ids", type_=pg.ARRAY(UUID_TYPE))
+TOKEN = sa.bindparam("token", type_=UUID_TYPE)
+SIZE = sa.bindparam("size", type_=sa.Integer)
+
+
+def seconds(value: sa.ColumnElement[float]) -> sa.ColumnElement[Any]:
+    """An interval of so many seconds."""
+    return sa.literal_column("interval '1 second'") * value
+
+
+LEASE = seconds(sa.bindparam("lease_seconds", type_=sa.Float))
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationColumns:
+    """The contacts table as one destination sees it."""
+
+    table: sa.TableClause
+    crm: Crm
+
+    @classmethod
+    def of(cls, contacts: ContactsTable, crm: Crm) -> "DestinationColumns":
+        """The columns of `crm` on `contacts`."""
+        return cls(contacts.clause, crm)
+
+    @property
+    def id(self) -> sa.ColumnElement[UUID]:
+        """The contact's id."""
+        return sa.type_coerce(self.table.c.id, UUID_TYPE)
+
+    @property
+    def sync(self) -> sa.ColumnClause[Any]:
+        """The person's decision."""
+        return self.table.c[self.crm.sync_status]
+
+    @property
+    def processing(self) -> sa.ColumnClause[Any]:
+        """The system's state."""
+        return self.table.c[self.crm.processing_status]
+
+    @property
+    def is_queued(self) -> sa.ColumnElement[bool]:
+        """Wanted by a person and waiting: the predicate of the partial index, to the letter."""
+        return sa.and_(self.processing == literal("Queued"), self.sync.in_([literal("Selected"), literal("Queued")]))
+
+    @property
+    def is_held(self) -> sa.ColumnElement[bool]:
+        """As a claim left it: nobody has decided otherwise since."""
+        return sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing"))
+
+    @property
+    def is_fresh(self) -> sa.ColumnElement[bool]:
+        """Whether a person selected it since the last attempt: only people write Selected."""
+        return self.sync == literal("Selected")
+
+    @property
+    def steering(self) -> sa.ColumnElement[Any]:
+        """The index's first key: what waits for a retry of this destination stands behind what is due."""
+        c = self.table.c
+        return sa.func.coalesce(sa.case((c.last_failed_crm == literal(self.crm.name), c.next_retry_at)), EPOCH)
+
+    @property
+    def delivery(self) -> sa.ColumnElement[bool]:
+        """The join to this destination's delivery."""
+        return sa.and_(deliveries.c.contact_id == self.id, deliveries.c.destination == literal(self.crm.name))
+
+    @property
+    def is_ready(self) -> sa.ColumnElement[bool]:
+        """Of a queued contact: past its wait, and held by nobody."""
+        return sa.and_(
+            self.steering <= NOW,
+            sa.or_(self.is_fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW),
+            is_free(),
+        )
+
+    def sent_fields(self) -> list[sa.ColumnElement[Any]]:
+        """What may be sent, as text (has_gmail as boolean), NULL for a column that the table does not have."""
+        found: list[sa.ColumnElement[Any]] = []
+        for name in SENT_FIELDS:
+            if name not in self.table.c:
+                found.append(sa.null().label(name))
+            elif name == "has_gmail":
+                found.append(self.table.c.has_gmail)
+            else:
+                found.append(sa.cast(self.table.c[name], sa.Text).label(name))
+        return found
+
+
+def is_free() -> sa.ColumnElement[bool]:
+    """Nobody holds the delivery, or its lease has run out (or there is no delivery yet)."""
+    return sa.or_(deliveries.c.claim_token.is_(None), deliveries.c.lease_expires_at <= NOW)

@@ -1,0 +1,90 @@
+"""What crosses the boundaries between ops, queue and destination: counts and ids, never a contact's data."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+from crm_sync_pipeline.domain.transition import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one run claimed: `size` contacts for `destination`, held under `token`.
+
+    An empty batch says in `note` why nothing was claimed.
+    """
+
+    destination: str
+    token: UUID
+    size: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver one contact. `milliseconds` is the call's time, 0 where no call was made.
+
+    `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the JSON sent.
+    """
+
+    contact_id: UUID
+    outcome: Outcome
+    contact_hash: str
+    payload_hash: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+    milliseconds: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the attempts of one batch came to. `down` is the sentence of a destination that lets nothing through."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    rate_limited: int = 0
+    seconds: float = 0.0
+    down: str | None = None
+
+    def count(self, outcome: Outcome) -> None:
+        """Add one attempt."""
+        self.outcomes[OUTCOME_NAMES[type(outcome)]] += 1
+        self.reasons[outcome.reason] += 1
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Numbers for the UI: Dagster plots ints and floats."""
+        names = ("synced", "failed", "rejected", "deferred")
+        return {name: self.outcomes[name] for name in names} | {
+            "requests": self.requests,
+            "rate_limited": self.rate_limited,
+            "seconds": round(self.seconds, 3),
+            "reasons": dict(self.reasons),
+        }
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What became of the deliveries of a token.
+
+    `superseded` are those whose contact a person unselected, re-selected or deleted meanwhile: their decision stands.
+    """
+
+    endings: Counter[Ending] = field(default_factory=Counter)
+    superseded: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many deliveries were settled."""
+        return sum(self.endings.values()) + self.superseded
+
+    def add(self, other: "Settlement") -> None:
+        """Count another settlement in."""
+        self.endings.update(other.endings)
+        self.superseded += other.superseded
+
+    def as_metadata(self) -> dict[str, int]:
+        """One number an ending, zeros included, and `superseded`."""
+        return {ending.value: self.endings[ending] for ending in Ending} | {"superseded": self.superseded}

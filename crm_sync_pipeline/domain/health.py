@@ -1,0 +1,59 @@
+"""The circuit breaker: when to stop calling a destination, and when to ask again."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
+
+FAILURES_UNTIL_OPEN = 5
+FIRST_PROBE_AFTER = timedelta(minutes=1)
+LONGEST_PROBE_DELAY = timedelta(minutes=15)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Opens at the first refusal of our set-up, or at five `Failed` in a row. `opened_by` is that outcome."""
+
+    failures_in_a_row: int = 0
+    opened_by: Failed | DestinationDown | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing more should be sent."""
+        return self.opened_by is not None
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take note of an outcome; one that is neither success nor failure leaves the count alone."""
+        if isinstance(outcome, DestinationDown):
+            self.opened_by = self.opened_by or outcome
+        elif isinstance(outcome, Failed):
+            self.failures_in_a_row += 1
+            if self.failures_in_a_row >= FAILURES_UNTIL_OPEN:
+                self.opened_by = self.opened_by or outcome
+        elif isinstance(outcome, (Synced, Rejected)):
+            self.failures_in_a_row = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A destination that lets nothing through.
+
+    `probes_done` counts the probes that failed since it went down; `next_probe_in` is negative once one is due.
+    """
+
+    reason: str
+    message: str
+    probes_done: int
+    next_probe_in: timedelta
+
+    @property
+    def probe_is_due(self) -> bool:
+        """Whether one contact may be tried now."""
+        return self.next_probe_in <= timedelta(0)
+
+
+def probe_delay(probes_done: int) -> timedelta:
+    """Wait before the next probe: 1, 2, 4 ... at most 15 minutes. `probes_done` counts from 0; ValueError below."""
+    if probes_done < 0:
+        raise ValueError(f"probes_done is {probes_done}; it counts from 0.")
+    return min(FIRST_PROBE_AFTER * (1 << min(probes_done, 10)), LONGEST_PROBE_DELAY)

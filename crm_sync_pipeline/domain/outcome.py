@@ -1,0 +1,71 @@
+"""What an attempt came to. `reason` is a stable snake_case cause, `message` a sentence without personal data."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The destination holds the contact. `remote_id` is the destination's own id, where its answer gave one."""
+
+    remote_id: str | None = None
+    reason: str = "updated"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Not the contact's fault, and another try may do: a timeout, a 5xx, a lost connection."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The destination refused this contact's data. Only this blames a contact."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not really tried: given back without spending a retry, due again after `wait`."""
+
+    reason: str
+    message: str = ""
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationDown(Deferred):
+    """Our set-up is refused (key, IP address, URL): nothing gets through until a person acts.
+
+    The contact pays nothing; `message` says what was refused and what to do.
+    """
+
+
+Outcome = Synced | Failed | Rejected | Deferred
+
+OUTCOME_NAMES: dict[type[Synced] | type[Failed] | type[Rejected] | type[Deferred], str] = {
+    Synced: "synced",
+    Failed: "failed",
+    Rejected: "rejected",
+    Deferred: "deferred",
+    DestinationDown: "deferred",
+}
+"""The journal's word for each outcome."""
+
+
+def outcome_of(name: str, reason: str, message: str, remote_id: str | None) -> Outcome:
+    """The outcome that a journal row tells of. ValueError for a name that is none of the four."""
+    if name == "synced":
+        return Synced(remote_id=remote_id, reason=reason, message=message)
+    if name == "failed":
+        return Failed(reason, message)
+    if name == "rejected":
+        return Rejected(reason, message)
+    if name == "deferred":
+        return Deferred(reason, message)
+    raise ValueError(f"'{name}' is no outcome: it is one of {', '.join(sorted(set(OUTCOME_NAMES.values())))}.")

@@ -1,0 +1,200 @@
+"""Every environment variable, once, with its default, unit and meaning. A `.env` file in the working folder counts too.
+
+A wrong value is refused when the settings are read, by name, with what would be right.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.retry import RetryPolicy
+
+
+class SettingsError(CrmSyncError):
+    """A setting is missing or wrong."""
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+        raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
+    return value.rstrip("/")
+
+
+def _region(value: str) -> str:
+    if value.upper() not in SUPPORTED_REGIONS:
+        raise ValueError("it must be a country's two letters, such as US or DE")
+    return value.upper()
+
+
+def _table_name(value: str) -> str:
+    if not re.fullmatch(r"[^\s.\"]+(\.[^\s.\"]+)?", value):
+        raise ValueError("it must be a table's name or schema.table, without quotes, such as contacts or app.people")
+    return value
+
+
+def _list_id(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"\s*[1-9][0-9]*\s*", value):
+        raise ValueError("it must be the whole number that Brevo shows beside the list, such as 3")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class _FromEnvironment(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+
+class GeneralSettings(_FromEnvironment):
+    """What concerns no single destination."""
+
+    database_url: SecretStr | None = Field(None, description="The PostgreSQL that holds the contacts table.")
+    crm_sync_contacts_table: Annotated[str, AfterValidator(_table_name)] = Field(
+        "contacts", description="The contacts table, or schema.table."
+    )
+    crm_sync_lease_seconds: int = Field(
+        300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
+    )
+
+
+class BrevoSettings(_FromEnvironment):
+    """Brevo's account and pace."""
+
+    model_config = SettingsConfigDict(env_prefix="BREVO_")
+
+    api_key: SecretStr | None = Field(None, description="A v3 key (xkeysib-...).")
+    list_id: Annotated[int | None, BeforeValidator(_list_id)] = Field(
+        None, description="Every synced contact joins this list."
+    )
+    api_base_url: HttpUrl = Field("https://api.brevo.com/v3", description="Where Brevo's API is.")
+    requests_per_second: float = Field(
+        10, gt=0, le=10_000, description="Brevo's limit for contacts on the standard plan."
+    )
+    concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
+    phone_region: Annotated[str | None, AfterValidator(lambda value: value and _region(value))] = Field(
+        None,
+        description="The country of phone numbers that have no country code, as two letters; "
+        "without it they are left out.",
+    )
+
+
+class HubspotSettings(_FromEnvironment):
+    """HubSpot's account and property names."""
+
+    model_config = SettingsConfigDict(env_prefix="HUBSPOT_")
+
+    api_key: SecretStr | None = Field(None, description="A private app's access token.")
+    api_base_url: HttpUrl = Field("https://api.hubapi.com", description="Where HubSpot's API is.")
+    custom_property_domain_id: str = Field("scrapersky_domain_id", description="Property for domain_id.")
+    custom_property_page_id: str = Field("scrapersky_page_id", description="Property for page_id.")
+    custom_property_sync_date: str = Field("scrapersky_sync_date", description="Property for the day of the sync.")
+
+
+class MauticSettings(_FromEnvironment):
+    """Mautic's address and OAuth2 client."""
+
+    model_config = SettingsConfigDict(env_prefix="MAUTIC_")
+
+    base_url: HttpUrl | None = Field(None, description="Where your Mautic is.")
+    client_id: str | None = Field(None, description="OAuth2 client id.")
+    client_secret: SecretStr | None = Field(None, description="OAuth2 client secret.")
+
+
+class N8nSettings(_FromEnvironment):
+    """The n8n webhook."""
+
+    model_config = SettingsConfigDict(env_prefix="N8N_")
+
+    webhook_url: HttpUrl | None = Field(None, description="The workflow's webhook.")
+    webhook_secret: SecretStr | None = Field(None, description="Sent as Authorization: Bearer.")
+
+
+class SyncSettings(_FromEnvironment):
+    """Schedule, sensor and retries of one destination: `{CRM}_SYNC_...`."""
+
+    scheduler_interval_minutes: int = Field(5, ge=1, le=1440, description="Minutes between scheduled runs.")
+    scheduler_batch_size: int = Field(10, ge=1, le=50_000, description="Contacts that a scheduled run takes.")
+    scheduler_max_instances: int = Field(1, ge=1, le=64, description="Runs at the same time.")
+    sensor_batch_limit: int = Field(500, ge=1, le=50_000, description="Contacts that a run of the sensor takes.")
+    max_retries: int = Field(3, ge=0, le=20, description="Retries after the first attempt.")
+    retry_delay_minutes: int = Field(5, ge=1, le=1440, description="Minutes before the first retry.")
+    retry_exponential: bool = Field(True, description="Double the wait each time (5, 10, 20), or add (5, 10, 15).")
+    retry_rejected: bool = Field(True, description="Retry refused data too, so that a correction goes out by itself.")
+
+    @field_validator("scheduler_interval_minutes")
+    @classmethod
+    def _fits_the_clock(cls, minutes: int) -> int:
+        if (minutes < 60 and 60 % minutes) or (minutes >= 60 and (minutes % 60 or 1440 % minutes)):
+            raise ValueError(
+                "it must divide an hour or a day evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, "
+                "480, 720 or 1440"
+            )
+        return minutes
+
+    @property
+    def cron(self) -> str:
+        """The interval as a cron expression: '*/5 * * * *'."""
+        minutes = self.scheduler_interval_minutes
+        if minutes < 60:
+            return f"*/{minutes} * * * *"
+        return "0 0 * * *" if minutes == 1440 else f"0 */{minutes // 60} * * *"
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The retry settings as the domain's policy."""
+        return RetryPolicy(
+            max_retries=self.max_retries,
+            base_delay=timedelta(minutes=self.retry_delay_minutes),
+            exponential=self.retry_exponential,
+            retry_rejected=self.retry_rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read and checked. `sync` has one entry a CRM, by its name."""
+
+    general: GeneralSettings
+    brevo: BrevoSettings
+    hubspot: HubspotSettings
+    mautic: MauticSettings
+    n8n: N8nSettings
+    sync: dict[str, SyncSettings]
+
+
+def load_settings() -> Settings:
+    """Read the environment. SettingsError names each variable that is wrong, and what would be right."""
+    problems: list[str] = []
+    general = _read(GeneralSettings, "", problems)
+    brevo = _read(BrevoSettings, "BREVO_", problems)
+    hubspot = _read(HubspotSettings, "HUBSPOT_", problems)
+    mautic = _read(MauticSettings, "MAUTIC_", problems)
+    n8n = _read(N8nSettings, "N8N_", problems)
+    sync = {crm: _read(SyncSettings, f"{crm.upper()}_SYNC_", problems) for crm in ("brevo", "hubspot", "mautic", "n8n")}
+    if problems:
+        raise SettingsError(" ".join(problems))
+    return Settings(general, brevo, hubspot, mautic, n8n, sync)  # type: ignore[arg-type] # no problem, so none is None
+
+
+_Read = TypeVar("_Read", bound=_FromEnvironment)
+
+
+def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
+    try:
+        return kind(_env_prefix=prefix)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"{prefix}{problem['loc'][0]}".upper()
+            why = problem["msg"].removeprefix("Value error, ")
+            secret = "KEY" in name or "SECRET" in name or name == "DATABASE_URL"
+            shown = "" if secret else f" is '{problem['input']}'"
+            problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")
+        return None
