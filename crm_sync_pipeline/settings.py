@@ -5,7 +5,6 @@ A wrong value is refused when the settings are read, by name, with what would be
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, TypeVar
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -13,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.retry import RetryPolicy
 
 
 class SettingsError(CrmSyncError):
@@ -146,16 +144,6 @@ class SyncSettings(_FromEnvironment):
         if minutes < 60:
             return f"*/{minutes} * * * *"
         return "0 0 * * *" if minutes == 1440 else f"0 */{minutes // 60} * * *"
-
-    @property
-    def retry_policy(self) -> RetryPolicy:
-        """The retry settings as the domain's policy."""
-        return RetryPolicy(
-            max_retries=self.max_retries,
-            base_delay=timedelta(minutes=self.retry_delay_minutes),
-            exponential=self.retry_exponential,
-            retry_rejected=self.retry_rejected,
-        )
 
 
 @dataclass(frozen=True, slots=True)

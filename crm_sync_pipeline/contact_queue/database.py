@@ -9,15 +9,16 @@ from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.report import Report
-from crm_sync_pipeline.contact_queue.schema import require_usable
+from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table
+from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10
 SESSION = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
-_DEFAULT_POLICY = RetryPolicy()
 
 
 class DatabaseError(CrmSyncError):
@@ -68,12 +69,47 @@ def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
     )
 
 
+class RetryConfig(dg.Config):
+    """When a delivery is tried again; see RetryPolicy."""
+
+    max_retries: int = Field(default=3, ge=0, description="Retries after the first attempt.")
+    delay_minutes: int = Field(default=5, ge=1, description="Minutes before the first retry.")
+    exponential: bool = Field(default=True, description="Double the wait each time, or add.")
+    retry_rejected: bool = Field(default=True, description="Retry refused data too.")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The same as the domain's policy."""
+        delay = timedelta(minutes=self.delay_minutes)
+        return RetryPolicy(self.max_retries, delay, self.exponential, self.retry_rejected)
+
+
 class DatabaseResource(dg.ConfigurableResource[None]):
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
     url: str = Field(repr=False, description="postgresql://...; env DATABASE_URL.")
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
+    retries: dict[str, RetryConfig] = Field(default={}, description="By destination; the default for one not named.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "DatabaseResource":
+        """The database as the environment sets it; with `secrets_from_environment` Dagster reads the URL itself."""
+        url = settings.general.database_url.get_secret_value() if settings.general.database_url else ""
+        return cls(
+            url=dg.EnvVar("DATABASE_URL") if url and secrets_from_environment else url,
+            contacts_table=settings.general.crm_sync_contacts_table,
+            lease_seconds=settings.general.crm_sync_lease_seconds,
+            retries={
+                name: RetryConfig(
+                    max_retries=sync.max_retries,
+                    delay_minutes=sync.retry_delay_minutes,
+                    exponential=sync.retry_exponential,
+                    retry_rejected=sync.retry_rejected,
+                )
+                for name, sync in settings.sync.items()
+            },
+        )
 
     @property
     def engine(self) -> sa.Engine:
@@ -99,11 +135,28 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             )
         return found
 
-    def queue(self, destination: str, policy: RetryPolicy = _DEFAULT_POLICY) -> ContactQueue:
+    def check(self) -> list[Finding]:
+        """Every fault of the database, and what is well: `crm-sync db check`."""
+        contacts = self.contacts()
+        with self.engine.connect() as connection:
+            return check(connection, contacts)
+
+    def upgrade(self, say: Say) -> ContactsTable:
+        """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
+        try:
+            return upgrade(engine_without_time_outs(self.engine), self.contacts_table, say)
+        except sa.exc.OperationalError as error:
+            raise DatabaseError(unreachable(self.engine, error)) from None
+
+    def policy(self, destination: str) -> RetryPolicy:
+        """When this destination's deliveries are tried again."""
+        return self.retries.get(destination, RetryConfig()).policy
+
+    def queue(self, destination: str) -> ContactQueue:
         """The queue of one destination. DatabaseError names what its columns or our tables lack."""
         contacts, crm = self.contacts(), CRMS[destination]
         require_usable(self.engine, contacts, crm)
-        return ContactQueue(self.engine, contacts, crm, policy, timedelta(seconds=self.lease_seconds))
+        return ContactQueue(self.engine, contacts, crm, self.policy(destination), timedelta(seconds=self.lease_seconds))
 
     def selection(self) -> Selection:
         """What people decide: select, unselect, requeue."""

@@ -80,6 +80,16 @@ class Report:
 
         return in_transaction(self._engine, read)
 
+    def attempted(self, destination: str) -> int:
+        """How many attempts the journal holds for one destination."""
+        query = ask.attempts_count(destination)
+        return in_transaction(self._engine, lambda connection: int(connection.execute(query).scalar_one()))
+
+    def contacts_count(self) -> int:
+        """How many rows the contacts table has."""
+        query = sa.select(sa.func.count()).select_from(self._contacts.clause)
+        return in_transaction(self._engine, lambda connection: int(connection.execute(query).scalar_one()))
+
     def errors(self, crm: Crm, ids_shown: int = 3) -> list[ErrorGroup]:
         """Why deliveries wait for a retry or ended in Error, the most frequent reason first."""
         query = ask.error_groups(DestinationColumns.of(self._contacts, crm))

@@ -54,6 +54,15 @@ class Tally:
         self.outcomes[OUTCOME_NAMES[type(outcome)]] += 1
         self.reasons[outcome.reason] += 1
 
+    def problem(self) -> str | None:
+        """The sentence with which the run must fail: the destination is down, or nothing at all got through."""
+        if self.down:
+            return f"{self.down} What was not delivered is back in the queue."
+        if self.outcomes["failed"] and not self.outcomes["synced"] and not self.outcomes["rejected"]:
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in self.reasons.most_common())
+            return f"None of {sum(self.outcomes.values())} contacts got through: {reasons}. They are retried."
+        return None
+
     def as_metadata(self) -> dict[str, Any]:
         """Numbers for the UI: Dagster plots ints and floats."""
         names = ("synced", "failed", "rejected", "deferred")

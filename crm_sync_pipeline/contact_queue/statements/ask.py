@@ -153,3 +153,8 @@ def history_of(destination: str) -> sa.Executable:
         .where(attempts.c.contact_id == sa.bindparam("id", type_=UUID_TYPE), attempts.c.destination == destination)
         .order_by(attempts.c.id)
     )
+
+
+def attempts_count(destination: str) -> sa.Executable:
+    """How many attempts the journal holds."""
+    return sa.select(sa.func.count()).select_from(attempts).where(attempts.c.destination == destination)

@@ -1,0 +1,40 @@
+"""The command line, crm-sync. Exit codes: 0 done, 1 something failed, 2 wrong use."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from crm_sync_pipeline.cli.contacts import explain, requeue, select, status, sync_now, unselect
+from crm_sync_pipeline.cli.db import db
+from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
+from crm_sync_pipeline.contact_queue.selection import SelectionError
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings import SettingsError
+
+FAILED, WRONG_USE = 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="crm-sync-pipeline")
+def crm_sync() -> None:
+    """Deliver selected contacts from PostgreSQL to CRMs, and see what became of them.
+
+    Settings come from the environment and from a .env file in the working folder; .env.example names them all.
+    """
+
+
+for command in (db, select, unselect, status, explain, requeue, sync_now, simulate, demo, dev):
+    crm_sync.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake that a person can mend is told in one sentence, without a stack trace."""
+    try:
+        crm_sync.main(args=list(arguments) if arguments is not None else None, prog_name="crm-sync")
+    except (SettingsError, SelectionError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(WRONG_USE)
+    except CrmSyncError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(FAILED)

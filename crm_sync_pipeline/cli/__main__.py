@@ -1,0 +1,3 @@
+from crm_sync_pipeline.cli import main
+
+main()

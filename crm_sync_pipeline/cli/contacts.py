@@ -1,0 +1,220 @@
+"""Commands about contacts: decide, ask, deliver now."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from crm_sync_pipeline.cli.db import database
+from crm_sync_pipeline.cli.output import as_json, console, print_json
+from crm_sync_pipeline.contact_queue.report import QueueStatus
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.delivery import deliver
+from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.explanation import Facts
+from crm_sync_pipeline.domain.explanation import explain as answer_for
+from crm_sync_pipeline.settings import load_settings
+
+one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
+ids_and_all = [
+    click.argument("ids", nargs=-1, metavar="[CONTACT_ID]..."),
+    click.option("--all", "everything", is_flag=True, help="Every contact that this applies to."),
+    click.option(
+        "--file",
+        "file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A text file with one contact id a line; the first column of a CSV file counts.",
+    ),
+]
+
+
+def _which(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(ids_and_all):
+        command = option(command)
+    return command
+
+
+def _given_ids(ids: tuple[str, ...], everything: bool, file: Path | None) -> list[str] | None:
+    """The ids from arguments and file, None for all. UsageError unless it is one or the other."""
+    if everything and (ids or file):
+        raise click.UsageError("Give contact ids, or --all, not both.")
+    if not (everything or ids or file):
+        raise click.UsageError("Name contact ids, a --file with ids, or --all.")
+    return None if everything else [*ids, *(_ids_in(file) if file else ())]
+
+
+def _ids_in(file: Path) -> list[str]:
+    first_column = [line.split(",")[0].strip().strip('"') for line in file.read_text("utf-8-sig").splitlines()]
+    if first_column and first_column[0].lower() in ("id", "contact_id"):
+        first_column = first_column[1:]
+    return [text for text in first_column if text]
+
+
+def _decide(
+    action: str, ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool
+) -> None:
+    wanted = _given_ids(ids, everything, file)
+    selection = database().selection()
+    result = selection.apply_to_all(action, crms) if wanted is None else selection.apply(action, wanted, crms)
+    if json_wanted:
+        print_json(result)
+    else:
+        click.echo(result.message + ".")
+        for crm in result.crms if action == "select" else ():
+            if crm not in DESTINATIONS:
+                click.echo(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
+    sys.exit(1 if wanted and not result.updated_count else 0)
+
+
+several_crms = click.option(
+    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=("brevo",), show_default=True
+)
+
+
+@click.command()
+@_which
+@several_crms
+@as_json
+def select(ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool) -> None:
+    """Select contacts: they are delivered with the next run. One that is already queued keeps its place."""
+    _decide("select", ids, everything, file, crms, json_wanted)
+
+
+@click.command()
+@_which
+@several_crms
+@as_json
+def unselect(
+    ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool
+) -> None:
+    """Take contacts back; what has not been sent yet is not sent."""
+    _decide("unselect", ids, everything, file, crms, json_wanted)
+
+
+@click.command()
+@_which
+@one_crm
+@as_json
+def requeue(ids: tuple[str, ...], everything: bool, file: Path | None, crm: str, json_wanted: bool) -> None:
+    """Send contacts in Error, or waiting for a retry, again at once, with fresh retries."""
+    count = database().selection().requeue(crm, _given_ids(ids, everything, file))
+    if json_wanted:
+        print_json({"crm": crm, "requeued_count": count})
+    else:
+        click.echo(f"Requeued {count} contacts for {CRMS[crm].title}.")
+
+
+@click.command()
+@click.option("--crm", type=click.Choice(list(CRMS)), help="One CRM; without it, all that the table has columns for.")
+@as_json
+def status(crm: str | None, json_wanted: bool) -> None:
+    """Show the queue: counts by state, due, lag, next retry, why contacts wait."""
+    report = database().report()
+    crms = [CRMS[crm]] if crm else report.crms()
+    states = [(report.status(each), report.errors(each)) for each in crms]
+    if json_wanted:
+        print_json([{**_as_dict(state), "errors": errors} for state, errors in states])
+        return
+    out = console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "New", "Queued", "due", "waiting", "Processing", "Complete", "Error", "lag", "next retry"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for state, _ in states:
+        table.add_row(
+            f"[bold]{state.title}[/]",
+            str(state.counts.get("New", 0)),
+            str(state.counts.get("Queued", 0)),
+            str(state.due),
+            str(state.waiting),
+            str(state.counts.get("Processing", 0)),
+            str(state.counts.get("Complete", 0)),
+            str(state.counts.get("Error", 0)),
+            "-" if state.lag_seconds is None else f"{state.lag_seconds:.0f} s",
+            f"{state.next_retry_at:%H:%M:%S} UTC" if state.next_retry_at else "-",
+        )
+    out.print(table)
+    for state, errors in states:
+        if state.down:
+            out.print(f"[red]{state.title} is down[/]: {state.down.message}")
+        if state.expired_leases:
+            out.print(f"{state.title}: {state.expired_leases} held by runs that died; the next claim recovers them.")
+        if state.not_wanted:
+            out.print(
+                f"{state.title}: {state.not_wanted} Queued, but their sync status says that nobody wants them sent."
+            )
+        for group in errors:
+            out.print(f"{state.title}: {group.count} {group.state}, {group.reason}: {group.message}")
+
+
+def _as_dict(state: QueueStatus) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+
+
+@click.command()
+@click.argument("contact")
+@one_crm
+@as_json
+def explain(contact: str, crm: str, json_wanted: bool) -> None:
+    """Tell why CONTACT (an id or e-mail address) is, or is not, at a CRM: its attempts, and what happens next."""
+    source = database()
+    contact_id = source.selection().find(contact)
+    facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
+    answer = answer_for(facts)
+    if json_wanted:
+        print_json({"verdict": answer.verdict, "next_step": answer.next_step, "facts": facts})
+    else:
+        _print_explanation(facts, answer.verdict, answer.next_step)
+
+
+def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
+    out = console()
+    out.print(f"[bold]{facts.email or '(no e-mail address)'}[/]  {facts.contact_id}")
+    out.print(f"{facts.title}: {facts.sync_status} / {facts.processing_status or '-'}")
+    out.print(f"\n{verdict}\n[bold]Next:[/] {next_step}\n")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("when (UTC)", "what", "outcome", "reason", "HTTP", "ms", "said"):
+        table.add_column(heading)
+    if facts.selected_at:
+        table.add_row(f"{facts.selected_at:%Y-%m-%d %H:%M:%S}", "selected", "", "", "", "", "")
+    for each in facts.attempts:
+        table.add_row(
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            f"attempt {each.number}",
+            each.outcome,
+            each.reason,
+            str(each.http_status or "-"),
+            str(each.milliseconds),
+            each.message,
+        )
+    if table.row_count:
+        out.print(table)
+
+
+@click.command(name="sync-now")
+@click.argument("contact")
+@one_crm
+@as_json
+@click.pass_context
+def sync_now(context: click.Context, contact: str, crm: str, json_wanted: bool) -> None:
+    """Deliver CONTACT (an id or e-mail address) to one CRM at once, past schedule and queue."""
+    if crm not in DESTINATIONS:
+        raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
+    settings = load_settings()
+    destination = DESTINATIONS[crm].from_settings(settings, secrets_from_environment=False)
+    destination.require_ready()
+    source = database()
+    contact_id = source.selection().find(contact)
+    queue = source.queue(crm)
+    batch = queue.claim_contact(contact_id, run_id="crm-sync sync-now")
+    try:
+        tally = deliver(queue, destination, batch, "crm-sync sync-now")
+    finally:
+        queue.settle(batch.token)
+    if tally.down:
+        raise CrmSyncError(tally.down)
+    context.invoke(explain, contact=str(contact_id), crm=crm, json_wanted=json_wanted)
+    sys.exit(0 if tally.outcomes["synced"] else 1)

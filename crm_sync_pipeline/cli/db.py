@@ -1,0 +1,59 @@
+import sys
+
+import click
+from rich.table import Table
+
+from crm_sync_pipeline.cli.output import as_json, console, print_json
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.settings import load_settings
+
+
+def database() -> DatabaseResource:
+    """The database that the environment names."""
+    return DatabaseResource.from_settings(load_settings(), secrets_from_environment=False)
+
+
+@click.group()
+def db() -> None:
+    """Check and prepare the database."""
+
+
+@db.command()
+@as_json
+def check(json_wanted: bool) -> None:
+    """Verify the contacts table field by field, our own tables and indexes. Changes nothing."""
+    findings = database().check()
+    failed = [finding for finding in findings if finding.ok is False]
+    if json_wanted:
+        print_json({"ok": not failed, "findings": findings})
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in findings:
+            mark = {True: "[green]ok[/]", False: "[red]WRONG[/]", None: "[dim]absent[/]"}[finding.ok]
+            table.add_row(mark, finding.subject, finding.detail)
+        console().print(table)
+        for finding in failed:
+            console().print(
+                f"[bold]{finding.subject}[/]: {finding.detail or 'wrong'}. Mend it with:\n    {finding.remedy}"
+            )
+        if not failed:
+            console().print("The database is ready.")
+    sys.exit(1 if failed else 0)
+
+
+@db.command()
+@as_json
+def upgrade(json_wanted: bool) -> None:
+    """Add schema crm_sync and our indexes; create the contacts table where there is none. Safe to run again."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if not json_wanted:
+            click.echo(line)
+
+    contacts = database().upgrade(say)
+    if json_wanted:
+        print_json({"contacts_table": contacts.qualified, "changes": said})
+    elif not said:
+        click.echo(f"Nothing to do: {contacts.qualified} and schema crm_sync are up to date.")

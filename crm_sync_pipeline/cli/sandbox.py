@@ -1,0 +1,59 @@
+"""Commands that need no account and no database of yours: simulate, demo, dev."""
+
+from pathlib import Path
+
+import click
+
+from crm_sync_pipeline.sandbox.demo import run_demo
+from crm_sync_pipeline.sandbox.dev import run_dev
+from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoConfig, BrevoLimits, BrevoSimulator
+from crm_sync_pipeline.simulators.server import PortInUseError, RunningSimulator, serve
+
+VAR = Path("var")
+
+
+@click.group()
+def simulate() -> None:
+    """Stand in for a CRM's API, on this machine only."""
+
+
+@simulate.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8099, show_default=True, help="0 takes any free one.")
+@click.option(
+    "--plan", default="general", show_default=True, help="general, advanced, extended, unlimited, or requests a second."
+)
+@click.option("--fault", "faults", multiple=True, help="Such as latency=100 or status-500-empty:times=3; repeatable.")
+def brevo(port: int, plan: str, faults: tuple[str, ...]) -> None:
+    """Stand in for Brevo: contacts, lists, attributes, import, processes and account, with faults on request."""
+    try:
+        simulator = BrevoSimulator(BrevoConfig(limits=BrevoLimits.parse(plan)), faults=faults)
+        serve(simulator.app, port=port, on_started=_tell)
+    except PortInUseError as error:
+        raise click.ClickException(str(error)) from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _tell(running: RunningSimulator) -> None:
+    click.echo(f"Brevo's stand-in answers at {running.base_url}/v3 until you press Ctrl-C. To use it:")
+    click.echo(f"  export BREVO_API_BASE_URL={running.base_url}/v3 BREVO_API_KEY={DEFAULT_KEY}")
+    click.echo(
+        f"What it was sent: {running.base_url}/simulator/requests, what it holds: {running.base_url}/simulator/state"
+    )
+
+
+@click.command()
+@click.option("--contacts", type=click.IntRange(50, 100_000), default=300, show_default=True, help="How many to load.")
+def demo(contacts: int) -> None:
+    """Deliver sample contacts to a stand-in for Brevo, through real Dagster runs, and show what became of them."""
+    run_demo(contacts)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Of Dagster's UI.")
+def dev(port: int) -> None:
+    """Run Dagster with schedule and sensor on, beside stand-ins for whatever is not set.
+
+    DATABASE_URL and BREVO_API_KEY, where set, are used as they are.
+    """
+    run_dev(VAR, port)

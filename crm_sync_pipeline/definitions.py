@@ -1,0 +1,66 @@
+"""The composition root: what Dagster loads."""
+
+import logging
+import warnings
+
+import dagster as dg
+
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.jobs import build_sync_job
+from crm_sync_pipeline.orchestration.schedules import build_schedule
+from crm_sync_pipeline.orchestration.sensors import build_sensor
+from crm_sync_pipeline.settings import Settings, load_settings
+
+logger = logging.getLogger("crm_sync_pipeline")
+
+# Dagster 1.13 warns of `owners` being in beta at every sensor, though none is set here.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Jobs, schedules, sensors and resources of every destination, as the settings say."""
+    jobs, schedules, sensors = [], [], []
+    resources: dict[str, dg.ConfigurableResource[None]] = {
+        "database": DatabaseResource.from_settings(settings, secrets_from_environment=True)
+    }
+    for name, destination in DESTINATIONS.items():
+        sync = settings.sync[name]
+        resource = destination.from_settings(settings, secrets_from_environment=True)
+        off_because = _off_because(destination, settings)
+        job = build_sync_job(destination, sync, resource.requests_per_second)
+        resources[name] = resource
+        jobs.append(job)
+        schedules.append(build_schedule(destination, job, sync, off_because))
+        sensors.append(build_sensor(destination, job, sync, off_because))
+        if off_because:
+            logger.warning("%s_off %s", name, off_because)
+        else:
+            logger.info(
+                "%s_on interval_minutes=%d batch_size=%d max_instances=%d sensor_batch_limit=%d",
+                name,
+                sync.scheduler_interval_minutes,
+                sync.scheduler_batch_size,
+                sync.scheduler_max_instances,
+                sync.sensor_batch_limit,
+            )
+    return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors, resources=resources)
+
+
+def _off_because(destination: type[HttpDestination], settings: Settings) -> str | None:
+    missing = [] if settings.general.database_url else ["DATABASE_URL"]
+    if variable := destination.missing_setting(settings):
+        missing.append(variable)
+    if not missing:
+        return None
+    return (
+        f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, so the schedule and the sensor of "
+        f"{destination.title} are off. Set {'it' if len(missing) == 1 else 'them'} and reload the code location."
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads. SettingsError names each setting that is wrong."""
+    return build_definitions(load_settings())

@@ -1,0 +1,166 @@
+"""The work of one run: read what a token claimed, call the destination, journal each outcome as it arrives.
+
+The op `sync_to_<destination>`, `crm-sync sync-now` and every other worker go through `deliver`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import httpx
+
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.health import Breaker
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
+from crm_sync_pipeline.domain.pacing import Pace
+
+LEASE_MARGIN_SECONDS = 5
+"""Kept free at a lease's end, beyond the time limit of one call, for journaling what it came to."""
+
+Progress = Callable[[Tally, int], None]
+
+
+def deliver(
+    queue: ContactQueue,
+    destination: HttpDestination,
+    batch: Batch,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+) -> Tally:
+    """Attempt every contact of the batch once; returns what the attempts came to. Nothing is settled here.
+
+    What could not be tried (the breaker opened, the lease ran short) is simply not journaled: settling gives it back.
+    `progress` is told the tally so far and the size, after each write to the journal.
+    """
+    if not batch.size:
+        return Tally()
+    delivery = _Delivery(queue, destination, batch, run_id, progress)
+    try:
+        return asyncio.run(delivery.run())
+    finally:
+        delivery.journal_the_rest()
+
+
+class _Delivery:
+    def __init__(
+        self,
+        queue: ContactQueue,
+        destination: HttpDestination,
+        batch: Batch,
+        run_id: str | None,
+        progress: Progress | None,
+    ) -> None:
+        self._queue = queue
+        self._destination = destination
+        self._batch = batch
+        self._run_id = run_id
+        self._progress = progress
+        self._pace = Pace(destination.requests_per_second)
+        self._breaker = Breaker()
+        self._tally = Tally()
+        self._arrived: list[Attempt] = []
+        self._wake = asyncio.Event()
+        self._being_written: Sequence[Attempt] = ()
+        self._may_go_on = True
+        self._is_over = False
+        self._deadline = 0.0
+
+    async def run(self) -> Tally:
+        started = time.monotonic()
+        self._extend(started)
+        contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
+        waiting = _one_line_an_address(contacts)
+        journal = asyncio.create_task(self._keep_journal())
+        try:
+            async with self._destination.client() as client:
+                workers = min(self._destination.concurrency, len(contacts))
+                await asyncio.gather(*(self._work(client, waiting) for _ in range(workers)))
+        finally:
+            self._is_over = True
+            self._wake.set()
+            await journal
+        await asyncio.to_thread(self._remember_health)
+        self._tally.seconds = time.monotonic() - started
+        return self._tally
+
+    async def _work(self, client: httpx.AsyncClient, waiting: Iterator[Sequence[Contact]]) -> None:
+        for line in waiting:
+            for contact in line:
+                if not await self._attempt(client, contact):
+                    return
+
+    async def _attempt(self, client: httpx.AsyncClient, contact: Contact) -> bool:
+        """Deliver one contact; returns whether to go on. A 429 costs the contact nothing: it is tried again."""
+        while True:
+            await asyncio.sleep(self._pace.reserve(time.monotonic()))
+            if not self._may_send():
+                return False
+            attempt = await self._destination.deliver(client, contact)
+            self._tally.requests += attempt.http_status is not None or attempt.milliseconds > 0
+            outcome = attempt.outcome
+            self._breaker.observe(outcome)
+            if isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown):
+                self._tally.rate_limited += 1
+                self._pace.pause(time.monotonic(), outcome.wait.total_seconds())
+                continue
+            self._tally.count(outcome)
+            self._arrived.append(attempt)
+            self._wake.set()
+            return True
+
+    def _may_send(self) -> bool:
+        in_time = time.monotonic() + self._destination.timeout_seconds + LEASE_MARGIN_SECONDS < self._deadline
+        return in_time and self._may_go_on and not self._breaker.is_open
+
+    def _extend(self, asked_at: float) -> None:
+        """The lease runs from when PostgreSQL answered; counting from when it was asked errs on the safe side."""
+        self._deadline = asked_at + self._queue.lease.total_seconds()
+
+    async def _keep_journal(self) -> None:
+        """Group commit: what came in while the last write ran goes into the next."""
+        while not self._is_over or self._arrived:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._arrived:
+                await self._write()
+
+    async def _write(self) -> None:
+        asked_at = time.monotonic()
+        self._being_written, self._arrived = self._arrived, []
+        try:
+            held = await asyncio.to_thread(self._journal, self._being_written)
+        except BaseException:
+            self._may_go_on = False  # what can't be written down must not be sent
+            raise
+        self._being_written = ()
+        if held:
+            self._extend(asked_at)
+        else:
+            self._may_go_on = False  # the lease is lost: another run may hold these contacts by now
+        if self._progress:
+            self._progress(self._tally, self._batch.size)
+
+    def _journal(self, attempts: Sequence[Attempt]) -> int:
+        return self._queue.journal(self._batch.token, attempts, self._run_id)
+
+    def journal_the_rest(self) -> None:
+        """After an interruption: what arrived and was not written yet. Writing an attempt twice writes it once."""
+        if rest := [*self._being_written, *self._arrived]:
+            self._journal(rest)
+
+    def _remember_health(self) -> None:
+        if opened_by := self._breaker.opened_by:
+            self._queue.breaker.open(opened_by.reason, opened_by.message)
+            self._tally.down = f"{self._destination.title} is down: {opened_by.message}"
+        elif self._tally.outcomes["synced"] or self._tally.outcomes["rejected"]:
+            self._queue.breaker.close()
+
+
+def _one_line_an_address(contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
+    """Contacts with the same address, in one line, are sent one after another and always in the same order."""
+    ordered = sorted(contacts, key=lambda contact: (contact.address, contact.id))
+    return iter([list(line) for _, line in groupby(ordered, key=lambda contact: contact.address)])

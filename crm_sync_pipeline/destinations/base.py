@@ -1,0 +1,211 @@
+"""What every HTTP destination shares: the client, the time limit, and what an HTTP status means for a contact."""
+
+import asyncio
+import hashlib
+import json
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import dagster as dg
+import httpx
+from pydantic import Field
+
+from crm_sync_pipeline.domain.batch import Attempt
+from crm_sync_pipeline.domain.contact import Contact, redacted
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.pacing import clamp_pause
+from crm_sync_pipeline.settings import Settings
+
+OUR_SETUP = frozenset({401, 402, 403, 404, 405})
+"""Statuses that no contact is to blame for: a bad key, a blocked IP address, a wrong URL."""
+
+BLAMES_CONTACT = frozenset({400, 422})
+
+MESSAGE_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read to its end. `data` is the body as JSON: None where it is empty or is no JSON."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def data(self) -> Any:
+        """The body as JSON, or None."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to send: path below the base URL, JSON body."""
+
+    method: str
+    path: str
+    payload: dict[str, Any] = field(repr=False)
+
+
+class HttpDestination(dg.ConfigurableResource[None]):
+    """A CRM behind an HTTP API. A subclass says what to send, and what its answers mean.
+
+    To add one: subclass, name it in DESTINATIONS. docs/adding-a-destination.md walks through it.
+    """
+
+    destination: ClassVar[str]
+    title: ClassVar[str]
+
+    base_url: str = Field(description="Where the API is.")
+    timeout_seconds: float = Field(
+        default=30, gt=0, description="For one whole call, from connecting to the last byte."
+    )
+    concurrency: int = Field(default=8, ge=1, le=64, description="Requests in the air at the same time.")
+    requests_per_second: float = Field(default=10, gt=0, description="The pace that is kept.")
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "HttpDestination":
+        """The destination as the environment sets it.
+
+        With `secrets_from_environment` the resource holds the names of the variables and Dagster reads them when a run
+        starts, so that its UI never shows a key; otherwise it holds the values.
+        """
+
+    @classmethod
+    @abstractmethod
+    def missing_setting(cls, settings: Settings) -> str | None:
+        """The variable without which nothing can be sent, or None when all is there."""
+
+    @abstractmethod
+    def headers(self) -> dict[str, str]:
+        """What every request carries, the key included."""
+
+    @abstractmethod
+    def call_for(self, contact: Contact) -> Call:
+        """The request that upserts this contact."""
+
+    @abstractmethod
+    def read_success(self, answer: Answer) -> Outcome | None:
+        """What a 2xx means; None where it is none that the vendor documents: it never passes for success."""
+
+    @abstractmethod
+    def read_refusal(self, answer: Answer) -> Rejected:
+        """What a 400 or 422 means: reason and the vendor's own words."""
+
+    @abstractmethod
+    def read_setup_fault(self, answer: Answer) -> DestinationDown:
+        """What a 401, 402, 403, 404 or 405 means, and what a person must do."""
+
+    def vendor_message(self, answer: Answer) -> str:
+        """The vendor's own words in an error body; "" where there are none."""
+        data = answer.data
+        message = data.get("message") if isinstance(data, dict) else None
+        return message if isinstance(message, str) else ""
+
+    def require_ready(self) -> None:
+        """CrmSyncError where a setting is missing without which nothing can be sent."""
+
+    def error_text(self, answer: Answer, instead: str = "") -> str:
+        """'Brevo API error (400): Invalid email address', without personal data."""
+        said = redacted(self.vendor_message(answer))[:MESSAGE_LIMIT] or instead or _default_words(answer)
+        return f"{self.title} API error ({answer.status}): {said}"
+
+    def client(self) -> httpx.AsyncClient:
+        """One client for a whole run: it keeps its connections."""
+        return httpx.AsyncClient(
+            base_url=self.base_url,
+            headers=self.headers(),
+            timeout=httpx.Timeout(self.timeout_seconds),
+            limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
+            follow_redirects=False,
+            trust_env=True,
+        )
+
+    async def deliver(self, client: httpx.AsyncClient, contact: Contact) -> Attempt:
+        """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
+        if not contact.address:
+            return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
+        call = self.call_for(contact)
+        started = time.monotonic()
+        answer, outcome = await self._send(client, call)
+        if isinstance(outcome, Synced):
+            outcome = replace(outcome, message=self.left_out(contact))
+        return Attempt(
+            contact.id,
+            outcome,
+            contact.fingerprint(),
+            payload_hash=payload_hash(call.payload),
+            http_status=answer.status if answer else None,
+            request_id=self.request_id(answer) if answer else None,
+            milliseconds=round((time.monotonic() - started) * 1000),
+        )
+
+    async def _send(self, client: httpx.AsyncClient, call: Call) -> tuple[Answer | None, Outcome]:
+        try:
+            response = await asyncio.wait_for(
+                client.request(call.method, call.path, json=call.payload), self.timeout_seconds
+            )
+        except (asyncio.TimeoutError, httpx.TimeoutException):
+            return None, Failed("timeout", f"{self.title} did not answer within {self.timeout_seconds:g} seconds")
+        except httpx.HTTPError as error:
+            return None, Failed("connection_lost", f"Connection to {self.title} failed: {type(error).__name__}")
+        answer = Answer(response.status_code, response.headers, response.content)
+        return answer, self.read(answer)
+
+    def read(self, answer: Answer) -> Outcome:
+        """What an answer means for the contact. Anything unexpected is `Failed`, never success."""
+        if 200 <= answer.status < 300:
+            return self.read_success(answer) or Failed(
+                "unexpected_answer", self.error_text(answer, "unexpected answer; it is not taken for success")
+            )
+        if answer.status in BLAMES_CONTACT:
+            return self.read_refusal(answer)
+        if answer.status in OUR_SETUP:
+            return self.read_setup_fault(answer)
+        if answer.status == 429:
+            return Deferred("rate_limited", wait=timedelta(seconds=self.pause_after(answer)))
+        return Failed(f"http_{answer.status}", self.error_text(answer))
+
+    def pause_after(self, answer: Answer) -> float:
+        """Seconds to wait after a 429, clamped to 0.1 to 60: `Retry-After`, else the vendor's own header, else 1."""
+        return clamp_pause(_number(answer.headers.get("retry-after")) or 1.0)
+
+    def request_id(self, answer: Answer) -> str | None:
+        """The vendor's id of the request, for its support; None where it gives none."""
+        return answer.headers.get("x-request-id")
+
+    def left_out(self, contact: Contact) -> str:  # noqa: ARG002 # for subclasses
+        """What of the contact was not sent although it has a value, and why; "" for nothing. Shown by explain."""
+        return ""
+
+
+class NotReadyError(CrmSyncError):
+    """A destination lacks a setting."""
+
+
+def payload_hash(payload: Mapping[str, Any]) -> str:
+    """32 hex digits that change when the JSON sent changes."""
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _default_words(answer: Answer) -> str:
+    try:
+        return httpx.codes(answer.status).name.replace("_", " ").lower()
+    except ValueError:
+        return "no explanation"

@@ -1,0 +1,163 @@
+"""Brevo: POST /v3/contacts with updateEnabled.
+
+https://developers.brevo.com/reference/create-contact
+"""
+
+from typing import Any, ClassVar
+
+import dagster as dg
+from pydantic import Field
+
+from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError
+from crm_sync_pipeline.destinations.phone import international_number
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.pacing import clamp_pause
+from crm_sync_pipeline.settings import Settings
+
+# Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
+# (github.com/pass-culture/pass-culture-main/issues/22628), so the identifiers in `metadata` decide, then the words.
+_DUPLICATE_REASONS = {"sms": "sms_in_use", "email": "email_in_use", "ext_id": "ext_id_in_use"}
+
+_AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
+
+
+class BrevoResource(HttpDestination):
+    """Brevo's contacts API, v3.
+
+    No consent field is ever sent: `emailBlacklisted: false` would subscribe a person again who opted out. The limits:
+    https://developers.brevo.com/docs/api-limits
+    """
+
+    destination: ClassVar[str] = "brevo"
+    title: ClassVar[str] = "Brevo"
+
+    base_url: str = Field(default="https://api.brevo.com/v3", description="BREVO_API_BASE_URL")
+    api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
+    list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
+    phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "BrevoResource":
+        """See HttpDestination."""
+        brevo = settings.brevo
+        key = brevo.api_key.get_secret_value() if brevo.api_key else ""
+        return cls(
+            base_url=brevo.api_base_url,
+            api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
+            list_id=brevo.list_id,
+            phone_region=brevo.phone_region,
+            concurrency=brevo.concurrency,
+            requests_per_second=brevo.requests_per_second,
+        )
+
+    @classmethod
+    def missing_setting(cls, settings: Settings) -> str | None:
+        """See HttpDestination."""
+        return None if settings.brevo.api_key else "BREVO_API_KEY"
+
+    def require_ready(self) -> None:
+        """NotReadyError without a key."""
+        if not self.api_key:
+            raise NotReadyError(
+                "BREVO_API_KEY is not set. Nothing was sent, no contact was touched. Set it to a v3 key (Brevo shows "
+                "them under SMTP & API) and start again."
+            )
+
+    def headers(self) -> dict[str, str]:
+        """See HttpDestination."""
+        return {"api-key": self.api_key, "Content-Type": "application/json", "Accept": "application/json"}
+
+    def call_for(self, contact: Contact) -> Call:
+        """`email`, `attributes`, `updateEnabled`, and `listIds` where a list is set; an attribute only with a value."""
+        payload: dict[str, Any] = {
+            "email": contact.address,
+            "attributes": self.attributes(contact),
+            "updateEnabled": True,
+        }
+        if self.list_id is not None:
+            payload["listIds"] = [self.list_id]
+        return Call("POST", "/contacts", payload)
+
+    def attributes(self, contact: Contact) -> dict[str, str | bool]:
+        """Brevo's attributes, in upper case; it drops those that the account does not have, without a word."""
+        values: dict[str, str | bool | None] = {
+            "FIRSTNAME": contact.first_name,
+            "LASTNAME": contact.last_name,
+            "SMS": international_number(contact.phone_number, self.phone_region),
+            "DOMAIN_ID": contact.domain_id,
+            "PAGE_ID": contact.page_id,
+            "EMAIL_TYPE": contact.email_type,
+            "SOURCE_URL": contact.source_url,
+            "HAS_GMAIL": contact.has_gmail,
+        }
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+
+    def read_success(self, answer: Answer) -> Outcome | None:
+        """201 with an id: created. 204 without a body: updated. There is no other."""
+        if answer.status == 204 and not answer.body.strip():
+            return Synced(reason="updated")
+        data = answer.data
+        if answer.status == 201 and isinstance(data, dict):
+            contact_id = data.get("id")
+            if isinstance(contact_id, int) and not isinstance(contact_id, bool):
+                return Synced(remote_id=str(contact_id), reason="created")
+        return None
+
+    def read_refusal(self, answer: Answer) -> Rejected:
+        """The contact's data was refused; a second contact with the same number or address has a reason of its own."""
+        return Rejected(self._refusal_reason(answer), self.error_text(answer))
+
+    def _refusal_reason(self, answer: Answer) -> str:
+        data = answer.data if isinstance(answer.data, dict) else {}
+        metadata = data.get("metadata")
+        clashing = metadata.get("duplicate_identifiers") if isinstance(metadata, dict) else None
+        if isinstance(clashing, list) and clashing:
+            return _DUPLICATE_REASONS.get(str(clashing[0]).lower(), "duplicate")
+        words = self.vendor_message(answer).lower()
+        if "already associate" in words:  # a prefix: older answers end in "associate", newer in "associated"
+            return "sms_in_use" if "sms" in words else "duplicate"
+        if "phone" in words:
+            return "invalid_phone"
+        if "email" in words:
+            return "invalid_email"
+        code = data.get("code")
+        return code if isinstance(code, str) and code.isidentifier() else f"http_{answer.status}"
+
+    def read_setup_fault(self, answer: Answer) -> DestinationDown:
+        """Three different 401s, told apart by their words alone, and 402, 403, 404, 405."""
+        words = self.vendor_message(answer)
+        said = self.error_text(answer)
+        if answer.status == 401 and "unrecognised ip" in words.lower():
+            link = "" if _AUTHORISED_IPS in said else f". Allow this machine's address at {_AUTHORISED_IPS}"
+            return DestinationDown("ip_not_allowed", f"{said}{link}")
+        if answer.status == 401 and "not found in headers" in words.lower():
+            return DestinationDown("no_api_key", f"{said}. BREVO_API_KEY did not arrive; set a v3 key.")
+        if answer.status == 401:
+            return DestinationDown("wrong_api_key", f"{said}. Brevo refused BREVO_API_KEY; set a valid v3 key.")
+        if answer.status in (404, 405):
+            return DestinationDown(
+                f"http_{answer.status}", f"{said}. Check BREVO_API_BASE_URL; it is {self.base_url} now."
+            )
+        return DestinationDown(f"http_{answer.status}", f"{said}. Look at your account at https://app.brevo.com.")
+
+    def pause_after(self, answer: Answer) -> float:
+        """Seconds to wait after a 429: `Retry-After`, which Brevo does not document, else `x-sib-ratelimit-reset`."""
+        for header in ("retry-after", "x-sib-ratelimit-reset"):
+            try:
+                return clamp_pause(float(answer.headers[header]))
+            except (KeyError, ValueError):
+                continue
+        return 1.0
+
+    def request_id(self, answer: Answer) -> str | None:
+        """The uuid in `sib-request-id`."""
+        return answer.headers.get("sib-request-id")
+
+    def left_out(self, contact: Contact) -> str:
+        """A phone number that Brevo would refuse, and the whole contact with it."""
+        if not (contact.phone_number or "").strip() or "SMS" in self.attributes(contact):
+            return ""
+        return "Sent without its phone number, which is not valid" + (
+            f" in {self.phone_region}" if self.phone_region else " or lacks a country code (see BREVO_PHONE_REGION)"
+        )

@@ -1,0 +1,39 @@
+"""One dagster.yaml for a laptop and for production: SQLite under a folder, or PostgreSQL where a variable names one.
+
+Dagster has no syntax for "this variable, or else that default", so the storage class decides.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy.engine import make_url
+
+
+class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
+    """Never instantiated: `from_config_value` returns one of Dagster's own two."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """`postgres_url_env` names the variable; `sqlite_dir` is relative to the working folder."""
+        return {"postgres_url_env": str, "sqlite_dir": str}
+
+    @classmethod
+    def from_config_value(  # type: ignore[override] # it returns one of Dagster's own, never an instance of itself
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DagsterPostgresStorage | DagsterSqliteStorage:
+        """PostgreSQL, by psycopg2 whatever driver the URL names: on psycopg 3 Dagster's storage fails late."""
+        url = os.environ.get(config_value["postgres_url_env"])
+        if url:
+            return DagsterPostgresStorage(
+                make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
+                inst_data=inst_data,
+            )
+        folder = Path(config_value["sqlite_dir"]).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        return DagsterSqliteStorage(str(folder), inst_data=inst_data)

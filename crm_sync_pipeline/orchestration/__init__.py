@@ -1,0 +1,1 @@
+"""Dagster, and only Dagster: no rule lives here."""

@@ -1,0 +1,45 @@
+import dagster as dg
+
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.ops import ClaimConfig, build_sync_op, claim_batch, record_results
+from crm_sync_pipeline.settings import SyncSettings
+
+DESTINATION_TAG = "crm_sync/destination"
+"""dagster.yaml lets one run at a time through for each value of this tag."""
+
+SHORTEST_RUNTIME_LIMIT_SECONDS = 900
+
+
+def claim_config(destination: str, batch_size: int) -> dg.RunConfig:
+    """The run config of a job that takes `batch_size` due contacts."""
+    return dg.RunConfig(ops={"claim_batch": ClaimConfig(destination=destination, batch_size=batch_size)})
+
+
+def build_sync_job(
+    destination: type[HttpDestination], sync: SyncSettings, requests_per_second: float
+) -> dg.JobDefinition:
+    """The job `<destination>_sync`: claim_batch, sync_to_<destination>, record_results, in one process.
+
+    A run that dies is started again from its first step: its contacts come back by their lease, not by its old token.
+    """
+    name = destination.destination
+    sync_op = build_sync_op(destination)
+    longest_batch = max(sync.sensor_batch_limit, sync.scheduler_batch_size)
+    limit_seconds = max(SHORTEST_RUNTIME_LIMIT_SECONDS, round(3 * longest_batch / requests_per_second))
+
+    @dg.job(
+        name=f"{name}_sync",
+        description=f"Deliver the selected contacts that are due to {destination.title}.",
+        config=claim_config(name, sync.scheduler_batch_size),
+        executor_def=dg.in_process_executor,
+        tags={
+            DESTINATION_TAG: name,
+            "dagster/retry_strategy": "ALL_STEPS",
+            "dagster/max_runtime": str(limit_seconds),
+        },
+    )
+    def sync_job() -> None:
+        batch = claim_batch()
+        record_results(batch=batch, tally=sync_op(batch))
+
+    return sync_job

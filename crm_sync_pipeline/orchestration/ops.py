@@ -1,0 +1,86 @@
+"""The three ops of every destination's job: claim, sync, record. Only a token and counts pass between them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import Field
+
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.selection import parse_ids
+from crm_sync_pipeline.delivery import deliver
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.domain.batch import Batch, Tally
+from crm_sync_pipeline.domain.errors import CrmSyncError
+
+
+class ClaimConfig(dg.Config):
+    """What one run takes. 500 contacts at 10 requests a second need 50 s of the 300 s lease."""
+
+    destination: str = Field(description="The CRM to deliver to: the job's own.")
+    batch_size: int = Field(default=10, ge=1, le=50_000, description="How many due contacts to take at most.")
+    contact_id: str | None = Field(
+        default=None, description="Deliver this one contact at once, whatever its state, instead of those due."
+    )
+
+
+@contextmanager
+def _plain_failure() -> Iterator[None]:
+    """Turn an error that a person can mend into a failed run with that sentence, and without a stack trace."""
+    try:
+        yield
+    except CrmSyncError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
+@dg.op
+def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource) -> Batch:
+    """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
+    with _plain_failure():
+        queue = database.queue(config.destination)
+        if config.contact_id:
+            (contact_id,) = parse_ids([config.contact_id])
+            batch = queue.claim_contact(contact_id, run_id=context.run_id)
+        else:
+            batch = queue.claim(config.batch_size, run_id=context.run_id)
+    context.add_output_metadata({"claimed": batch.size, **({"note": batch.note} if batch.note else {})})
+    context.log.info("batch_claimed destination=%s size=%d", batch.destination, batch.size)
+    return batch
+
+
+def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
+    """The op `sync_to_<destination>`.
+
+    It is synchronous and has no RetryPolicy: an `async def` op gets no clean-up on Terminate, and a RetryPolicy turns
+    Terminate into a second run of the op.
+    """
+    name = destination.destination
+
+    @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name})
+    def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
+        """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
+        queue = context.resources.database.queue(batch.destination)
+        crm: HttpDestination = getattr(context.resources, name)
+        try:
+            with _plain_failure():
+                crm.require_ready()
+            tally = deliver(queue, crm, batch, context.run_id)
+        except BaseException:
+            queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
+            raise
+        context.add_output_metadata(tally.as_metadata())
+        return tally
+
+    return sync
+
+
+@dg.op
+def record_results(context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally) -> None:
+    """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
+    settled = database.queue(batch.destination).settle(batch.token)
+    metadata = {**settled.as_metadata(), **tally.as_metadata()}
+    context.add_output_metadata(metadata)
+    counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
+    context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)
+    if problem := tally.problem():
+        raise dg.Failure(problem, metadata=metadata, allow_retries=False)

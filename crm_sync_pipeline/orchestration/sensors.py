@@ -1,0 +1,37 @@
+import dagster as dg
+
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.guards import due_or_reason
+from crm_sync_pipeline.orchestration.jobs import claim_config
+from crm_sync_pipeline.settings import SyncSettings
+
+INTERVAL_SECONDS = 5
+"""Dagster's own floor."""
+
+
+def build_sensor(
+    destination: type[HttpDestination], job: dg.JobDefinition, sync: SyncSettings, off_because: str | None
+) -> dg.SensorDefinition:
+    """The sensor `<destination>_queue_sensor`: starts a run when contacts are due, sized to the backlog."""
+    name = destination.destination
+    what = f"Starts a run when contacts are due, for {sync.sensor_batch_limit} of them at most."
+
+    @dg.sensor(
+        name=f"{name}_queue_sensor",
+        job=job,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        description=f"Off: {off_because}" if off_because else what,
+        default_status=dg.DefaultSensorStatus.STOPPED if off_because else dg.DefaultSensorStatus.RUNNING,
+    )
+    def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+        if off_because:
+            return dg.SkipReason(off_because)
+        due = due_or_reason(
+            context.instance, database, job.name, name, sync.scheduler_max_instances, sync.sensor_batch_limit
+        )
+        if isinstance(due, dg.SkipReason):
+            return due
+        return dg.RunRequest(run_config=claim_config(name, due), tags={"crm_sync/queue_depth": str(due)})
+
+    return tick

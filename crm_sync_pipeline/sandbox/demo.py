@@ -1,0 +1,174 @@
+"""`./run demo`: sample contacts through the real job, from a real PostgreSQL to a stand-in for Brevo."""
+
+import os
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.domain.explanation import explain
+from crm_sync_pipeline.orchestration.jobs import claim_config
+from crm_sync_pipeline.sandbox.postgres import temporary
+from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
+from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.server import running
+
+BATCH_SIZE = 100
+POLL_SECONDS = 0.2
+LINE_EVERY_SECONDS = 2.0
+BREVO = CRMS["brevo"]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo runs on."""
+
+    database: DatabaseResource
+    simulator: BrevoSimulator
+    console: Console
+
+
+def run_demo(size: int) -> None:
+    """Do all of it; leaves nothing behind. `size` is how many contacts are loaded, 50 or more."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold]crm_sync_pipeline demo[/]: an embedded PostgreSQL, a stand-in for Brevo, real Dagster runs.\n")
+    simulator = BrevoSimulator(BrevoConfig(limits=PLANS["extended"]))
+    with temporary() as postgres, running(simulator.app) as server, _instance() as instance:
+        settings = _settings(postgres.url, f"{server.base_url}/v3")
+        database = DatabaseResource.from_settings(settings, secrets_from_environment=False)
+        try:
+            demo = Demo(database, simulator, console)
+            database.upgrade(lambda _line: None)
+            loaded = load(database, sample_contacts(size))
+            said = database.selection().apply_to_all("select", ["brevo"]).message
+            console.print(f"Loaded {loaded} contacts. {said}.")
+            started = time.monotonic()
+            runs = _deliver_all(demo, settings, instance, loaded)
+            _show(demo, runs, time.monotonic() - started)
+        finally:
+            database.engine.dispose()
+
+
+def _settings(database_url: str, brevo_url: str) -> Settings:
+    """Settings that reach nothing but the stand-ins, whatever the environment and a .env file say."""
+    os.environ.update(
+        DATABASE_URL=database_url,
+        CRM_SYNC_CONTACTS_TABLE="contacts",
+        BREVO_API_KEY=DEFAULT_KEY,
+        BREVO_API_BASE_URL=brevo_url,
+        BREVO_LIST_ID="1",
+        BREVO_REQUESTS_PER_SECOND="60",
+        NO_PROXY="127.0.0.1",
+    )
+    return load_settings()
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """A real instance of its own, kept in a temporary folder; it tells nobody about itself."""
+    with tempfile.TemporaryDirectory(prefix="crm-sync-demo-") as folder:
+        quiet = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
+        with dg.DagsterInstance.local_temp(folder, overrides=quiet) as instance:
+            yield instance
+
+
+def _deliver_all(demo: Demo, settings: Settings, instance: dg.DagsterInstance, total: int) -> Counter[str]:
+    """Run the job until nothing is due; returns how many runs ended how."""
+    job = build_definitions(settings).resolve_job_def("brevo_sync")
+    queue, runs = demo.database.queue("brevo"), Counter[str]()
+    with _progress(demo, total):
+        while due := queue.depth(limit=BATCH_SIZE):
+            ops = claim_config("brevo", due).ops
+            config = dg.RunConfig(ops=ops, loggers={"console": {"config": {"log_level": "CRITICAL"}}})
+            result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+            runs["success" if result.success else "failure"] += 1
+            if not result.success:
+                break
+    return runs
+
+
+@contextmanager
+def _progress(demo: Demo, total: int) -> Iterator[None]:
+    """A bar on a terminal, a line every two seconds elsewhere, fed from the database while the job works."""
+    over = threading.Event()
+    columns = (TextColumn("Delivering"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    is_terminal = demo.console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=demo.console, disable=not is_terminal) as bar:
+        task = bar.add_task("Delivering", total=total, rate="")
+
+        def watch() -> None:
+            started = spoke = time.monotonic()
+            while not over.wait(POLL_SECONDS):
+                done = _answered(demo)
+                now = time.monotonic()
+                bar.update(task, completed=done, rate=f"{done / (now - started):.0f} contacts/s")
+                if not is_terminal and now - spoke >= LINE_EVERY_SECONDS:
+                    spoke = now
+                    demo.console.print(f"  {done} of {total} attempted")
+            bar.update(task, completed=_answered(demo))
+
+        watcher = threading.Thread(target=watch, name="progress")
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+def _answered(demo: Demo) -> int:
+    return demo.database.report().attempted("brevo")
+
+
+def _show(demo: Demo, runs: Counter[str], seconds: float) -> None:
+    out, report = demo.console, demo.database.report()
+    state, errors = report.status(BREVO), report.errors(BREVO)
+    out.print("\n[bold]What became of them[/] (`crm-sync status` shows the same of your own)")
+    ends = Table(box=None, pad_edge=False)
+    ends.add_column("end state")
+    ends.add_column("contacts", justify="right")
+    for name, count in sorted(state.counts.items()):
+        ends.add_row(f"{name}, waiting for a retry" if name == "Queued" else name, str(count))
+    out.print(ends)
+    if errors:
+        out.print("\n[bold]Why some wait[/]")
+        why = Table(box=None, pad_edge=False)
+        for heading in ("contacts", "reason", "what was said", "retry due (UTC)"):
+            why.add_column(heading)
+        for group in errors:
+            due = f"{group.next_retry_at:%H:%M:%S}" if group.next_retry_at else "-"
+            why.add_row(str(group.count), group.reason, group.message, due)
+        out.print(why)
+        first = max(errors, key=lambda group: group.reason == "invalid_email").contact_ids[0]
+        answer = explain(
+            report.facts(BREVO, demo.database.selection().find(first), demo.database.policy("brevo").max_retries)
+        )
+        out.print(f"\n[bold]crm-sync explain {first}[/]\n  {answer.verdict}\n  Next: {answer.next_step}")
+    held = demo.simulator.counts()
+    delivered = state.counts.get("Complete", 0)
+    attempts = _answered(demo)
+    out.print(
+        f"\nThe stand-in for Brevo now holds {held['contacts']} contacts; "
+        f"it was sent {len(demo.simulator.requests)} requests."
+    )
+    out.print(
+        f"{sum(runs.values())} Dagster runs, {attempts} attempts, {delivered} contacts delivered in {seconds:.1f} s: "
+        f"{attempts / seconds:.0f} contacts/s of the 60 that Brevo's fastest plan allows."
+    )
+    out.print(
+        "\n[bold]Next[/]\n"
+        "  ./run dev     the same parts under Dagster's UI, with schedule and sensor on\n"
+        "  README.md     how to use it on your own database and your own Brevo account"
+    )
