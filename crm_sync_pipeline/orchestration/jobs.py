@@ -1,11 +1,8 @@
 import dagster as dg
 
 from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.orchestration.ops import ClaimConfig, build_sync_op, claim_batch, record_results
+from crm_sync_pipeline.orchestration.ops import DESTINATION_TAG, ClaimConfig, build_sync_op, claim_batch, record_results
 from crm_sync_pipeline.settings import SyncSettings
-
-DESTINATION_TAG = "crm_sync/destination"
-"""dagster.yaml lets one run at a time through for each value of this tag."""
 
 SHORTEST_RUNTIME_LIMIT_SECONDS = 900
 

@@ -13,6 +13,9 @@ from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
+DESTINATION_TAG = "crm_sync/destination"
+"""dagster.yaml lets one run at a time through for each value of this tag."""
+
 
 class ClaimConfig(dg.Config):
     """What one run takes. 500 contacts at 10 requests a second need 50 s of the 300 s lease."""
@@ -37,6 +40,9 @@ def _plain_failure() -> Iterator[None]:
 def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource) -> Batch:
     """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
     with _plain_failure():
+        own = context.run.tags.get(DESTINATION_TAG, config.destination)
+        if own != config.destination:
+            raise CrmSyncError(f"This job delivers to {own}, not to '{config.destination}'. Nothing was claimed.")
         queue = database.queue(config.destination)
         if config.contact_id:
             (contact_id,) = parse_ids([config.contact_id])

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import httpx
+import psutil
 from rich.console import Console
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
@@ -24,7 +25,7 @@ from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
 SAMPLE_SIZE = 300
-STOP_SECONDS = 3.5
+STOP_SECONDS = 3.0
 
 
 class DevError(CrmSyncError):
@@ -121,10 +122,12 @@ def _dagster(environment: Mapping[str, str], port: int) -> Iterator[subprocess.P
     try:
         yield server
     finally:
+        family = _family_of(server.pid)
         for number, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGKILL, 1.0)):
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, number)
-            _wait_for_group(server, patience)
+            if _is_gone(server, family, patience):
+                break
 
 
 def _heed_interrupts() -> None:
@@ -132,15 +135,27 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _wait_for_group(server: subprocess.Popen[bytes], patience: float) -> None:
+def _family_of(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _is_gone(server: subprocess.Popen[bytes], family: Iterable[psutil.Process], patience: float) -> bool:
+    """Wait until Dagster and all it started have ended; a zombie, which nobody may ever reap, counts as ended."""
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        server.poll()
-        try:
-            os.killpg(server.pid, 0)
-        except ProcessLookupError:
-            return
+    while server.poll() is None or any(_is_alive(process) for process in family):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
+    return True
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

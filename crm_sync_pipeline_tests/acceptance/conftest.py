@@ -1,0 +1,81 @@
+"""The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
+from crm_sync_pipeline.simulators.server import RunningSimulator
+from crm_sync_pipeline_tests.builders import World
+
+
+@dataclass
+class Product:
+    """One installation. Settings are read afresh for each act, as a restarted process would."""
+
+    monkeypatch: pytest.MonkeyPatch
+    world: World
+    simulator: BrevoSimulator
+    instance: dg.DagsterInstance
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+
+    def unset(self, name: str) -> None:
+        self.monkeypatch.delenv(name)
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        return build_definitions(load_settings())
+
+    def run(self, **claim: object) -> dg.ExecuteInProcessResult:
+        """One run of the job, with the scheduled cycle's config unless told otherwise."""
+        config = {"ops": {"claim_batch": {"config": {"destination": "brevo", **claim}}}} if claim else None
+        return self.definitions.resolve_job_def("brevo_sync").execute_in_process(
+            instance=self.instance, run_config=config, raise_on_error=False
+        )
+
+    def tick(self, trigger: str) -> dg.RunRequest | dg.SkipReason:
+        """Ask the schedule or the sensor once, with the resources that the definitions give it."""
+        definitions = self.definitions
+        resources = {"database": (definitions.resources or {})["database"]}
+        answer: object
+        if trigger.endswith("_schedule"):
+            with dg.build_schedule_context(instance=self.instance, resources=resources) as context:
+                answer = definitions.resolve_schedule_def(trigger)(context)
+        else:
+            with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
+                answer = definitions.resolve_sensor_def(trigger)(context)
+        assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
+        return answer
+
+    def run_requested(self, request: dg.RunRequest | dg.SkipReason) -> dg.ExecuteInProcessResult:
+        """The run that a tick asked for."""
+        assert isinstance(request, dg.RunRequest)
+        return self.definitions.resolve_job_def("brevo_sync").execute_in_process(
+            instance=self.instance, run_config=request.run_config, tags=request.tags, raise_on_error=False
+        )
+
+    def pass_minutes(self, minutes: float) -> None:
+        self.world.pass_time(timedelta(minutes=minutes))
+
+
+@pytest.fixture
+def product(
+    monkeypatch: pytest.MonkeyPatch, world: World, simulator: BrevoSimulator, brevo_server: RunningSimulator
+) -> Iterator[Product]:
+    with dg.instance_for_test() as instance:
+        made = Product(monkeypatch, world, simulator, instance)
+        made.set(
+            DATABASE_URL=world.url,
+            BREVO_API_KEY=DEFAULT_KEY,
+            BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
+            BREVO_REQUESTS_PER_SECOND="1000",
+        )
+        yield made

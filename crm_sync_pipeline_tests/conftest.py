@@ -1,0 +1,96 @@
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from crm_sync_pipeline.contact_queue.database import engine_for
+from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
+from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.server import RunningSimulator, running
+from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World
+
+_SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A developer's own environment and .env file decide nothing here."""
+    for name in list(os.environ):
+        if name.startswith(_SETTINGS):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    with temporary() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _templates(postgres: EmbeddedPostgres) -> dict[str, str]:
+    """Databases that are made once and copied for each test."""
+    for name, script in {"users": USERS_TABLE, "brevo_only": BREVO_ONLY_TABLE, "created": ""}.items():
+        table = "app.people" if name == "brevo_only" else "contacts"
+        world = World(postgres.create_database(f"template_{name}"), table)
+        if script:
+            world.script(script)
+        world.upgrade()
+        world.engine.dispose()
+        engine_for.cache_clear()
+    return {"users": "template_users", "brevo_only": "template_brevo_only", "created": "template_created"}
+
+
+_numbers = itertools.count(1)
+
+
+def _copy(postgres: EmbeddedPostgres, template: str | None, table: str = "contacts") -> Iterator[World]:
+    name = f"test_{next(_numbers)}"
+    world = World(postgres.create_database(name, template=template), table)
+    yield world
+    engine_for(world.url).dispose()
+    engine_for.cache_clear()
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def world(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
+    """A user's own contacts table, with native enums, upgraded."""
+    yield from _copy(postgres, _templates["users"])
+
+
+@pytest.fixture
+def brevo_only(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
+    """`app.people` with text statuses and Brevo's columns alone, upgraded."""
+    yield from _copy(postgres, _templates["brevo_only"], "app.people")
+
+
+@pytest.fixture
+def created(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
+    """The contacts table that `db upgrade` makes where there is none."""
+    yield from _copy(postgres, _templates["created"])
+
+
+@pytest.fixture
+def empty(postgres: EmbeddedPostgres) -> Iterator[World]:
+    """A database with nothing in it."""
+    yield from _copy(postgres, None)
+
+
+@pytest.fixture
+def simulator() -> BrevoSimulator:
+    return BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"]))
+
+
+@pytest.fixture
+def brevo_server(simulator: BrevoSimulator) -> Iterator[RunningSimulator]:
+    with running(simulator.app) as server:
+        yield server
+
+
+@pytest.fixture
+def brevo(brevo_server: RunningSimulator) -> BrevoResource:
+    """Our own client, pointed at the simulator; as fast as it will go."""
+    return BrevoResource(base_url=f"{brevo_server.base_url}/v3", api_key="xkeysib-simulator", requests_per_second=1000)
