@@ -14,7 +14,8 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.health import Breaker
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
 from crm_sync_pipeline.domain.pacing import Pace
 
@@ -38,6 +39,12 @@ def deliver(
     """
     if not batch.size:
         return Tally()
+    needed = destination.timeout_seconds + LEASE_MARGIN_SECONDS
+    if queue.lease.total_seconds() <= needed:
+        raise CrmSyncError(
+            f"A lease of {queue.lease.total_seconds():g} s is too short for calls that may take "
+            f"{destination.timeout_seconds:g} s. Nothing was sent. Set CRM_SYNC_LEASE_SECONDS well above {needed:g}."
+        )
     delivery = _Delivery(queue, destination, batch, run_id, progress)
     try:
         return asyncio.run(delivery.run())
@@ -73,6 +80,8 @@ class _Delivery:
         started = time.monotonic()
         self._extend(started)
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
+        if await asyncio.to_thread(self._queue.breaker.state):
+            self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)  # a probe: one more failure, and it stays down
         waiting = _one_line_an_address(contacts)
         journal = asyncio.create_task(self._keep_journal())
         try:
@@ -100,7 +109,7 @@ class _Delivery:
             if not self._may_send():
                 return False
             attempt = await self._destination.deliver(client, contact)
-            self._tally.requests += attempt.http_status is not None or attempt.milliseconds > 0
+            self._tally.requests += attempt.payload_hash is not None
             outcome = attempt.outcome
             self._breaker.observe(outcome)
             if isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown):
@@ -122,20 +131,20 @@ class _Delivery:
 
     async def _keep_journal(self) -> None:
         """Group commit: what came in while the last write ran goes into the next."""
-        while not self._is_over or self._arrived:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._arrived:
-                await self._write()
+        try:
+            while not self._is_over or self._arrived:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._arrived:
+                    await self._write()
+        except BaseException:
+            self._may_go_on = False  # what can't be written down must not be sent
+            raise
 
     async def _write(self) -> None:
         asked_at = time.monotonic()
         self._being_written, self._arrived = self._arrived, []
-        try:
-            held = await asyncio.to_thread(self._journal, self._being_written)
-        except BaseException:
-            self._may_go_on = False  # what can't be written down must not be sent
-            raise
+        held = await asyncio.to_thread(self._journal, self._being_written)
         self._being_written = ()
         if held:
             self._extend(asked_at)

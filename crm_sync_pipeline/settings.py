@@ -5,10 +5,11 @@ A wrong value is refused when the settings are read, by name, with what would be
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -19,9 +20,23 @@ class SettingsError(CrmSyncError):
 
 
 def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):
         raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
     return value.rstrip("/")
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address in them, or a port that is none
+        return False
+
+
+def _key(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"\s*[!-~]+\s*", value.get_secret_value()):
+        raise ValueError("it must be one word of plain letters, digits and signs, as Brevo shows it")
+    return value
 
 
 def _region(value: str) -> str:
@@ -50,6 +65,11 @@ class _FromEnvironment(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
 
 class GeneralSettings(_FromEnvironment):
     """What concerns no single destination."""
@@ -68,7 +88,7 @@ class BrevoSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="BREVO_")
 
-    api_key: SecretStr | None = Field(None, description="A v3 key (xkeysib-...).")
+    api_key: Annotated[SecretStr | None, AfterValidator(_key)] = Field(None, description="A v3 key (xkeysib-...).")
     list_id: Annotated[int | None, BeforeValidator(_list_id)] = Field(
         None, description="Every synced contact joins this list."
     )
@@ -172,6 +192,12 @@ def load_settings() -> Settings:
     return Settings(general, brevo, hubspot, mautic, n8n, sync)  # type: ignore[arg-type] # no problem, so none is None
 
 
+_WORDS = {
+    "bool_parsing": "it must be true or false",
+    "int_parsing": "it must be a whole number",
+    "float_parsing": "it must be a number",
+}
+
 _Read = TypeVar("_Read", bound=_FromEnvironment)
 
 
@@ -181,7 +207,7 @@ def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
     except ValidationError as error:
         for problem in error.errors():
             name = f"{prefix}{problem['loc'][0]}".upper()
-            why = problem["msg"].removeprefix("Value error, ")
+            why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             secret = "KEY" in name or "SECRET" in name or name == "DATABASE_URL"
             shown = "" if secret else f" is '{problem['input']}'"
             problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")

@@ -8,7 +8,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource, RetryConfig, engine_without_time_outs
+from crm_sync_pipeline.contact_queue.database import (
+    DatabaseResource,
+    RetryConfig,
+    engine_for,
+    engine_without_time_outs,
+)
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.upgrade import upgrade
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
@@ -91,7 +96,7 @@ class World:
 
     @property
     def engine(self) -> sa.Engine:
-        return self.database.engine
+        return engine_for(self.url)
 
     def execute(self, statement: str, **parameters: Any) -> None:
         with self.engine.begin() as connection:
@@ -119,7 +124,8 @@ class World:
 
     def add(self, *emails: str, selected: bool = True, **columns: Any) -> list[UUID]:
         """Contacts with these addresses, selected for Brevo unless told otherwise; their ids, in order."""
-        owners = "domain_id" in self.database.contacts().columns
+        owner = self.database.contacts().columns.get("domain_id")
+        owners = owner is not None and owner.not_null
         ids = []
         for email in emails:
             values = {"email": email, **columns}
@@ -133,13 +139,27 @@ class World:
             with self.engine.begin() as connection:
                 ids.append(
                     connection.execute(
-                        sa.text(f"{extra}INSERT INTO {self.table} ({names}{fixed}) VALUES ({marks}{picked}) RETURNING id"),
+                        sa.text(
+                            f"{extra}INSERT INTO {self.table} ({names}{fixed}) VALUES ({marks}{picked}) RETURNING id"
+                        ),
                         values,
                     ).scalar_one()
                 )
         if selected and ids:
             self.select(*ids)
         return ids
+
+    def add_many(self, count: int) -> None:
+        """So many contacts of the user's table, selected for Brevo, by one statement."""
+        self.execute(
+            """
+            INSERT INTO contacts (email, domain_id, page_id, brevo_sync_status, brevo_processing_status)
+            SELECT n || '@example.com', domains.id, pages.id, 'Selected', 'Queued'
+            FROM generate_series(1, :count) n,
+                 (SELECT id FROM domains LIMIT 1) domains, (SELECT id FROM pages LIMIT 1) pages
+            """,
+            count=count,
+        )
 
     def select(self, *ids: UUID, crms: Sequence[str] = ("brevo",)) -> None:
         self.database.selection().apply("select", ids, crms)

@@ -51,13 +51,24 @@ def _copy(postgres: EmbeddedPostgres, template: str | None, table: str = "contac
     world = World(postgres.create_database(name, template=template), table)
     yield world
     engine_for(world.url).dispose()
-    engine_for.cache_clear()
     postgres.drop_database(name)
 
 
 @pytest.fixture
 def world(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
     """A user's own contacts table, with native enums, upgraded."""
+    yield from _copy(postgres, _templates["users"])
+
+
+@pytest.fixture
+def fresh(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
+    """The same, for a test that changes more than rows, where `world` is shared by a module."""
+    yield from _copy(postgres, _templates["users"])
+
+
+@pytest.fixture(scope="module")
+def module_world(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
+    """The same, shared by the tests of one module, which fill it once or empty it between examples."""
     yield from _copy(postgres, _templates["users"])
 
 

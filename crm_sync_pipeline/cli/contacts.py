@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from crm_sync_pipeline.cli.db import database
-from crm_sync_pipeline.cli.output import as_json, console, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.contact_queue.report import QueueStatus
 from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.delivery import deliver
@@ -17,6 +18,7 @@ from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
+from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 
 one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
@@ -48,7 +50,11 @@ def _given_ids(ids: tuple[str, ...], everything: bool, file: Path | None) -> lis
 
 
 def _ids_in(file: Path) -> list[str]:
-    first_column = [line.split(",")[0].strip().strip('"') for line in file.read_text("utf-8-sig").splitlines()]
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} is no text file in UTF-8. Nothing was changed. Save it as one.") from None
+    first_column = [line.split(",")[0].strip().strip('"') for line in lines]
     if first_column and first_column[0].lower() in ("id", "contact_id"):
         first_column = first_column[1:]
     return [text for text in first_column if text]
@@ -101,7 +107,8 @@ def unselect(
 @as_json
 def requeue(ids: tuple[str, ...], everything: bool, file: Path | None, crm: str, json_wanted: bool) -> None:
     """Send contacts in Error, or waiting for a retry, again at once, with fresh retries."""
-    count = database().selection().requeue(crm, _given_ids(ids, everything, file))
+    wanted = _given_ids(ids, everything, file)
+    count = database().selection().requeue(crm, wanted)
     if json_wanted:
         print_json({"crm": crm, "requeued_count": count})
     else:
@@ -119,7 +126,7 @@ def status(crm: str | None, json_wanted: bool) -> None:
     if json_wanted:
         print_json([{**_as_dict(state), "errors": errors} for state, errors in states])
         return
-    out = console()
+    out = terminal()
     table = Table(box=None, pad_edge=False)
     for heading in ("", "New", "Queued", "due", "waiting", "Processing", "Complete", "Error", "lag", "next retry"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -139,7 +146,7 @@ def status(crm: str | None, json_wanted: bool) -> None:
     out.print(table)
     for state, errors in states:
         if state.down:
-            out.print(f"[red]{state.title} is down[/]: {state.down.message}")
+            out.print(f"[red]{state.title} is down[/]: {escape(state.down.message)}")
         if state.expired_leases:
             out.print(f"{state.title}: {state.expired_leases} held by runs that died; the next claim recovers them.")
         if state.not_wanted:
@@ -147,7 +154,7 @@ def status(crm: str | None, json_wanted: bool) -> None:
                 f"{state.title}: {state.not_wanted} Queued, but their sync status says that nobody wants them sent."
             )
         for group in errors:
-            out.print(f"{state.title}: {group.count} {group.state}, {group.reason}: {group.message}")
+            out.print(f"{state.title}: {group.count} {group.state}, {group.reason}: {escape(group.message)}")
 
 
 def _as_dict(state: QueueStatus) -> dict[str, Any]:
@@ -171,10 +178,10 @@ def explain(contact: str, crm: str, json_wanted: bool) -> None:
 
 
 def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
-    out = console()
-    out.print(f"[bold]{facts.email or '(no e-mail address)'}[/]  {facts.contact_id}")
+    out = terminal()
+    out.print(f"[bold]{escape(facts.email) or '(no e-mail address)'}[/]  {facts.contact_id}")
     out.print(f"{facts.title}: {facts.sync_status} / {facts.processing_status or '-'}")
-    out.print(f"\n{verdict}\n[bold]Next:[/] {next_step}\n")
+    out.print(f"\n{escape(verdict)}\n[bold]Next:[/] {escape(next_step)}\n")
     table = Table(box=None, pad_edge=False)
     for heading in ("when (UTC)", "what", "outcome", "reason", "HTTP", "ms", "said"):
         table.add_column(heading)
@@ -188,7 +195,7 @@ def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
             each.reason,
             str(each.http_status or "-"),
             str(each.milliseconds),
-            each.message,
+            escape(each.message),
         )
     if table.row_count:
         out.print(table)

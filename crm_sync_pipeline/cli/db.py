@@ -1,10 +1,12 @@
 import sys
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-from crm_sync_pipeline.cli.output import as_json, console, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 
 
@@ -30,14 +32,15 @@ def check(json_wanted: bool) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for finding in findings:
             mark = {True: "[green]ok[/]", False: "[red]WRONG[/]", None: "[dim]absent[/]"}[finding.ok]
-            table.add_row(mark, finding.subject, finding.detail)
-        console().print(table)
+            table.add_row(mark, escape(finding.subject), escape(finding.detail))
+        terminal().print(table)
         for finding in failed:
-            console().print(
-                f"[bold]{finding.subject}[/]: {finding.detail or 'wrong'}. Mend it with:\n    {finding.remedy}"
+            terminal().print(
+                f"[bold]{escape(finding.subject)}[/]: {escape(finding.detail or 'wrong')}. Mend it with:\n"
+                f"    {escape(finding.remedy)}"
             )
         if not failed:
-            console().print("The database is ready.")
+            terminal().print("The database is ready.")
     sys.exit(1 if failed else 0)
 
 

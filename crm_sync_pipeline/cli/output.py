@@ -8,14 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
 
 as_json = click.option("--json", "json_wanted", is_flag=True, help="Print JSON instead of text.")
-
-
-def console() -> Console:
-    """Standard output; colours only on a terminal."""
-    return Console(highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:

@@ -11,7 +11,7 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
-from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table, other_kind
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -33,7 +33,7 @@ def engine_for(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.engine.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number, or part of a password
         raise DatabaseError(
             "DATABASE_URL can't be read as a URL. Nothing was done. It should look like "
             "postgresql://user:password@host:5432/database."
@@ -126,8 +126,14 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         try:
             with self.engine.connect() as connection:
                 found = find_contacts_table(connection, self.contacts_table)
-        except sa.exc.OperationalError as error:
+                kind = other_kind(connection, self.contacts_table)
+        except sa.exc.DBAPIError as error:  # not only OperationalError: an unknown option in the URL is another
             raise DatabaseError(unreachable(self.engine, error)) from None
+        if kind:
+            raise DatabaseError(
+                f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
+                "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
+            )
         if found is None:
             raise DatabaseError(
                 f"There is no table {self.contacts_table} in the database. Nothing was done. Name yours with "

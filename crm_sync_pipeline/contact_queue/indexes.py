@@ -10,6 +10,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumn
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm, literal, quoted
 
 LONGEST_NAME = 63
+"""Bytes: PostgreSQL cuts a longer one off, and then two indexes would have one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, Partia
 def _index(
     contacts: ContactsTable, suffix: str, keys: list[sa.ColumnElement[Any]], where: sa.ColumnElement[bool]
 ) -> PartialIndex:
-    name = f"{contacts.name[: LONGEST_NAME - len(suffix) - 1]}_{suffix}"
+    beginning = contacts.name.encode()[: LONGEST_NAME - len(suffix) - 1].decode(errors="ignore")
+    name = f"{beginning}_{suffix}"
     on = ", ".join(f"({_text(key)})" for key in keys)
     create = f"CREATE INDEX CONCURRENTLY {quoted(name)} ON {contacts.qualified} ({on}) WHERE {_text(where)}"
     return PartialIndex(name, create, f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(contacts.schema)}.{quoted(name)}")

@@ -12,7 +12,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumn
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
-from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact, redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -52,23 +52,26 @@ class ContactQueue:
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
         workers in a row lost is claimed alone. Safe to call again with the same `token`.
         """
+        token = token or uuid4()
         self.recover()
         down = self.breaker.state()
-        if down and not down.probe_is_due:
-            return Batch(self.crm.name, token or uuid4(), 0, f"{self.crm.title} is down: {down.message}")
-        token = token or uuid4()
+        closed_to_us = down is not None and not down.probe_is_due
 
         def take(connection: sa.Connection) -> int:
             if held := self._held(connection, token):
                 return held
+            if closed_to_us:
+                return 0
             due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
             healthy = [row.id for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
             ids = healthy or [row.id for row in due[:1]]
             return self._mark(connection, ids, token, run_id)
 
         claimed = in_transaction(self._engine, take)
-        note = "" if claimed else f"No contact is due for {self.crm.title}."
-        return Batch(self.crm.name, token, claimed, note)
+        if claimed:
+            return Batch(self.crm.name, token, claimed)
+        note = f"{self.crm.title} is down: {down.message}" if down and closed_to_us else ""
+        return Batch(self.crm.name, token, 0, note or f"No contact is due for {self.crm.title}.")
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
         """Take one contact at once, whatever its state. CrmSyncError where it is unknown or held by a live claim."""
@@ -110,7 +113,8 @@ class ContactQueue:
     def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
         """Write attempts down and extend the lease; returns how many deliveries the token still holds.
 
-        0 means that the lease is lost: stop sending. Writing an attempt twice writes it once.
+        0 means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address in a
+        message is masked, whichever destination let it through.
         """
         rows = [
             {
@@ -120,7 +124,7 @@ class ContactQueue:
                 "run_id": run_id,
                 "outcome": OUTCOME_NAMES[type(attempt.outcome)],
                 "reason": attempt.outcome.reason,
-                "message": attempt.outcome.message,
+                "message": redacted(attempt.outcome.message),
                 "http_status": attempt.http_status,
                 "request_id": attempt.request_id,
                 "remote_id": attempt.outcome.remote_id if isinstance(attempt.outcome, Synced) else None,
@@ -212,6 +216,7 @@ class ContactQueue:
             ids = {"ids": [entry["id"] for entry in released], "lease_seconds": self.lease.total_seconds()}
             for statement in settle.honour_decisions(self._columns):
                 connection.execute(statement, ids)
+            connection.execute(settle.honour_queued(self._columns), ids)
         everything = [entry for group in by_status.values() for entry in group] + released
         connection.execute(settle.settle_deliveries(self.crm.name), settle.settled_parameters(everything))
         return settlement

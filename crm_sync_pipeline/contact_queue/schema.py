@@ -18,11 +18,11 @@ class SchemaError(CrmSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a column must be. `default` and `type` write the statement that adds it."""
+    """What a column must be. `default` and `type` write the statement that adds it; `nullable` None: either will do."""
 
     name: str
     type: str
-    nullable: bool
+    nullable: bool | None
     fits: Callable[[Column], bool]
     default: str | None = None
     labels: tuple[str, ...] = ()
@@ -43,13 +43,18 @@ class Fault:
 def _is_text(shortest: int) -> Callable[[Column], bool]:
     def fits(column: Column) -> bool:
         limit = re.fullmatch(r"character varying\((\d+)\)", column.type)
-        return column.type in ("text", "character varying") or bool(limit and int(limit[1]) >= shortest)
+        free = column.type in ("text", "character varying") or column.type.rpartition(".")[2] == "citext"
+        return free or bool(limit and int(limit[1]) >= shortest)
 
     return fits
 
 
 def _is_one_of(*types: str) -> Callable[[Column], bool]:
     return lambda column: column.type in types
+
+
+def _is_time(column: Column) -> bool:
+    return re.fullmatch(r"timestamp(\(\d\))? with time zone", column.type) is not None
 
 
 def _is_status(column: Column) -> bool:
@@ -61,11 +66,11 @@ _WRITTEN_PROCESSING = tuple(status.value for status in ProcessingStatus)
 
 _SHARED = (
     Field("id", "uuid", False, _is_one_of("uuid"), "gen_random_uuid()"),
-    Field("email", "text", False, _is_text(3)),
-    Field("updated_at", "timestamptz", False, _is_one_of("timestamp with time zone"), "now()"),
+    Field("email", "text", None, _is_text(3)),  # a contact without an address fails, and says so
+    Field("updated_at", "timestamptz", False, _is_time, "now()"),
     Field("retry_count", "integer", False, _is_one_of("integer", "smallint", "bigint"), "0"),
-    Field("next_retry_at", "timestamptz", True, _is_one_of("timestamp with time zone")),
-    Field("last_retry_at", "timestamptz", True, _is_one_of("timestamp with time zone")),
+    Field("next_retry_at", "timestamptz", True, _is_time),
+    Field("last_retry_at", "timestamptz", True, _is_time),
     Field("last_failed_crm", "varchar", True, _is_text(7)),
 )
 
@@ -92,15 +97,18 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
     where = f"Column {field.name} of {contacts.qualified}"
     if column is None:
         default = f" DEFAULT {field.default}" if field.default else ""
-        not_null = "" if field.nullable else " NOT NULL"
+        not_null = " NOT NULL" if field.nullable is False else ""
         yield Fault(field.name, f"{where} is missing", f"{alter} ADD COLUMN {name} {field.type}{not_null}{default};")
         return
     if not field.fits(column):
-        using = f"{name} AT TIME ZONE 'UTC'" if field.type == "timestamptz" else f"{name}::{field.type}"
+        has_no_zone = field.type == "timestamptz" and column.type.startswith("timestamp")
+        using = f"{name} AT TIME ZONE 'UTC'" if has_no_zone else f"{name}::{field.type}"
+        default = f", ALTER COLUMN {name} SET DEFAULT {field.default}" if field.default else ""
         yield Fault(
             field.name,
             f"{where} is {column.type}, but must be {field.type}",
-            f"{alter} ALTER COLUMN {name} TYPE {field.type} USING {using};",
+            # the old default goes first: PostgreSQL casts only some of them
+            f"{alter} ALTER COLUMN {name} DROP DEFAULT, ALTER COLUMN {name} TYPE {field.type} USING {using}{default};",
         )
     if column.labels is not None:
         for label in field.labels:
@@ -112,7 +120,7 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
                 )
     if field.nullable and column.not_null:
         yield Fault(field.name, f"{where} must allow NULL", f"{alter} ALTER COLUMN {name} DROP NOT NULL;")
-    if not field.nullable and not column.not_null:
+    if field.nullable is False and not column.not_null:
         fill = (
             f"UPDATE {contacts.qualified} SET {name} = {field.default} WHERE {name} IS NULL; " if field.default else ""
         )
@@ -131,11 +139,16 @@ def missing_tables(connection: sa.Connection) -> list[str]:
     return [f"{SCHEMA}.{table.name}" for table in metadata.sorted_tables if table.name not in found]
 
 
-def require_usable(engine: sa.Engine, contacts: ContactsTable, crm: Crm) -> None:
-    """SchemaError with everything that keeps this CRM's queue from working."""
+def require_columns(contacts: ContactsTable, crm: Crm) -> None:
+    """SchemaError with everything that the contacts table lacks for this CRM."""
     faults = [str(fault) for fault in faults_of(contacts, crm)]
     if faults:
         raise SchemaError(f"{contacts.qualified} can't serve {crm.title}; nothing was done. " + " ".join(faults))
+
+
+def require_usable(engine: sa.Engine, contacts: ContactsTable, crm: Crm) -> None:
+    """SchemaError with everything that keeps this CRM's queue from working."""
+    require_columns(contacts, crm)
     with engine.connect() as connection:
         if missing := missing_tables(connection):
             raise SchemaError(
@@ -161,16 +174,13 @@ def check(connection: sa.Connection, contacts: ContactsTable) -> list[Finding]:
         if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
             findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
             continue
-        faults = {fault.field: fault for fault in faults_of(contacts, crm)}
+        faults = faults_of(contacts, crm)
         for field in required_fields(crm):
-            fault = faults.get(field.name)
-            subject = f"{crm.title}: {field.name}"
-            column = contacts.columns.get(field.name)
-            findings.append(
-                Finding(subject, False, fault.what, fault.remedy)
-                if fault
-                else Finding(subject, True, column.type if column else "")
-            )
+            subject, column = f"{crm.title}: {field.name}", contacts.columns.get(field.name)
+            wrong = [fault for fault in faults if fault.field == field.name]
+            findings += [Finding(subject, False, fault.what, fault.remedy) for fault in wrong]
+            if not wrong:
+                findings.append(Finding(subject, True, column.type if column else ""))
         for index in indexes_for(contacts, crm) if not faults else ():
             built = is_built(connection, contacts, index)
             findings.append(
@@ -179,7 +189,8 @@ def check(connection: sa.Connection, contacts: ContactsTable) -> list[Finding]:
                 )
             )
     may_write = connection.execute(_PRIVILEGES, {"table": contacts.qualified}).scalar_one()
-    grant = f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {connection.engine.url.username};"
+    user = connection.execute(sa.text("SELECT current_user")).scalar_one()
+    grant = f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {quoted(user)};"
     findings.append(Finding("Rights to read and update", bool(may_write), "" if may_write else "missing", grant))
     missing = missing_tables(connection)
     findings.append(

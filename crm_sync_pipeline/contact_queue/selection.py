@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.schema import require_columns, require_usable
 from crm_sync_pipeline.contact_queue.statements import ask, decide
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
@@ -77,6 +78,7 @@ class Selection:
     def requeue(self, crm: str, ids: Iterable[str | UUID] | None = None) -> int:
         """Make those in Error or waiting for a retry due now, with fresh retries; `ids` None: all. Returns how many."""
         (target,) = self.known_crms([crm])
+        require_usable(self._engine, self._contacts, target)
         wanted = None if ids is None else parse_ids(ids)
         statement = decide.requeue(DestinationColumns.of(self._contacts, target), everything=wanted is None)
 
@@ -86,7 +88,10 @@ class Selection:
         return in_transaction(self._engine, write)
 
     def known_crms(self, crms: Sequence[str]) -> list[Crm]:
-        """The CRMs by name, each once. SelectionError for one that we, or this table, do not know."""
+        """The CRMs by name, each once. SelectionError for one that we, or this table, do not know.
+
+        SchemaError for one whose columns are there in part.
+        """
         targets = []
         for name in dict.fromkeys(crms):
             crm = CRMS.get(name)
@@ -97,6 +102,7 @@ class Selection:
                     f"{self._contacts.qualified} has no columns {crm.sync_status} and {crm.processing_status}. Nothing "
                     f"was changed. Add them to select contacts for {crm.title}."
                 )
+            require_columns(self._contacts, crm)
             targets.append(crm)
         return targets
 

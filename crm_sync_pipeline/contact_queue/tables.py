@@ -26,6 +26,7 @@ deliveries = sa.Table(
     sa.Column("remote_id", sa.Text, comment="the destination's own id of the contact"),
     sa.Column("payload_hash", sa.Text, comment="of the JSON delivered last"),
     sa.Column("synced_at", pg.TIMESTAMP(timezone=True), comment="when the destination took it last"),
+    sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
 )
 
 attempts = sa.Table(
@@ -48,6 +49,7 @@ attempts = sa.Table(
     sa.Column("payload_hash", sa.Text, comment="of the JSON sent"),
     sa.Column("attempted_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.UniqueConstraint("claim_token", "contact_id", name="attempts_once_a_claim"),
+    sa.Index("attempts_of_contact", "contact_id", "destination", "id"),
 )
 
 destinations = sa.Table(
@@ -165,10 +167,23 @@ _FIND_COLUMNS = sa.text(
 )
 
 
+_OTHER_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
+
+
+def other_kind(connection: sa.Connection, name: str) -> str | None:
+    """What `name` (or schema.name) is, where it is there and no ordinary table: "a view" and the like."""
+    found = _find(connection, name)
+    return None if found is None else _OTHER_KINDS.get(found.kind)
+
+
+def _find(connection: sa.Connection, name: str) -> Any:
+    schema, _, table = name.rpartition(".")
+    return connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
+
+
 def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable | None:
     """The table `name` (or schema.name) as it is now; None where there is no ordinary table of that name."""
-    schema, _, table = name.rpartition(".")
-    found = connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
+    found = _find(connection, name)
     if found is None or found.kind != "r":
         return None
     rows = connection.execute(_FIND_COLUMNS, {"oid": found.oid})

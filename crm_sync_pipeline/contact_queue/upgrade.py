@@ -11,7 +11,7 @@ from alembic.config import Config
 
 from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
 from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of
-from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable, find_contacts_table, quoted
+from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable, find_contacts_table, other_kind, quoted
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
 _LOCK_KEY = 0x63726D5F  # "crm_": any number that is the same for every upgrade
@@ -30,6 +30,11 @@ def upgrade(engine: sa.Engine, contacts_name: str, say: Say = lambda _line: None
         _one_at_a_time(connection, say),
     ):
         contacts = find_contacts_table(connection, contacts_name)
+        if kind := other_kind(connection, contacts_name):
+            raise SchemaError(
+                f"{contacts_name} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
+                "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
+            )
         if contacts is None:
             contacts = _create_contacts(connection, contacts_name)
             say(f"created table {contacts.qualified}")

@@ -42,7 +42,7 @@ class Answer:
         """The body as JSON, or None."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or brackets within brackets without end
             return None
 
 
@@ -106,10 +106,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """What a 401, 402, 403, 404 or 405 means, and what a person must do."""
 
     def vendor_message(self, answer: Answer) -> str:
-        """The vendor's own words in an error body; "" where there are none."""
+        """The vendor's own words in an error body, in one line; "" where there are none."""
         data = answer.data
         message = data.get("message") if isinstance(data, dict) else None
-        return message if isinstance(message, str) else ""
+        return printable(message) if isinstance(message, str) else ""
 
     def require_ready(self) -> None:
         """CrmSyncError where a setting is missing without which nothing can be sent."""
@@ -134,9 +134,14 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
         if not contact.address:
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
-        call = self.call_for(contact)
+        try:
+            call = self.call_for(contact)
+            body = json.dumps(call.payload).encode()
+        except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
+            why = f"Its data can't be turned into a request ({type(error).__name__})"
+            return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
         started = time.monotonic()
-        answer, outcome = await self._send(client, call)
+        answer, outcome = await self._send(client, call, body)
         if isinstance(outcome, Synced):
             outcome = replace(outcome, message=self.left_out(contact))
         return Attempt(
@@ -149,14 +154,14 @@ class HttpDestination(dg.ConfigurableResource[None]):
             milliseconds=round((time.monotonic() - started) * 1000),
         )
 
-    async def _send(self, client: httpx.AsyncClient, call: Call) -> tuple[Answer | None, Outcome]:
+    async def _send(self, client: httpx.AsyncClient, call: Call, body: bytes) -> tuple[Answer | None, Outcome]:
         try:
             response = await asyncio.wait_for(
-                client.request(call.method, call.path, json=call.payload), self.timeout_seconds
+                client.request(call.method, call.path, content=body), self.timeout_seconds
             )
         except (asyncio.TimeoutError, httpx.TimeoutException):
             return None, Failed("timeout", f"{self.title} did not answer within {self.timeout_seconds:g} seconds")
-        except httpx.HTTPError as error:
+        except Exception as error:  # httpx has errors outside HTTPError, and so have its transports
             return None, Failed("connection_lost", f"Connection to {self.title} failed: {type(error).__name__}")
         answer = Answer(response.status_code, response.headers, response.content)
         return answer, self.read(answer)
@@ -190,6 +195,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
 class NotReadyError(CrmSyncError):
     """A destination lacks a setting."""
+
+
+def printable(text: str) -> str:
+    """The text with a blank for each character that PostgreSQL can't store (NUL, half a surrogate pair) or print."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def payload_hash(payload: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 https://developers.brevo.com/reference/create-contact
 """
 
+import re
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -18,6 +19,8 @@ from crm_sync_pipeline.settings import Settings
 # Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
 # (github.com/pass-culture/pass-culture-main/issues/22628), so the identifiers in `metadata` decide, then the words.
 _DUPLICATE_REASONS = {"sms": "sms_in_use", "email": "email_in_use", "ext_id": "ext_id_in_use"}
+
+_STABLE_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 
 _AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
 
@@ -66,7 +69,7 @@ class BrevoResource(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """See HttpDestination."""
-        return {"api-key": self.api_key, "Content-Type": "application/json", "Accept": "application/json"}
+        return {"api-key": self.api_key.strip(), "Content-Type": "application/json", "Accept": "application/json"}
 
     def call_for(self, contact: Contact) -> Call:
         """`email`, `attributes`, `updateEnabled`, and `listIds` where a list is set; an attribute only with a value."""
@@ -122,7 +125,7 @@ class BrevoResource(HttpDestination):
         if "email" in words:
             return "invalid_email"
         code = data.get("code")
-        return code if isinstance(code, str) and code.isidentifier() else f"http_{answer.status}"
+        return code if isinstance(code, str) and _STABLE_CODE.fullmatch(code) else f"http_{answer.status}"
 
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
         """Three different 401s, told apart by their words alone, and 402, 403, 404, 405."""

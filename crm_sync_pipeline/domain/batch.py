@@ -61,6 +61,8 @@ class Tally:
         if self.outcomes["failed"] and not self.outcomes["synced"] and not self.outcomes["rejected"]:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in self.reasons.most_common())
             return f"None of {sum(self.outcomes.values())} contacts got through: {reasons}. They are retried."
+        if self.rate_limited and not self.outcomes:
+            return f"Nothing got through: {self.rate_limited} requests were answered with 'too many requests' (429)."
         return None
 
     def as_metadata(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field
 from uuid import UUID
 
-_ADDRESS = re.compile(r"[^\s@<>\"'(),;:\[\]]+@[^\s@<>\"'(),;:\[\]]+")
+_WORD = re.compile(r'[^\s<>"(),;:\[\]]+')
+_SIGN_IN_A_WORD = re.compile(r".(?:@|%40).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +72,8 @@ def masked(address: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """The text with every e-mail address in it masked."""
-    return _ADDRESS.sub("<address>", text)
+    """The text with every e-mail address in it masked, also where it stands percent-encoded in a URL.
+
+    Word by word, so that the time grows with the length of the text alone: vendors' answers can be long.
+    """
+    return _WORD.sub(lambda word: "<address>" if _SIGN_IN_A_WORD.search(word[0]) else word[0], text)

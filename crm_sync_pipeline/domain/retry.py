@@ -26,7 +26,8 @@ class RetryPolicy:
         if retries_done < 0:
             raise ValueError(f"retries_done is {retries_done}; it counts from 0.")
         factor = 1 << min(retries_done, 30) if self.exponential else retries_done + 1
-        return min(self.base_delay * factor, LONGEST_DELAY)
+        seconds = min(self.base_delay.total_seconds() * factor, LONGEST_DELAY.total_seconds())
+        return timedelta(seconds=seconds)
 
     def is_spent(self, retries_done: int) -> bool:
         """Whether no retry is left after `retries_done` of them."""

@@ -1,7 +1,9 @@
 """The three ops of every destination's job: claim, sync, record. Only a token and counts pass between them."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -11,6 +13,7 @@ from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
+from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 DESTINATION_TAG = "crm_sync/destination"
@@ -29,11 +32,27 @@ class ClaimConfig(dg.Config):
 
 @contextmanager
 def _plain_failure() -> Iterator[None]:
-    """Turn an error that a person can mend into a failed run with that sentence, and without a stack trace."""
+    """Turn an error into a failed run that says it in one line; one that a person can mend is said as it is.
+
+    An error of any other kind is cut to its first line and the place where it arose: PostgreSQL's, for one, goes on to
+    quote the whole row, and Dagster would keep that for ever.
+    """
     try:
         yield
     except CrmSyncError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception as error:
+        said = redacted(str(error).partition("\n")[0]) or "no explanation"
+        raise dg.Failure(
+            f"Unexpected {type(error).__name__}: {said}", metadata={"where": _where(error)}, allow_retries=False
+        ) from None
+
+
+def _where(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(
+        f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "crm_sync_p" in frame.filename
+    )
 
 
 @dg.op
@@ -65,12 +84,13 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
     @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name})
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
-        queue = context.resources.database.queue(batch.destination)
+        with _plain_failure():
+            queue = context.resources.database.queue(batch.destination)
         crm: HttpDestination = getattr(context.resources, name)
         try:
             with _plain_failure():
                 crm.require_ready()
-            tally = deliver(queue, crm, batch, context.run_id)
+                tally = deliver(queue, crm, batch, context.run_id)
         except BaseException:
             queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
             raise
@@ -83,8 +103,9 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
 @dg.op
 def record_results(context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally) -> None:
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
-    settled = database.queue(batch.destination).settle(batch.token)
-    metadata = {**settled.as_metadata(), **tally.as_metadata()}
+    with _plain_failure():
+        settled = database.queue(batch.destination).settle(batch.token)
+    metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
     context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)

@@ -21,11 +21,12 @@ from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
+from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import Settings, load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
-BATCH_SIZE = 100
+BATCH_SIZE = 150
 POLL_SECONDS = 0.2
 LINE_EVERY_SECONDS = 2.0
 BREVO = CRMS["brevo"]
@@ -42,7 +43,7 @@ class Demo:
 
 def run_demo(size: int) -> None:
     """Do all of it; leaves nothing behind. `size` is how many contacts are loaded, 50 or more."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     console.print("[bold]crm_sync_pipeline demo[/]: an embedded PostgreSQL, a stand-in for Brevo, real Dagster runs.\n")
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["extended"]))
     with temporary() as postgres, running(simulator.app) as server, _instance() as instance:

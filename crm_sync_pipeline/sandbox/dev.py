@@ -20,6 +20,7 @@ from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
+from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -39,7 +40,7 @@ def run_dev(var: Path, port: int) -> None:
             "There is no dagster.yaml and workspace.yaml here. Nothing was started. Go to the checkout first."
         )
     _require_free(port)
-    console = Console(highlight=False, soft_wrap=True, stderr=True)
+    console = terminal(stderr=True)
     stop = threading.Event()
     with ExitStack() as parts, _told_to_stop(stop):
         environment = _prepare(parts, var, console)
@@ -55,7 +56,11 @@ def run_dev(var: Path, port: int) -> None:
 def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
     """Start what is not set; returns the environment for Dagster."""
     settings = load_settings()
-    environment = {**os.environ, "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(Path.cwd())}
+    environment = {
+        "DAGSTER_HOME": str(Path.cwd()),
+        "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # it says so at every start
+        **os.environ,
+    }
     if settings.brevo.api_key:
         console.print(f"Brevo: your account, by {settings.brevo.api_base_url}")
     else:
@@ -113,7 +118,7 @@ def _dagster(environment: Mapping[str, str], port: int) -> Iterator[subprocess.P
     The group, because run workers have to hear of it too: they journal what arrived and give the rest back.
     """
     command = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(  # noqa: S603 # our own arguments
+    server = subprocess.Popen(
         command,
         env=environment,
         start_new_session=True,

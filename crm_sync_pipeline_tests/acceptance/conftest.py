@@ -1,5 +1,7 @@
 """The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,7 +72,10 @@ class Product:
 def product(
     monkeypatch: pytest.MonkeyPatch, world: World, simulator: BrevoSimulator, brevo_server: RunningSimulator
 ) -> Iterator[Product]:
-    with dg.instance_for_test() as instance:
+    # Dagster syncs SQLite to disk at each event, which takes seconds on a busy one; in memory it takes none.
+    shared_memory = "/dev/shm"  # noqa: S108 # where there is one, a folder of our own is made in it
+    memory = shared_memory if os.access(shared_memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder, dg.instance_for_test(temp_dir=folder) as instance:
         made = Product(monkeypatch, world, simulator, instance)
         made.set(
             DATABASE_URL=world.url,

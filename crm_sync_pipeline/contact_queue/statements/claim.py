@@ -19,10 +19,12 @@ from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 def lock_due(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size due contacts, those due longest first; rows that others hold are skipped, never waited for.
 
-    FOR NO KEY UPDATE, because FOR UPDATE would skip contacts to which a foreign key was just added.
+    FOR NO KEY UPDATE, because FOR UPDATE would skip contacts to which a foreign key was just added. A fresh selection
+    forgets the losses.
     """
+    lost_count = sa.case((columns.is_fresh, 0), else_=sa.func.coalesce(deliveries.c.lost_count, 0))
     return (
-        sa.select(columns.id.label("id"), sa.func.coalesce(deliveries.c.lost_count, 0).label("lost_count"))
+        sa.select(columns.id.label("id"), lost_count.label("lost_count"))
         .select_from(columns.table.outerjoin(deliveries, columns.delivery))
         .where(columns.is_queued, columns.is_ready)
         .order_by(columns.steering, columns.table.c.updated_at)
@@ -43,7 +45,8 @@ def lock_one(columns: DestinationColumns) -> sa.Executable:
 def mark_claimed(columns: DestinationColumns) -> sa.Update:
     """Put the locked contacts :ids under :token. One that another live claim holds after all stays as it is.
 
-    A fresh selection starts with no retries done. Returns the ids that were claimed.
+    So does one that waits for a retry after all: between lock_due's snapshot and its lock, another run may have claimed
+    the contact, and even settled it. A fresh selection starts with no retries done. Returns the ids that were claimed.
     """
     chosen = (
         sa.select(
@@ -76,7 +79,9 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
                 "lost_count": sa.case((fresh, 0), else_=deliveries.c.lost_count),
                 "next_retry_at": None,
             },
-            where=is_free(),
+            where=sa.and_(
+                is_free(), sa.or_(fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
+            ),
         )
         .returning(deliveries.c.contact_id)
         .cte("taken")
@@ -105,14 +110,11 @@ def held_by(destination: str) -> sa.Executable:
 
 
 def contacts_of(columns: DestinationColumns) -> sa.Executable:
-    """The contacts claimed under :token that are still Processing: who was unselected since is not sent."""
+    """The contacts claimed under :token that are as the claim left them: who was unselected since is not sent."""
     return (
         sa.select(columns.id.label("id"), *columns.sent_fields())
         .select_from(columns.table.join(deliveries, columns.delivery))
-        .where(
-            deliveries.c.claim_token == TOKEN,
-            columns.processing == literal("Processing"),
-        )
+        .where(deliveries.c.claim_token == TOKEN, columns.is_held)
         .order_by(columns.id)
     )
 

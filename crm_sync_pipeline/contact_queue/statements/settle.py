@@ -107,6 +107,19 @@ def honour_decisions(columns: DestinationColumns) -> tuple[sa.Update, sa.Update]
     return bring(literal("Queued"), wanted), bring(sa.null(), unwanted)
 
 
+def honour_queued(columns: DestinationColumns) -> sa.Update:
+    """Of :ids: where a person put the processing status alone back to Queued, bring the sync status after it."""
+    return (
+        sa.update(columns.table)
+        .values({columns.crm.sync_status: literal("Queued"), "updated_at": NOW})
+        .where(
+            columns.id == sa.any_(IDS),
+            columns.processing == literal("Queued"),
+            columns.sync == literal("Processing"),
+        )
+    )
+
+
 _OUTCOMES = (
     ("id", UUID_TYPE),
     ("token", UUID_TYPE),

@@ -1,0 +1,121 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline_tests.builders import World
+
+
+def backend_of(connection: sa.Connection) -> int:
+    pid: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    return pid
+
+
+def test_a_deadlock_is_tried_again_and_both_get_through(fresh: World) -> None:
+    fresh.script("CREATE TABLE counters (id int PRIMARY KEY, n int); INSERT INTO counters VALUES (1, 0), (2, 0)")
+    both_hold_one = threading.Barrier(2)
+    tries: list[int] = []
+
+    def crosswise(first: int, second: int) -> Callable[[sa.Connection], None]:
+        def work(connection: sa.Connection) -> None:
+            tries.append(first)
+            connection.exec_driver_sql("SET LOCAL deadlock_timeout = '20ms'")
+            connection.exec_driver_sql("UPDATE counters SET n = n + 1 WHERE id = %s", (first,))
+            if tries.count(first) == 1:
+                both_hold_one.wait(20)
+            connection.exec_driver_sql("UPDATE counters SET n = n + 1 WHERE id = %s", (second,))
+
+        return work
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(in_transaction, fresh.engine, crosswise(*order)) for order in ((1, 2), (2, 1))]
+        for future in running:
+            future.result(30)
+    assert len(tries) > 2, "there was no deadlock"
+    assert [row["n"] for row in fresh.rows("SELECT n FROM counters ORDER BY id")] == [2, 2]
+
+
+def test_a_backend_that_is_killed_is_replaced_and_the_work_done_once(fresh: World) -> None:
+    fresh.script("CREATE TABLE notes (text text)")
+    backends: list[int] = []
+
+    def work(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO notes VALUES ('x')")
+        backends.append(backend_of(connection))
+        if len(backends) == 1:
+            with fresh.engine.connect() as other:
+                other.exec_driver_sql("SELECT pg_terminate_backend(%s)", (backends[0],))
+        connection.exec_driver_sql("SELECT 1")
+
+    in_transaction(fresh.engine, work)
+    assert len(set(backends)) == 2
+    assert fresh.value("SELECT count(*) FROM notes") == 1
+
+
+def test_pooled_connections_that_died_meanwhile_are_no_trouble(world: World) -> None:
+    world.value("SELECT 1")
+    killer = sa.create_engine(world.engine.url, poolclass=sa.NullPool)
+    with killer.connect() as other:
+        other.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert in_transaction(world.engine, backend_of)
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "SELECT nothing", "INSERT INTO contacts (email) VALUES (NULL)"])
+def test_a_plain_error_is_raised_at_once(world: World, statement: str) -> None:
+    tries = []
+
+    def work(connection: sa.Connection) -> None:
+        tries.append(1)
+        connection.exec_driver_sql(statement)
+
+    with pytest.raises(sa.exc.DBAPIError):
+        in_transaction(world.engine, work)
+    assert len(tries) == 1
+
+
+def test_an_error_of_ours_is_raised_at_once_and_nothing_is_written(fresh: World) -> None:
+    fresh.script("CREATE TABLE notes (text text)")
+
+    def work(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO notes VALUES ('x')")
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        in_transaction(fresh.engine, work)
+    assert fresh.value("SELECT count(*) FROM notes") == 0
+
+
+def test_what_never_gets_better_is_given_up_after_five_tries(world: World) -> None:
+    tries = []
+
+    def work(connection: sa.Connection) -> None:
+        tries.append(1)
+        connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '40001'; END $$")
+
+    with pytest.raises(sa.exc.OperationalError, match="busy"):
+        in_transaction(world.engine, work)
+    assert len(tries) == 5
+
+
+def test_no_method_of_the_queue_leaves_a_transaction_open(world: World) -> None:
+    world.add("a@example.com")
+    queue = world.queue()
+    token = queue.claim(1).token
+    queue.contacts_of(token)
+    queue.journal(token, [])
+    queue.settle(token)
+    queue.depth()
+    queue.needs_recovery()
+    queue.breaker.open("r", "m")
+    queue.breaker.state()
+    open_ones = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+    )
+    assert world.value(open_ones) == 0

@@ -1,0 +1,106 @@
+"""What the contract needs to know of each destination: its simulator, and its own words."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.domain.batch import Attempt
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.server import running
+from crm_sync_pipeline.simulators.simulator import Simulator
+
+KEY = "xkeysib-a-key-that-nobody-may-see"
+EMAIL = "janette.q@example.com"
+CONTACT = Contact(
+    UUID("00000000-0000-4000-8000-00000000000a"),
+    email=EMAIL,
+    name="Janette Quillfeather",
+    phone_number="+1 415 555 2671",
+    source_url="https://example.com/about",
+)
+PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
+"""What must not show in an outcome, in lower case."""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all."""
+
+    simulator: Callable[[], Simulator]
+    destination: Callable[..., HttpDestination]
+    holds: Callable[[Any, str], bool]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+VENDORS: dict[str, Vendor] = {
+    "brevo": Vendor(
+        simulator=lambda: BrevoSimulator(
+            BrevoConfig(api_keys=frozenset({KEY}), limits=PLANS["unlimited"], attributes={"FIRSTNAME": "text"})
+        ),
+        destination=lambda base_url, **changes: BrevoResource(
+            base_url=f"{base_url}/v3", **{"api_key": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: email in simulator.contacts,
+        reasons={"status-400": "invalid_phone", "status-401-key": "wrong_api_key", "status-401-ip": "ip_not_allowed"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A destination's client, pointed at its simulator over real HTTP."""
+
+    vendor: Vendor
+    simulator: Simulator
+    base_url: str
+
+    def destination(self, **changes: Any) -> HttpDestination:
+        return self.vendor.destination(self.base_url, **changes)
+
+    def deliver(self, *contacts: Contact, **changes: Any) -> list[Attempt]:
+        """One attempt at each, one after another, by one client."""
+        destination = self.destination(**changes)
+
+        async def work() -> list[Attempt]:
+            async with destination.client() as client:
+                return [await destination.deliver(client, contact) for contact in contacts or (CONTACT,)]
+
+        return asyncio.run(work())
+
+    def holds(self, email: str = EMAIL) -> bool:
+        return self.vendor.holds(self.simulator, email)
+
+
+@pytest.fixture(autouse=True)
+def _no_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing here speaks TLS, and loading the certificate store takes longer than most of these tests."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def _rigs() -> Iterator[dict[str, Rig]]:
+    rigs: dict[str, Rig] = {}
+    simulators = {name: vendor.simulator() for name, vendor in VENDORS.items()}
+    with ExitStack() as stack:
+        for name, simulator in simulators.items():
+            server = stack.enter_context(running(simulator.app))
+            rigs[name] = Rig(VENDORS[name], simulator, server.base_url)
+        yield rigs
+
+
+@pytest.fixture(params=sorted(DESTINATIONS))
+def rig(request: pytest.FixtureRequest, _rigs: dict[str, Rig]) -> Rig:
+    made = _rigs[request.param]
+    made.simulator.heal()
+    made.simulator.reset()
+    return made

@@ -1,0 +1,122 @@
+"""What Dagster loads."""
+
+import json
+import logging
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+
+from crm_sync_pipeline.definitions import build_definitions, defs
+from crm_sync_pipeline.orchestration.ops import DESTINATION_TAG
+from crm_sync_pipeline.settings import SettingsError, load_settings
+
+KEY = "xkeysib-a-key-that-nobody-may-see"
+URL = "postgresql://me:sesame@db.example.com:5432/crm"
+
+
+def set_up(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in {"DATABASE_URL": URL, "BREVO_API_KEY": KEY, **variables}.items():
+        if value:
+            monkeypatch.setenv(name, value)
+
+
+def loaded() -> dg.Definitions:
+    definitions = build_definitions(load_settings())
+    dg.Definitions.validate_loadable(definitions)
+    return definitions
+
+
+@pytest.mark.parametrize("url", [URL, ""])
+@pytest.mark.parametrize("key", [KEY, ""])
+def test_definitions_load_and_triggers_are_on_only_when_all_is_set(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, key: str
+) -> None:
+    set_up(monkeypatch, DATABASE_URL=url, BREVO_API_KEY=key)
+    with caplog.at_level(logging.INFO, "crm_sync_pipeline"):
+        definitions = loaded()
+    schedule = definitions.resolve_schedule_def("brevo_sync_schedule")
+    sensor = definitions.resolve_sensor_def("brevo_queue_sensor")
+    is_on = bool(url and key)
+    assert (schedule.default_status is dg.DefaultScheduleStatus.RUNNING) == is_on
+    assert (sensor.default_status is dg.DefaultSensorStatus.RUNNING) == is_on
+    (line,) = (record.getMessage() for record in caplog.records)
+    if is_on:
+        assert line.startswith("brevo_on interval_minutes=5")
+        return
+    missing = [name for name, value in {"DATABASE_URL": url, "BREVO_API_KEY": key}.items() if not value]
+    assert line.startswith(f"brevo_off {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set")
+    for trigger in (schedule, sensor):
+        assert trigger.description == f"Off: {line.removeprefix('brevo_off ')}"
+
+
+def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch)
+    definitions = loaded()
+    repository = definitions.get_repository_def()
+    assert set(repository.job_names) == {"brevo_sync"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"brevo_sync_schedule"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor"}
+    assert (definitions.resources or {}).keys() == {"database", "brevo"}
+    job = definitions.resolve_job_def("brevo_sync")
+    assert [node.name for node in job.nodes_in_topological_order] == ["claim_batch", "sync_to_brevo", "record_results"]
+
+
+def test_the_job_runs_in_one_process_without_op_retries_and_is_limited_by_its_tag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_up(monkeypatch)
+    job = loaded().resolve_job_def("brevo_sync")
+    assert job.executor_def is dg.in_process_executor
+    assert job.op_retry_policy is None
+    assert [node.retry_policy for node in job.nodes] == [None, None, None]
+    assert [op.retry_policy for op in job.all_node_defs if isinstance(op, dg.OpDefinition)] == [None, None, None]
+    assert job.tags[DESTINATION_TAG] == "brevo"
+    assert job.run_tags["dagster/retry_strategy"] == "ALL_STEPS"
+    assert int(job.run_tags["dagster/max_runtime"]) >= 900
+
+
+@pytest.mark.parametrize(("limit", "pace", "seconds"), [("500", "10", 900), ("50000", "10", 15_000)])
+def test_the_run_time_limit_leaves_three_times_what_the_longest_batch_needs(
+    monkeypatch: pytest.MonkeyPatch, limit: str, pace: str, seconds: int
+) -> None:
+    set_up(monkeypatch, BREVO_SYNC_SENSOR_BATCH_LIMIT=limit, BREVO_REQUESTS_PER_SECOND=pace)
+    assert loaded().resolve_job_def("brevo_sync").run_tags["dagster/max_runtime"] == str(seconds)
+
+
+def test_settings_reach_schedule_and_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(
+        monkeypatch,
+        BREVO_SYNC_SCHEDULER_INTERVAL_MINUTES="30",
+        BREVO_SYNC_SCHEDULER_BATCH_SIZE="25",
+        BREVO_SYNC_SCHEDULER_MAX_INSTANCES="2",
+    )
+    schedule = loaded().resolve_schedule_def("brevo_sync_schedule")
+    assert schedule.cron_schedule == "*/30 * * * *"
+    assert schedule.description == "Every 30 minutes, 25 contacts, 2 run(s) at a time."
+
+
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning")  # Dagster's own
+def test_nothing_that_dagster_shows_of_the_definitions_holds_key_or_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch)
+    definitions = loaded()
+    shown = serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
+    for name in ("BREVO_API_KEY", "DATABASE_URL"):
+        assert f'{{"env": "{name}"}}' in shown.replace("\\", ""), "the name of the variable stands for its value"
+    for secret in (KEY, "sesame", "db.example.com"):
+        assert secret not in shown
+        assert secret not in repr((definitions.resources or {}).values())
+
+
+def test_what_dagster_loads_is_built_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch, BREVO_LIST_ID="7")
+    made = defs.load_fn()
+    assert isinstance(made, dg.Definitions)
+    assert json.dumps(made.resolve_job_def("brevo_sync").tags)
+
+
+def test_a_wrong_setting_keeps_the_definitions_from_loading_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch, BREVO_LIST_ID="main")
+    with pytest.raises(SettingsError, match="BREVO_LIST_ID is 'main': it must be the whole number"):
+        defs.load_fn()

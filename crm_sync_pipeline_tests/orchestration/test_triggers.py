@@ -1,0 +1,155 @@
+"""When schedule and sensor start a run, and what they say when they do not. Scenario tests hold the rest."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from crm_sync_pipeline.orchestration.guards import UNFINISHED
+from crm_sync_pipeline_tests.acceptance.conftest import Product
+
+SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
+both = pytest.mark.parametrize("trigger", [SCHEDULE, SENSOR])
+
+
+def skipped(product: Product, trigger: str) -> str:
+    answer = product.tick(trigger)
+    assert isinstance(answer, dg.SkipReason)
+    assert "Traceback" not in (answer.skip_message or "")
+    return answer.skip_message or ""
+
+
+def requested(product: Product, trigger: str) -> dg.RunRequest:
+    answer = product.tick(trigger)
+    assert isinstance(answer, dg.RunRequest)
+    return answer
+
+
+def size(request: dg.RunRequest) -> object:
+    return request.run_config["ops"]["claim_batch"]["config"]["batch_size"]
+
+
+def add_run(product: Product, status: dg.DagsterRunStatus, job_name: str = "brevo_sync") -> None:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="nowhere"), "nowhere")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "repository"), job_name)
+    product.instance.add_run(
+        dg.DagsterRun(job_name=job_name, run_id=str(uuid4()), status=status, remote_job_origin=origin)
+    )
+
+
+@both
+def test_while_a_run_is_unfinished_none_is_started(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    for status in UNFINISHED:
+        add_run(product, status)
+        assert skipped(product, trigger) == "brevo_sync is under way; the next tick looks again."
+        for run in product.instance.get_runs():
+            product.instance.delete_run(run.run_id)
+    requested(product, trigger)
+
+
+def test_every_state_of_a_run_is_either_finished_or_counts_as_unfinished() -> None:
+    finished = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    never_given = {dg.DagsterRunStatus.MANAGED, dg.DagsterRunStatus.SUSPENDED}
+    assert set(dg.DagsterRunStatus) - finished - never_given == set(UNFINISHED)
+
+
+@both
+def test_a_finished_run_and_another_job_s_run_stand_in_nobody_s_way(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        add_run(product, status)
+    product.instance.add_run(dg.DagsterRun(job_name="other", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED))
+    requested(product, trigger)
+
+
+@both
+def test_with_two_instances_allowed_a_second_run_is_started_and_no_third(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    product.set(BREVO_SYNC_SCHEDULER_MAX_INSTANCES="2")
+    add_run(product, dg.DagsterRunStatus.STARTED)
+    requested(product, trigger)
+    add_run(product, dg.DagsterRunStatus.QUEUED)
+    skipped(product, trigger)
+
+
+@both
+def test_when_nothing_is_due_nothing_is_started(product: Product, trigger: str) -> None:
+    product.world.add("never-selected@example.com", selected=False)
+    assert skipped(product, trigger) == "No contact is due for Brevo."
+
+
+@both
+def test_while_the_destination_is_down_nothing_is_started_until_a_probe_is_due(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    product.world.queue().breaker.open("wrong_api_key", "Brevo API error (401): Key not found. Set a valid v3 key.")
+    said = skipped(product, trigger)
+    assert said.startswith("Brevo is down; the next probe is due in ")
+    assert said.endswith("Set a valid v3 key.")
+    product.pass_minutes(1)
+    requested(product, trigger)
+
+
+@both
+def test_without_our_tables_the_tick_says_what_to_run(product: Product, trigger: str) -> None:
+    product.world.execute("DROP SCHEMA crm_sync CASCADE")
+    said = skipped(product, trigger)
+    assert said.startswith("The tables crm_sync.")
+    assert "Run `crm-sync db upgrade`" in said
+
+
+@both
+def test_without_a_column_the_tick_names_it_and_the_statement_that_adds_it(product: Product, trigger: str) -> None:
+    product.world.execute("ALTER TABLE contacts DROP COLUMN brevo_processing_error")
+    said = skipped(product, trigger)
+    assert "Column brevo_processing_error of contacts is missing" in said.replace("public.", "")
+    assert "ADD COLUMN brevo_processing_error text;" in said
+
+
+@both
+def test_without_the_database_the_tick_says_that_it_is_unreachable(product: Product, trigger: str) -> None:
+    product.set(DATABASE_URL="postgresql://me:sesame@127.0.0.1:1/nowhere")
+    said = skipped(product, trigger)
+    assert said.startswith("The database at 127.0.0.1:1 can't be used: ")
+    assert "sesame" not in said
+
+
+@both
+def test_a_request_has_no_run_key_so_that_the_same_need_can_start_another_run(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    assert [requested(product, trigger).run_key for _ in range(2)] == [None, None]
+
+
+def test_the_sensor_asks_for_what_is_due_up_to_its_limit_and_the_schedule_for_its_batch(product: Product) -> None:
+    product.world.add_many(30)
+    assert size(requested(product, SCHEDULE)) == 10
+    assert size(requested(product, SENSOR)) == 30
+    assert requested(product, SENSOR).tags == {"crm_sync/queue_depth": "30"}
+    product.set(BREVO_SYNC_SENSOR_BATCH_LIMIT="20", BREVO_SYNC_SCHEDULER_BATCH_SIZE="15")
+    assert size(requested(product, SCHEDULE)) == 15
+    assert size(requested(product, SENSOR)) == 20
+
+
+@both
+def test_what_a_dead_run_left_behind_starts_a_run_that_delivers_it(product: Product, trigger: str) -> None:
+    (contact,) = product.world.add("a@example.com")
+    product.world.queue().claim(1)
+    assert skipped(product, trigger) == "No contact is due for Brevo."
+    product.world.pass_time(timedelta(seconds=301))
+    assert product.run_requested(requested(product, trigger)).success
+    assert product.world.status(contact) == ("Complete", "Complete")
+
+
+@both
+def test_a_tick_reads_and_writes_nothing(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    before = product.world.snapshot()
+    requested(product, trigger)
+    assert product.world.snapshot() == before

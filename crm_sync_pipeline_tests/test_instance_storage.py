@@ -1,0 +1,137 @@
+"""Where Dagster keeps its own history. Our storage class stands on private parts of Dagster: it is tried for real."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster_postgres import PostgresRunStorage
+
+import crm_sync_pipeline
+from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
+
+VARIABLE = "CRM_SYNC_DAGSTER_DB_URL"
+DAGSTER_YAML = Path(crm_sync_pipeline.__file__).parents[1] / "dagster.yaml"
+
+
+@dg.op
+def answer() -> int:
+    return 42
+
+
+@dg.job
+def trivial() -> None:
+    answer()
+
+
+@contextmanager
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance of the repository's own dagster.yaml, in the working folder, as a new process would have it."""
+    shutil.copy(DAGSTER_YAML, "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(Path.cwd())) as made:
+        yield made
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"dagster_{abs(hash(request.node.name))}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+def schedule_state() -> InstigatorState:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="nowhere"), "nowhere")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "repository"), "a_schedule")
+    return InstigatorState(
+        origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, ScheduleInstigatorData("*/5 * * * *", 1.0)
+    )
+
+
+def exercise() -> None:
+    """Runs, event log and schedules really work, and are there for the next process."""
+    with instance() as first:
+        result = trivial.execute_in_process(instance=first)
+        assert result.success
+        first.add_instigator_state(schedule_state())
+    with instance() as second:
+        (run,) = second.get_runs()
+        assert (run.run_id, run.status) == (result.run_id, dg.DagsterRunStatus.SUCCESS)
+        kinds = [record.dagster_event.event_type for record in second.all_logs(run.run_id) if record.dagster_event]
+        assert kinds[-1] is dg.DagsterEventType.RUN_SUCCESS
+        assert dg.DagsterEventType.STEP_SUCCESS in kinds
+        (state,) = second.all_instigator_state()
+        assert state.name == "a_schedule"
+        state = state.with_status(InstigatorStatus.STOPPED)
+        second.update_instigator_state(state)
+    with instance() as third:
+        assert third.all_instigator_state()[0].status is InstigatorStatus.STOPPED
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_url_history_is_kept_in_sqlite_below_var(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv(VARIABLE, value)
+    exercise()
+    with instance() as made:
+        assert isinstance(made.run_storage, SqliteRunStorage)
+    assert any(Path("var/dagster").rglob("*.db"))
+    assert {path.name for path in Path.cwd().iterdir()} <= {"dagster.yaml", "var", ".logs_queue"}
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_with_a_url_history_is_kept_in_postgresql_whatever_driver_it_names(
+    monkeypatch: pytest.MonkeyPatch, database: str, scheme: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, database.replace("postgresql", scheme, 1))
+    with instance() as made:
+        assert isinstance(made.run_storage, PostgresRunStorage)
+        assert made.run_storage.postgres_url.startswith("postgresql+psycopg2://")
+    exercise()
+    assert not Path("var/dagster/history").exists()
+
+
+def test_the_password_of_the_url_is_not_in_what_is_handed_to_child_processes(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, database.replace("postgres@", "postgres:sesame@"))
+    with instance() as made:
+        assert isinstance(made.run_storage, PostgresRunStorage)
+        assert ":sesame@" in made.run_storage.postgres_url
+        assert "sesame" not in str(made.get_ref().to_dict())
+
+
+def test_dagster_yaml_retries_only_runs_that_died_and_lets_one_run_a_destination_through() -> None:
+    with instance() as made:
+        settings = {
+            name: made.get_settings(name) for name in ("run_retries", "run_monitoring", "run_queue", "telemetry", "nux")
+        }
+        assert settings["run_retries"] == {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
+        assert settings["run_monitoring"]["enabled"] is True
+        assert settings["telemetry"] == settings["nux"] == {"enabled": False}
+        queue = made.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 5
+        assert list(queue.tag_concurrency_limits) == [
+            {"key": "crm_sync/destination", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        ]
+        assert type(made.compute_log_manager).__name__ == "NoOpComputeLogManager"
+
+
+def test_dagster_yaml_and_workspace_yaml_name_what_exists() -> None:
+    workspace = yaml.safe_load((DAGSTER_YAML.parent / "workspace.yaml").read_text("utf-8"))
+    (location,) = workspace["load_from"]
+    assert location["python_module"]["module_name"] == "crm_sync_pipeline.definitions"
+    storage = yaml.safe_load(DAGSTER_YAML.read_text("utf-8"))["storage"]["custom"]
+    assert (storage["module"], storage["class"]) == ("crm_sync_pipeline.instance_storage", "PostgresOrSqliteStorage")
