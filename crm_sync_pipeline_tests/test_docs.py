@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 from crm_sync_pipeline import settings
 from crm_sync_pipeline.cli import crm_sync
@@ -24,12 +25,12 @@ README = ROOT / "README.md"
 ADR = ROOT / "docs" / "adr"
 
 CRM_NAMES = ("BREVO", "HUBSPOT", "MAUTIC", "N8N")
-NONE = "–"
+NONE = "-"
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
     """Every variable of settings.py; those that each CRM has stand once, with {CRM} for its name."""
-    groups = [
+    groups: list[tuple[str, type[BaseSettings]]] = [
         ("", settings.GeneralSettings),
         ("BREVO_", settings.BrevoSettings),
         ("HUBSPOT_", settings.HubspotSettings),
@@ -52,7 +53,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    """'1 to 64', 'above 0 to 10000', 'true or false', or – where any text does."""
+    """'1 to 64', 'above 0 to 10000', 'true or false', or - where any text does."""
     if isinstance(field.default, bool):
         return "true or false"
     found: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.explanation import Facts
+from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
 from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
@@ -24,7 +24,7 @@ from crm_sync_pipeline.settings import load_settings
 one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
 ids_and_all = [
     click.argument("ids", nargs=-1, metavar="[CONTACT_ID]..."),
-    click.option("--all", "everything", is_flag=True, help="Every contact that this applies to."),
+    click.option("--all", "everything", is_flag=True, help="All that this applies to; see above."),
     click.option(
         "--file",
         "file",
@@ -86,7 +86,10 @@ several_crms = click.option(
 @several_crms
 @as_json
 def select(ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool) -> None:
-    """Select contacts: they are delivered with the next run. One that is already queued keeps its place."""
+    """Select contacts: they are delivered with the next run. One that is already queued keeps its place.
+
+    --all selects those that are New, and sends nothing again.
+    """
     _decide("select", ids, everything, file, crms, json_wanted)
 
 
@@ -97,7 +100,10 @@ def select(ids: tuple[str, ...], everything: bool, file: Path | None, crms: tupl
 def unselect(
     ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool
 ) -> None:
-    """Take contacts back; what has not been sent yet is not sent."""
+    """Take contacts back: they are not sent, unless a run is delivering them at this moment.
+
+    --all takes back all that wait or are being delivered.
+    """
     _decide("unselect", ids, everything, file, crms, json_wanted)
 
 
@@ -106,7 +112,7 @@ def unselect(
 @one_crm
 @as_json
 def requeue(ids: tuple[str, ...], everything: bool, file: Path | None, crm: str, json_wanted: bool) -> None:
-    """Send contacts in Error, or waiting for a retry, again at once, with fresh retries."""
+    """Send contacts again at once, with fresh retries: those in Error or waiting for a retry."""
     wanted = _given_ids(ids, everything, file)
     count = database().selection().requeue(crm, wanted)
     if json_wanted:
@@ -183,22 +189,20 @@ def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
     out.print(f"{facts.title}: {facts.sync_status} / {facts.processing_status or '-'}")
     out.print(f"\n{escape(verdict)}\n[bold]Next:[/] {escape(next_step)}\n")
     table = Table(box=None, pad_edge=False)
+    rows = [(each.at, _attempt_cells(each)) for each in facts.attempts]
+    if facts.selected_at:
+        rows.append((facts.selected_at, ("selected", "", "", "", "", "")))
     for heading in ("when (UTC)", "what", "outcome", "reason", "HTTP", "ms", "said"):
         table.add_column(heading)
-    if facts.selected_at:
-        table.add_row(f"{facts.selected_at:%Y-%m-%d %H:%M:%S}", "selected", "", "", "", "", "")
-    for each in facts.attempts:
-        table.add_row(
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            f"attempt {each.number}",
-            each.outcome,
-            each.reason,
-            str(each.http_status or "-"),
-            str(each.milliseconds),
-            escape(each.message),
-        )
+    for at, cells in sorted(rows):
+        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}", *cells)
     if table.row_count:
         out.print(table)
+
+
+def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
+    said, http = escape(each.message), str(each.http_status or "-")
+    return f"attempt {each.number}", each.outcome, each.reason, http, str(each.milliseconds), said
 
 
 @click.command(name="sync-now")

@@ -12,40 +12,41 @@ from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.transactions import DatabaseError, what_happened
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
-from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.settings import Settings
+from crm_sync_pipeline.settings import Settings, SettingsError
 
 CONNECT_TIMEOUT_SECONDS = 10
 SESSION = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
 
 
-class DatabaseError(CrmSyncError):
-    """The database can't be reached, or is not what we need."""
+class DatabaseUrlError(DatabaseError, SettingsError):
+    """DATABASE_URL is missing or can't be one of PostgreSQL's."""
 
 
 @lru_cache(maxsize=8)
 def engine_for(url: str) -> sa.Engine:
     """The process's engine for a URL: psycopg 3 whatever driver the URL names, short time-outs, checked connections.
 
-    DatabaseError where the URL can't be one of PostgreSQL's.
+    DatabaseUrlError where the URL can't be one of PostgreSQL's.
     """
     try:
         parsed = sa.engine.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number, or part of a password
-        raise DatabaseError(
+        raise DatabaseUrlError(
             "DATABASE_URL can't be read as a URL. Nothing was done. It should look like "
             "postgresql://user:password@host:5432/database."
         ) from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise DatabaseError(
+        raise DatabaseUrlError(
             f"DATABASE_URL names {parsed.get_backend_name()}; the queue needs PostgreSQL, which can skip locked rows. "
             "It should look like postgresql://user:password@host:5432/database."
         )
     engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        hide_parameters=True,  # they are people's data, and an error's text ends in logs
         pool_size=5,
         max_overflow=10,
         isolation_level="READ COMMITTED",
@@ -65,7 +66,10 @@ def engine_for(url: str) -> sa.Engine:
 def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
     """For migrations: an index of a large table may take long, and may have to wait long."""
     return sa.create_engine(
-        engine.url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        engine.url,
+        poolclass=sa.NullPool,
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
 
 
@@ -113,9 +117,9 @@ class DatabaseResource(dg.ConfigurableResource[None]):
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine for `url`. DatabaseError where there is no URL, or a wrong one."""
+        """The engine for `url`. DatabaseUrlError where there is no URL, or a wrong one."""
         if not self.url:
-            raise DatabaseError(
+            raise DatabaseUrlError(
                 "DATABASE_URL is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, such as "
                 "postgresql://user:password@host:5432/database, or try `./run demo`, which brings its own."
             )
@@ -128,7 +132,7 @@ class DatabaseResource(dg.ConfigurableResource[None]):
                 found = find_contacts_table(connection, self.contacts_table)
                 kind = other_kind(connection, self.contacts_table)
         except sa.exc.DBAPIError as error:  # not only OperationalError: an unknown option in the URL is another
-            raise DatabaseError(unreachable(self.engine, error)) from None
+            raise DatabaseError(what_happened(self.engine, error)) from None
         if kind:
             raise DatabaseError(
                 f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
@@ -151,8 +155,8 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
         try:
             return upgrade(engine_without_time_outs(self.engine), self.contacts_table, say)
-        except sa.exc.OperationalError as error:
-            raise DatabaseError(unreachable(self.engine, error)) from None
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(what_happened(self.engine, error)) from None
 
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""
@@ -171,14 +175,3 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def report(self) -> Report:
         """What people ask: status, explain."""
         return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
-
-
-def unreachable(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
-    """The sentence for a database that does not answer; the password is never part of it."""
-    why = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-    url = engine.url
-    where = f"{url.host or url.query.get('host') or 'the local socket'}:{url.port or 5432}"
-    return (
-        f"The database at {where} can't be used: {why}. Nothing was changed. Check DATABASE_URL and that the server "
-        "runs and lets this machine in."
-    )

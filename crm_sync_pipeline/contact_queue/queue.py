@@ -1,33 +1,24 @@
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
-from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, settle
+from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.settling import Settling
+from crm_sync_pipeline.contact_queue.statements import ask, claim, decide
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
-from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact, redacted
+from crm_sync_pipeline.domain.contact import Contact, redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.domain.transition import (
     LOSSES_UNTIL_ALONE,
-    ProcessingStatus,
-    Standing,
-    SyncStatus,
-    Transition,
-    transition,
-    transition_after_loss,
 )
-
-SETTLED_AT_ONCE = 1000
-NOT_SENT = Deferred("not_sent")
 
 
 class ContactQueue:
@@ -43,8 +34,8 @@ class ContactQueue:
         self.lease = lease
         self.breaker = BreakerRecord(engine, crm.name)
         self._engine = engine
-        self._policy = policy
         self._columns = DestinationColumns.of(contacts, crm)
+        self._settling = Settling(engine, self._columns, policy, lease)
 
     def claim(self, size: int, run_id: str | None = None, token: UUID | None = None) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
@@ -108,7 +99,7 @@ class ContactQueue:
             self._engine,
             lambda connection: connection.execute(claim.contacts_of(self._columns), {"token": token}).all(),
         )
-        return [_contact(row) for row in rows]
+        return [contact_of(row) for row in rows]
 
     def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
         """Write attempts down and extend the lease; returns how many deliveries the token still holds.
@@ -151,89 +142,11 @@ class ContactQueue:
         A result is written only where the contact is as the claim left it; whoever unselected, re-selected, edited or
         deleted it meanwhile wins.
         """
-        total = Settlement()
-        while True:
-            settled = in_transaction(self._engine, lambda connection: self._settle_held(connection, token))
-            total.add(settled)
-            if settled.total < SETTLED_AT_ONCE:
-                return total
-
-    def _settle_held(self, connection: sa.Connection, token: UUID) -> Settlement:
-        rows = connection.execute(settle.lock_held(self._columns), {"token": token, "size": SETTLED_AT_ONCE}).all()
-        settled = self._settle_rows(connection, rows, was_lost=False)
-        if len(rows) < SETTLED_AT_ONCE:
-            settled.superseded += connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
-        return settled
+        return self._settling.settle(token)
 
     def recover(self) -> Settlement:
         """Settle what dead runs left behind: what was journaled is recorded, not sent again; the rest is queued."""
-        total = Settlement()
-        while True:
-            settled = in_transaction(self._engine, self._settle_expired)
-            total.add(settled)
-            if settled.total < SETTLED_AT_ONCE:
-                return total
-
-    def _settle_expired(self, connection: sa.Connection) -> Settlement:
-        lease = {"lease_seconds": self.lease.total_seconds()}
-        rows = connection.execute(settle.lock_expired(self._columns), {"size": SETTLED_AT_ONCE}).all()
-        settled = self._settle_rows(connection, rows, was_lost=True)
-        connection.execute(settle.release_abandoned(self._columns), lease)
-        for statement in settle.honour_decisions(self._columns):
-            connection.execute(statement, {"ids": [], **lease})
-        connection.execute(settle.forget_deleted_and_expired(self._columns))
-        return settled
-
-    def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
-        settlement = Settlement()
-        if not rows:
-            return settlement
-        key = {"ids": [row.id for row in rows], "tokens": list({row.claim_token for row in rows})}
-        done = {
-            (attempt.claim_token, attempt.contact_id): attempt
-            for attempt in connection.execute(settle.attempts_of(self.crm.name), key)
-        }
-        by_status: dict[tuple[SyncStatus, ProcessingStatus], list[dict[str, Any]]] = defaultdict(list)
-        released: list[dict[str, Any]] = []
-        for row in rows:
-            attempt = done.get((row.claim_token, row.id))
-            if not row.is_held:
-                settlement.superseded += 1
-                released.append(_parameters(row, _as_it_stands(row), attempt))
-                continue
-            contact = _contact(row)
-            becomes = self._transition(row, contact, attempt, was_lost)
-            settlement.endings[becomes.ending] += 1
-            reference = self._reference(contact, becomes, attempt)
-            by_status[becomes.sync_status, becomes.processing_status].append(
-                _parameters(row, becomes, attempt, reference)
-            )
-        for (sync, processing), group in by_status.items():
-            connection.execute(
-                settle.settle_contacts(self._columns, sync, processing), settle.settled_parameters(group)
-            )
-        if released:
-            ids = {"ids": [entry["id"] for entry in released], "lease_seconds": self.lease.total_seconds()}
-            for statement in settle.honour_decisions(self._columns):
-                connection.execute(statement, ids)
-            connection.execute(settle.honour_queued(self._columns), ids)
-        everything = [entry for group in by_status.values() for entry in group] + released
-        connection.execute(settle.settle_deliveries(self.crm.name), settle.settled_parameters(everything))
-        return settlement
-
-    def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
-        standing = Standing(row.retry_count, row.lost_count)
-        if attempt is None:
-            return transition_after_loss(standing) if was_lost else transition(standing, NOT_SENT, self._policy)
-        edited = attempt.contact_hash != contact.fingerprint()
-        outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
-        return transition(Standing(row.retry_count, row.lost_count, edited), outcome, self._policy)
-
-    def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
-        """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
-        if becomes.sync_status is not SyncStatus.COMPLETE or attempt is None:
-            return None
-        return contact.email if self.crm.holds_address else attempt.remote_id
+        return self._settling.recover()
 
     def depth(self, limit: int = 10_000) -> int:
         """How many deliveries are due now, counted up to `limit`."""
@@ -252,31 +165,3 @@ class ContactQueue:
                 ).scalar_one()
             ),
         )
-
-
-def _contact(row: Any) -> Contact:
-    values = {name: getattr(row, name) for name in SENT_FIELDS}
-    return Contact(id=row.id, **values | {"email": row.email or ""})
-
-
-def _as_it_stands(row: Any) -> Transition:
-    """For a contact that a person changed: the delivery is let go, and nothing else moves."""
-    return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
-
-
-def _parameters(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
-    synced = attempt if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced] else None
-    return {
-        "id": row.id,
-        "token": row.claim_token,
-        "error": becomes.error,
-        "keeps_error": becomes.keeps_error,
-        "reference": reference,
-        "shared": becomes.shared.value,
-        "retry_count": becomes.retry_count,
-        "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
-        "lost_count": becomes.losses,
-        "remote_id": synced and synced.remote_id,
-        "payload_hash": synced and synced.payload_hash,
-        "synced_at": synced and synced.attempted_at,
-    }

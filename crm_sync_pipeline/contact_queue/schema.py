@@ -11,6 +11,9 @@ from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, Column, Contact
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.transition import ERROR_LIMIT, ProcessingStatus, SyncStatus
 
+LONGEST_ADDRESS = 254
+"""Characters of an e-mail address, by RFC 5321."""
+
 
 class SchemaError(CrmSyncError):
     """The contacts table or our own schema lacks something."""
@@ -81,7 +84,7 @@ def required_fields(crm: Crm) -> tuple[Field, ...]:
         Field(crm.sync_status, "text", False, _is_status, "'New'", _WRITTEN_SYNC),
         Field(crm.processing_status, "text", True, _is_status, None, _WRITTEN_PROCESSING),
         Field(crm.processing_error, "text", True, _is_text(ERROR_LIMIT)),
-        Field(crm.id_column, "varchar", True, _is_text(64)),
+        Field(crm.id_column, "varchar", True, _is_text(LONGEST_ADDRESS if crm.holds_address else 64)),
         *_SHARED,
     )
 

@@ -58,11 +58,28 @@ class Selection:
         return _result(action, found, len(wanted) - found, tuple(crm.name for crm in targets))
 
     def apply_to_all(self, action: str, crms: Sequence[str]) -> SelectionResult:
-        """The same for every contact of the table, five thousand a transaction."""
-        with self._engine.connect() as connection:
-            table = DestinationColumns.of(self._contacts, next(iter(CRMS.values())))
-            ids = connection.execute(ask.all_ids(table)).scalars().all()
-        return self.apply(action, ids, crms)
+        """Select every contact that is New, or unselect every one that waits or is being delivered, for these CRMs.
+
+        What is Complete, in Error or Skipped stays as it is: to send such contacts again, name them.
+        """
+        if action not in ACTIONS:
+            raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
+        targets = self.known_crms(crms)
+        changed: set[UUID] = set()
+        queued = 0
+        for target in targets:
+            statement = decide.all_for(DestinationColumns.of(self._contacts, target), action == "select")
+            while ids := self._some_of_all(statement):
+                changed.update(ids)
+                queued += len(ids) if action == "select" else 0
+        names = tuple(crm.name for crm in targets)
+        message = _result(action, len(changed), 0, names).message if changed else f"No contact was there to {action}"
+        return SelectionResult(len(changed), queued, 0, names, action, message)
+
+    def _some_of_all(self, statement: sa.Update) -> Sequence[UUID]:
+        return in_transaction(
+            self._engine, lambda connection: connection.execute(statement, {"size": _AT_ONCE}).scalars().all()
+        )
 
     def _apply_some(self, action: str, ids: Sequence[UUID], targets: Sequence[Crm]) -> int:
         def write(connection: sa.Connection) -> int:
@@ -107,7 +124,10 @@ class Selection:
         return targets
 
     def find(self, text: str) -> UUID:
-        """The id of the contact that `text` names, by id or e-mail address. SelectionError unless there is just one."""
+        """The id of the contact that `text` names, by id or e-mail address.
+
+        CrmSyncError where there is none, SelectionError where there are several, or `text` is neither.
+        """
         columns = DestinationColumns.of(self._contacts, next(iter(CRMS.values())))
         with self._engine.connect() as connection:
             if "@" not in text:
@@ -116,7 +136,7 @@ class Selection:
             else:
                 found = connection.execute(ask.by_address(columns), {"address": text}).scalars().all()
         if not found:
-            raise SelectionError(f"There is no contact {text}. Nothing was done. Check the id or the address.")
+            raise CrmSyncError(f"There is no contact {text}. Nothing was done. Check the id or the address.")
         if len(found) > 1:
             listed = ", ".join(str(contact_id) for contact_id in found)
             raise SelectionError(

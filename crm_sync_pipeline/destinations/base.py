@@ -16,10 +16,9 @@ from pydantic import Field
 
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact, redacted
-from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
-from crm_sync_pipeline.settings import Settings
+from crm_sync_pipeline.settings import Settings, SettingsError
 
 OUR_SETUP = frozenset({401, 402, 403, 404, 405})
 """Statuses that no contact is to blame for: a bad key, a blocked IP address, a wrong URL."""
@@ -193,7 +192,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         return ""
 
 
-class NotReadyError(CrmSyncError):
+class NotReadyError(SettingsError):
     """A destination lacks a setting."""
 
 

@@ -112,6 +112,12 @@ def transition_after_loss(standing: Standing) -> Transition:
     return _back_in_queue(standing.retries_done, losses, due_in=timedelta(0))
 
 
+def transition_after_refusal(standing: Standing, refusal: str) -> Transition:
+    """What becomes of a delivery whose result the contacts row does not take: a constraint, a column too short."""
+    text = f"not_recorded: the contacts table refused the result: {refusal}. Mend the row or the table, then select it."
+    return _error(standing.retries_done, text)
+
+
 def _complete() -> Transition:
     return Transition(
         Ending.COMPLETE,

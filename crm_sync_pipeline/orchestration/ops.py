@@ -92,7 +92,8 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
                 crm.require_ready()
                 tally = deliver(queue, crm, batch, context.run_id)
         except BaseException:
-            queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
+            with _plain_failure():
+                queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
             raise
         context.add_output_metadata(tally.as_metadata())
         return tally

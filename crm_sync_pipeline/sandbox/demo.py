@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -150,13 +151,13 @@ def _show(demo: Demo, runs: Counter[str], seconds: float) -> None:
             why.add_column(heading)
         for group in errors:
             due = f"{group.next_retry_at:%H:%M:%S}" if group.next_retry_at else "-"
-            why.add_row(str(group.count), group.reason, group.message, due)
+            why.add_row(str(group.count), group.reason, escape(group.message), due)
         out.print(why)
         first = max(errors, key=lambda group: group.reason == "invalid_email").contact_ids[0]
         answer = explain(
             report.facts(BREVO, demo.database.selection().find(first), demo.database.policy("brevo").max_retries)
         )
-        out.print(f"\n[bold]crm-sync explain {first}[/]\n  {answer.verdict}\n  Next: {answer.next_step}")
+        out.print(f"\n[bold]crm-sync explain {first}[/]\n  {escape(answer.verdict)}\n  Next: {answer.next_step}")
     held = demo.simulator.counts()
     delivered = state.counts.get("Complete", 0)
     attempts = _answered(demo)

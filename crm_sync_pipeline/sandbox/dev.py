@@ -26,7 +26,7 @@ from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
 SAMPLE_SIZE = 300
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.5
 
 
 class DevError(CrmSyncError):
@@ -42,7 +42,7 @@ def run_dev(var: Path, port: int) -> None:
     _require_free(port)
     console = terminal(stderr=True)
     stop = threading.Event()
-    with ExitStack() as parts, _told_to_stop(stop):
+    with _told_to_stop(stop), ExitStack() as parts:  # a second Ctrl-C must not end the stopping
         environment = _prepare(parts, var, console)
         server = parts.enter_context(_dagster(environment, port))
         parts.enter_context(_announced(console, server, port, stop))
@@ -59,7 +59,7 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
     environment = {
         "DAGSTER_HOME": str(Path.cwd()),
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # it says so at every start
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if value},
     }
     if settings.brevo.api_key:
         console.print(f"Brevo: your account, by {settings.brevo.api_base_url}")

@@ -110,7 +110,7 @@ def test_a_missing_column_is_named_and_the_remedy_adds_it(fresh: World, field: s
         ("brevo_contact_id", "varchar(20)", "character varying(20)"),
         ("brevo_contact_id", "integer USING NULL", "integer"),
         ("last_failed_crm", "varchar(5)", "character varying(5)"),
-        ("retry_count", "text", "text"),
+        ("retry_count", "text, ALTER COLUMN retry_count SET DEFAULT '0'", "text"),
         ("retry_count", "numeric", "numeric"),
         ("brevo_sync_status", "varchar(5)", "character varying(5)"),
         ("brevo_processing_status", "integer USING NULL", "integer"),
@@ -241,7 +241,7 @@ def test_a_column_that_allows_null_where_none_may_be_is_named_and_mended(fresh: 
     spoil(
         fresh,
         f"ALTER TABLE contacts ALTER COLUMN {field} DROP NOT NULL",
-        f"UPDATE contacts SET {field} = NULL",  # noqa: S608 # the names stand above
+        f"UPDATE contacts SET {field} = NULL",  # the names stand above
     )
     (fault,) = faults(fresh)
     assert fault.what == f"Column {field} of public.contacts must not allow NULL"

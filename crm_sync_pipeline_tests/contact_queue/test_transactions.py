@@ -1,11 +1,12 @@
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.contact_queue.transactions import DatabaseError, in_transaction
 from crm_sync_pipeline_tests.builders import World
 
 
@@ -74,9 +75,22 @@ def test_a_plain_error_is_raised_at_once(world: World, statement: str) -> None:
         tries.append(1)
         connection.exec_driver_sql(statement)
 
-    with pytest.raises(sa.exc.DBAPIError):
+    with pytest.raises(DatabaseError, match="The database refused a statement"):
         in_transaction(world.engine, work)
     assert len(tries) == 1
+
+
+def test_an_error_quotes_no_statement_and_no_parameter(world: World) -> None:
+    def work(connection: sa.Connection) -> None:
+        statement = sa.text("INSERT INTO domains (id) SELECT CAST(:text AS uuid)")
+        connection.execute(statement, {"text": "jane@example.com"})
+
+    with pytest.raises(DatabaseError) as caught:
+        in_transaction(world.engine, work)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "jane" not in told
+    assert "INSERT" not in told
+    assert 'invalid input syntax for type uuid: "<address>" (22P02)' in told
 
 
 def test_an_error_of_ours_is_raised_at_once_and_nothing_is_written(fresh: World) -> None:
@@ -98,7 +112,7 @@ def test_what_never_gets_better_is_given_up_after_five_tries(world: World) -> No
         tries.append(1)
         connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '40001'; END $$")
 
-    with pytest.raises(sa.exc.OperationalError, match="busy"):
+    with pytest.raises(DatabaseError, match="busy"):
         in_transaction(world.engine, work)
     assert len(tries) == 5
 

@@ -373,7 +373,7 @@ header_names = st.sampled_from(["retry-after", "x-sib-ratelimit-reset", "sib-req
 def test_whatever_comes_back_is_an_outcome_and_only_the_documented_is_success(
     status: int, body: bytes, headers: dict[str, str]
 ) -> None:
-    answer = Answer(status, httpx.Headers({name: value.encode() for name, value in headers.items()}), body)
+    answer = Answer(status, httpx.Headers([(name.encode(), value.encode()) for name, value in headers.items()]), body)
     outcome = BREVO.read(answer)
     assert type(outcome) in (Synced, Failed, Rejected, Deferred, DestinationDown)
     if isinstance(outcome, Synced):

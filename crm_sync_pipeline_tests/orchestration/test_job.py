@@ -1,19 +1,23 @@
 """The job, run by Dagster, against the simulator and PostgreSQL. The scenario tests hold what it does to contacts."""
 
 import pickle
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 import pytest
 
 import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.database import engine_for
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.acceptance.conftest import Product
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure
 
@@ -221,11 +225,36 @@ def test_no_personal_data_and_no_key_in_anything_that_dagster_keeps(product: Pro
     engine_for(with_password).dispose()
 
 
-def test_a_database_that_refuses_a_result_does_not_get_addresses_into_the_event_log(product: Product) -> None:
-    product.world.add("janette@example.com", **PERSON)
-    product.world.execute("ALTER TABLE contacts ADD CONSTRAINT no_sync CHECK (brevo_sync_status <> 'Complete')")
+@pytest.mark.parametrize(("ending", "key"), [("Complete", DEFAULT_KEY), ("Queued", "")])
+def test_a_database_that_refuses_a_result_does_not_get_addresses_into_the_event_log(
+    product: Product, ending: str, key: str
+) -> None:
+    (contact,) = product.world.add("janette@example.com", **PERSON)
+    product.world.execute(f"ALTER TABLE contacts ADD CONSTRAINT no_sync CHECK (brevo_sync_status <> '{ending}')")
+    product.set(BREVO_API_KEY=key)
     result = product.run()
-    assert not result.success
+    assert product.world.status(contact)[0] != ending, "it was refused"
+    assert private_in_the_log(product, result) == []
+
+
+def test_an_error_that_nobody_foresaw_is_cut_to_a_line_without_addresses_and_the_place_where_it_arose(
+    product: Product,
+) -> None:
+    def fail(_queue: ContactQueue, _token: UUID) -> None:
+        raise ValueError("janette@example.com is odd\nDETAIL: Quillfeather, +1 415 555 2671")
+
+    product.world.add("janette@example.com", **PERSON)
+    product.monkeypatch.setattr(ContactQueue, "settle", fail)
+    result = product.run()
+    assert failure(result) == "Unexpected ValueError: <address> is odd"
+    (event,) = (event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_FAILURE)
+    data = event.step_failure_data.user_failure_data
+    assert data is not None
+    assert re.fullmatch(r"ops\.py:\d+ > ops\.py:\d+ > test_job\.py:\d+", str(data.metadata["where"].value))
+    assert private_in_the_log(product, result) == []
+
+
+def private_in_the_log(product: Product, result: dg.ExecuteInProcessResult) -> list[bytes]:
     logged = "\n".join(str(entry) for entry in product.instance.all_logs(result.run_id)).lower().encode()
-    assert b"no_sync" in logged, "what is wrong is said"
-    assert [secret for secret in PRIVATE if secret in logged] == []
+    assert b"claim_batch" in logged
+    return [secret for secret in PRIVATE if secret in logged]

@@ -1,6 +1,10 @@
 """When schedule and sensor start a run, and what they say when they do not. Scenario tests hold the rest."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
@@ -17,6 +21,15 @@ from crm_sync_pipeline_tests.acceptance.conftest import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
 both = pytest.mark.parametrize("trigger", [SCHEDULE, SENSOR])
+
+
+@pytest.fixture
+def product(product: Product, tmp_path: Path) -> Iterator[Product]:
+    """A schedule's tick wants an instance that is kept on disk."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(tmp_path)  # noqa: S108 # a folder of our own in it
+    with tempfile.TemporaryDirectory(dir=memory) as folder, dg.instance_for_test(temp_dir=folder) as instance:
+        product.instance = instance
+        yield product
 
 
 def skipped(product: Product, trigger: str) -> str:

@@ -121,7 +121,7 @@ print(*simulator.contacts)
 @pytest.mark.parametrize("protocol", ["installed", "pure"])
 def test_resets_are_tcp_resets_on_any_protocol_of_uvicorn(protocol: str) -> None:
     command = [sys.executable, "-W", "error", "-c", RESETS, protocol]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     reset = "Connection reset by peer"
     assert [line for line in ran.stdout.splitlines() if reset in line] == ran.stdout.splitlines()[:2]
     assert (ran.stdout.splitlines()[2:], ran.stderr) == (["reset-after-write@example.com"], "")
@@ -139,7 +139,7 @@ print("stopped")
 
 def test_ctrl_c_ends_the_foreground_server_cleanly_although_a_request_hangs() -> None:
     command = [sys.executable, "-W", "error", "-c", FOREGROUND]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         base_url = process.stdout.readline().strip()
         with httpx.Client(base_url=base_url, headers=KEY) as client:

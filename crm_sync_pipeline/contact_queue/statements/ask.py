@@ -33,11 +33,6 @@ def left_behind(columns: DestinationColumns) -> sa.Executable:
     return sa.select(sa.or_(expired, abandoned))
 
 
-def all_ids(columns: DestinationColumns) -> sa.Executable:
-    """Every contact's id, in order."""
-    return sa.select(columns.id.label("id")).order_by(columns.id)
-
-
 def known(columns: DestinationColumns) -> sa.Executable:
     """Those of :ids that there are."""
     return sa.select(columns.id.label("id")).where(columns.id == sa.any_(IDS)).order_by(columns.id)
@@ -112,8 +107,9 @@ def error_groups(columns: DestinationColumns) -> sa.Executable:
     )
     state = sa.cast(columns.processing, sa.Text).label("state")
     error = columns.table.c[columns.crm.processing_error]
-    reason = sa.func.coalesce(newest.c.reason, "unknown").label("reason")
-    message = sa.func.coalesce(newest.c.message, error).label("message")
+    ours = sa.func.substring(error, "^(lease_expired|not_recorded): ")  # ended by us, whatever the last attempt came to
+    reason = sa.func.coalesce(ours, newest.c.reason, "unknown").label("reason")
+    message = sa.case((ours.is_not(None), error), else_=sa.func.coalesce(newest.c.message, error)).label("message")
     return (
         sa.select(
             reason,

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, DestinationColumns
+from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, SIZE, DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import deliveries, literal
 
 
@@ -44,6 +44,21 @@ def select(columns: DestinationColumns) -> sa.Update:
 def unselect(columns: DestinationColumns) -> sa.Update:
     """Take :ids back; a result that arrives later changes nothing."""
     return _decide(columns, literal("New"), sa.null()).where(columns.id == sa.any_(IDS))
+
+
+def all_for(columns: DestinationColumns, selected: bool) -> sa.Update:
+    """At most :size of all: select those that are New, or unselect those in the queue. Returns their ids."""
+    if selected:
+        which = sa.and_(columns.sync == literal("New"), columns.processing.is_(None))
+        update = _decide(columns, literal("Selected"), literal("Queued"))
+    else:
+        which = columns.processing.in_([literal("Queued"), literal("Processing")])
+        update = _decide(columns, literal("New"), sa.null())
+    some = (
+        sa.select(columns.id.label("id")).where(which).order_by(columns.id).limit(SIZE).with_for_update(key_share=True)
+    )
+    chosen = some.cte("chosen")
+    return update.where(columns.id == chosen.c.id).returning(columns.id)
 
 
 def requeue(columns: DestinationColumns, everything: bool) -> sa.Update:

@@ -215,6 +215,19 @@ def settle_deliveries(destination: str) -> sa.Update:
     )
 
 
+def put_aside(destination: str) -> sa.Update:
+    """Keep what :token holds of :ids out of every claim's and recovery's way for :lease_seconds."""
+    return (
+        sa.update(deliveries)
+        .values(lease_expires_at=NOW + LEASE)
+        .where(
+            deliveries.c.destination == destination,
+            deliveries.c.claim_token == TOKEN,
+            deliveries.c.contact_id == sa.any_(IDS),
+        )
+    )
+
+
 def forget_deleted(columns: DestinationColumns) -> sa.Delete:
     """Remove what :token holds of contacts that were deleted meanwhile."""
     return sa.delete(deliveries).where(

@@ -67,10 +67,6 @@ def upgrade() -> None:
         sa.Column("message", sa.Text, comment="what a person must do"),
         sa.Column("probes_done", sa.Integer, nullable=False, server_default="0"),
         sa.Column("next_probe_at", TIME),
-        sa.Column("rate_limit", sa.Float, comment="last x-sib-ratelimit-limit"),
-        sa.Column("rate_remaining", sa.Float),
-        sa.Column("rate_reset_seconds", sa.Float),
-        sa.Column("rate_seen_at", TIME),
         schema="crm_sync",
     )
     op.execute(f"ALTER TABLE crm_sync.deliveries SET {BUSY}")

@@ -1,0 +1,185 @@
+"""Settling: a token's attempts become transitions, written only where nobody decided otherwise meanwhile."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.statements import settle
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.transactions import in_transaction, is_transient, refused_because
+from crm_sync_pipeline.domain.batch import Settlement
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
+from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.domain.transition import (
+    ProcessingStatus,
+    Standing,
+    SyncStatus,
+    Transition,
+    transition,
+    transition_after_loss,
+    transition_after_refusal,
+)
+
+SETTLED_AT_ONCE = 1000
+NOT_SENT = Deferred("not_sent")
+ASIDE = timedelta(hours=1)
+"""How long a row is left alone that takes no update at all."""
+
+
+class Settling:
+    """Settles the deliveries of one destination: those of a token, and those that dead runs left behind."""
+
+    def __init__(self, engine: sa.Engine, columns: DestinationColumns, policy: RetryPolicy, lease: timedelta) -> None:
+        self.crm = columns.crm
+        self.lease = lease
+        self._engine = engine
+        self._policy = policy
+        self._columns = columns
+
+    def settle(self, token: UUID) -> Settlement:
+        """See ContactQueue.settle."""
+        total = Settlement()
+        while True:
+            settled = in_transaction(self._engine, lambda connection: self._settle_held(connection, token))
+            total.add(settled)
+            if settled.total < SETTLED_AT_ONCE:
+                return total
+
+    def _settle_held(self, connection: sa.Connection, token: UUID) -> Settlement:
+        rows = connection.execute(settle.lock_held(self._columns), {"token": token, "size": SETTLED_AT_ONCE}).all()
+        settled = self._settle_rows(connection, rows, was_lost=False)
+        if len(rows) < SETTLED_AT_ONCE:
+            settled.superseded += connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
+        return settled
+
+    def recover(self) -> Settlement:
+        """See ContactQueue.recover."""
+        total = Settlement()
+        while True:
+            settled = in_transaction(self._engine, self._settle_expired)
+            total.add(settled)
+            if settled.total < SETTLED_AT_ONCE:
+                return total
+
+    def _settle_expired(self, connection: sa.Connection) -> Settlement:
+        lease = {"lease_seconds": self.lease.total_seconds()}
+        rows = connection.execute(settle.lock_expired(self._columns), {"size": SETTLED_AT_ONCE}).all()
+        settled = self._settle_rows(connection, rows, was_lost=True)
+        connection.execute(settle.release_abandoned(self._columns), lease)
+        for statement in settle.honour_decisions(self._columns):
+            connection.execute(statement, {"ids": [], **lease})
+        connection.execute(settle.forget_deleted_and_expired(self._columns))
+        return settled
+
+    def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
+        """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""
+        if not rows:
+            return Settlement()
+        try:
+            with connection.begin_nested():
+                return self._settle_together(connection, rows, was_lost)
+        except sa.exc.DBAPIError as error:
+            refusal = refused_because(error)
+            if refusal is None or is_transient(error):
+                raise
+        if len(rows) == 1:
+            return self._settle_refused(connection, rows[0], refusal)
+        settlement = self._settle_rows(connection, rows[: len(rows) // 2], was_lost)
+        settlement.add(self._settle_rows(connection, rows[len(rows) // 2 :], was_lost))
+        return settlement
+
+    def _settle_refused(self, connection: sa.Connection, row: Any, refusal: str) -> Settlement:
+        """End a contact in Error whose row does not take the result; put it aside where not even that is taken."""
+        attempt = self._attempts(connection, [row]).get((row.claim_token, row.id))
+        becomes = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
+        try:
+            with connection.begin_nested():
+                entry = settle.settled_parameters([_parameters(row, becomes, attempt)])
+                error = settle.settle_contacts(self._columns, becomes.sync_status, becomes.processing_status)
+                connection.execute(error, entry)
+                connection.execute(settle.settle_deliveries(self.crm.name), entry)
+        except sa.exc.DBAPIError as error:
+            if refused_because(error) is None or is_transient(error):
+                raise
+            aside = {"token": row.claim_token, "ids": [row.id], "lease_seconds": ASIDE.total_seconds()}
+            connection.execute(settle.put_aside(self.crm.name), aside)
+        return Settlement(Counter({becomes.ending: 1}))
+
+    def _attempts(self, connection: sa.Connection, rows: Sequence[Any]) -> dict[tuple[UUID, UUID], Any]:
+        key = {"ids": [row.id for row in rows], "tokens": list({row.claim_token for row in rows})}
+        found = connection.execute(settle.attempts_of(self.crm.name), key)
+        return {(attempt.claim_token, attempt.contact_id): attempt for attempt in found}
+
+    def _settle_together(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
+        settlement = Settlement()
+        done = self._attempts(connection, rows)
+        by_status: dict[tuple[SyncStatus, ProcessingStatus], list[dict[str, Any]]] = defaultdict(list)
+        released: list[dict[str, Any]] = []
+        for row in rows:
+            attempt = done.get((row.claim_token, row.id))
+            if not row.is_held:
+                settlement.superseded += 1
+                released.append(_parameters(row, _as_it_stands(row), attempt))
+                continue
+            contact = contact_of(row)
+            becomes = self._transition(row, contact, attempt, was_lost)
+            settlement.endings[becomes.ending] += 1
+            reference = self._reference(contact, becomes, attempt)
+            by_status[becomes.sync_status, becomes.processing_status].append(
+                _parameters(row, becomes, attempt, reference)
+            )
+        for (sync, processing), group in by_status.items():
+            connection.execute(
+                settle.settle_contacts(self._columns, sync, processing), settle.settled_parameters(group)
+            )
+        if released:
+            ids = {"ids": [entry["id"] for entry in released], "lease_seconds": self.lease.total_seconds()}
+            for statement in settle.honour_decisions(self._columns):
+                connection.execute(statement, ids)
+            connection.execute(settle.honour_queued(self._columns), ids)
+        everything = [entry for group in by_status.values() for entry in group] + released
+        connection.execute(settle.settle_deliveries(self.crm.name), settle.settled_parameters(everything))
+        return settlement
+
+    def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
+        standing = Standing(row.retry_count, row.lost_count)
+        if attempt is None:
+            return transition_after_loss(standing) if was_lost else transition(standing, NOT_SENT, self._policy)
+        edited = attempt.contact_hash != contact.fingerprint()
+        outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
+        return transition(Standing(row.retry_count, row.lost_count, edited), outcome, self._policy)
+
+    def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
+        """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
+        if becomes.sync_status is not SyncStatus.COMPLETE or attempt is None:
+            return None
+        return contact.email if self.crm.holds_address else attempt.remote_id
+
+
+def _as_it_stands(row: Any) -> Transition:
+    """For a contact that a person changed: the delivery is let go, and nothing else moves."""
+    return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
+
+
+def _parameters(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
+    synced = attempt if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced] else None
+    return {
+        "id": row.id,
+        "token": row.claim_token,
+        "error": becomes.error,
+        "keeps_error": becomes.keeps_error,
+        "reference": reference,
+        "shared": becomes.shared.value,
+        "retry_count": becomes.retry_count,
+        "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
+        "lost_count": becomes.losses,
+        "remote_id": synced and synced.remote_id,
+        "payload_hash": synced and synced.payload_hash,
+        "synced_at": synced and synced.attempted_at,
+    }
