@@ -5,8 +5,11 @@ The op `sync_to_<destination>`, `crm-sync sync-now` and every other worker go th
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
+from typing import Any
 
 import httpx
 
@@ -19,8 +22,13 @@ from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
 from crm_sync_pipeline.domain.pacing import Pace
 
+GRACE_SECONDS = 10
+"""What calls in the air get once a run is told to stop."""
+
 LEASE_MARGIN_SECONDS = 5
 """Kept free at a lease's end, beyond the time limit of one call, for journaling what it came to."""
+
+SHORT_SLEEP_SECONDS = 0.05
 
 Progress = Callable[[Tally, int], None]
 
@@ -36,6 +44,10 @@ def deliver(
 
     What could not be tried (the breaker opened, the lease ran short) is simply not journaled: settling gives it back.
     `progress` is told the tally so far and the size, after each write to the journal.
+
+    The calls run in a thread of their own, because an interrupt (Terminate, Ctrl-C, SIGTERM) strikes the main thread
+    wherever it is: then no new call starts, those in the air get ten seconds, what they came to is journaled, and the
+    interrupt goes on its way.
     """
     if not batch.size:
         return Tally()
@@ -47,7 +59,12 @@ def deliver(
         )
     delivery = _Delivery(queue, destination, batch, run_id, progress)
     try:
-        return asyncio.run(delivery.run())
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery") as thread:
+            work = thread.submit(asyncio.run, delivery.run())
+            try:
+                return work.result()
+            finally:
+                delivery.stop()
     finally:
         delivery.journal_the_rest()
 
@@ -70,14 +87,17 @@ class _Delivery:
         self._breaker = Breaker()
         self._tally = Tally()
         self._arrived: list[Attempt] = []
-        self._wake = asyncio.Event()
         self._being_written: Sequence[Attempt] = ()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
         self._may_go_on = True
         self._is_over = False
         self._deadline = 0.0
 
     async def run(self) -> Tally:
         started = time.monotonic()
+        self._loop = asyncio.get_running_loop()
         self._extend(started)
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         if await asyncio.to_thread(self._queue.breaker.state):
@@ -87,7 +107,7 @@ class _Delivery:
         try:
             async with self._destination.client() as client:
                 workers = min(self._destination.concurrency, len(contacts))
-                await asyncio.gather(*(self._work(client, waiting) for _ in range(workers)))
+                await self._until_done_or_stopped([self._work(client, waiting) for _ in range(workers)])
         finally:
             self._is_over = True
             self._wake.set()
@@ -96,16 +116,51 @@ class _Delivery:
         self._tally.seconds = time.monotonic() - started
         return self._tally
 
+    def stop(self) -> None:
+        """Start no new call. From another thread; harmless once all is done."""
+        self._may_go_on = False
+        if self._loop:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _until_done_or_stopped(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+        """Wait for all workers, or, once told to stop, for what is in the air. One worker's error stops the others."""
+        workers = [asyncio.ensure_future(each) for each in work]
+        limit = asyncio.ensure_future(self._end_after_grace(workers))
+        results = await asyncio.gather(*workers, return_exceptions=True)
+        limit.cancel()
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    async def _end_after_grace(self, workers: Sequence[asyncio.Future[None]]) -> None:
+        await self._stopping.wait()
+        await asyncio.sleep(GRACE_SECONDS)
+        for worker in workers:
+            worker.cancel()
+
+    async def _wait(self, seconds: float) -> None:
+        """Sleep, but not on when told to stop."""
+        if seconds < SHORT_SLEEP_SECONDS:
+            await asyncio.sleep(seconds)
+        else:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+
     async def _work(self, client: httpx.AsyncClient, waiting: Iterator[Sequence[Contact]]) -> None:
-        for line in waiting:
-            for contact in line:
-                if not await self._attempt(client, contact):
-                    return
+        try:
+            for line in waiting:
+                for contact in line:
+                    if not await self._attempt(client, contact):
+                        return
+        except BaseException:
+            self._may_go_on = False
+            raise
 
     async def _attempt(self, client: httpx.AsyncClient, contact: Contact) -> bool:
         """Deliver one contact; returns whether to go on. A 429 costs the contact nothing: it is tried again."""
         while True:
-            await asyncio.sleep(self._pace.reserve(time.monotonic()))
+            await self._wait(self._pace.reserve(time.monotonic()))
             if not self._may_send():
                 return False
             attempt = await self._destination.deliver(client, contact)
@@ -157,7 +212,7 @@ class _Delivery:
         return self._queue.journal(self._batch.token, attempts, self._run_id)
 
     def journal_the_rest(self) -> None:
-        """After an interruption: what arrived and was not written yet. Writing an attempt twice writes it once."""
+        """What arrived and could not be written before: once more. Writing an attempt twice writes it once."""
         if rest := [*self._being_written, *self._arrived]:
             self._journal(rest)
 
