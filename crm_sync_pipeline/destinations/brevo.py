@@ -107,8 +107,15 @@ class BrevoResource(HttpDestination):
                 return Synced(remote_id=str(contact_id), reason="created")
         return None
 
-    def read_refusal(self, answer: Answer) -> Rejected:
-        """The contact's data was refused; a second contact with the same number or address has a reason of its own."""
+    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown:
+        """The contact's data was refused; a second contact with the same number or address has a reason of its own.
+
+        A list that does not exist is our setting's fault, and would send every contact to Error. Nobody has published
+        Brevo's words for that, so any refusal that speaks of a list counts, once one is set.
+        """
+        if self.list_id is not None and re.search(r"\blists?\b", self.vendor_message(answer), re.IGNORECASE):
+            what = f"{self.error_text(answer)}. Check BREVO_LIST_ID; it is {self.list_id} now."
+            return DestinationDown("unknown_list", what)
         return Rejected(self._refusal_reason(answer), self.error_text(answer))
 
     def _refusal_reason(self, answer: Answer) -> str:

@@ -12,12 +12,15 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.base import Answer, NotReadyError, payload_hash
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Rejected, Synced
+from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, Rig
 
 ID = UUID("00000000-0000-4000-8000-00000000000a")
@@ -427,3 +430,17 @@ def test_without_a_key_the_missing_setting_is_named() -> None:
 
 def test_the_contact_of_these_tests_is_complete() -> None:
     assert payload(CONTACT)["attributes"].keys() == {"FIRSTNAME", "LASTNAME", "SMS", "SOURCE_URL"}
+
+
+def test_a_list_that_does_not_exist_stops_everything_and_blames_no_contact(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    world.add_many(100)
+    queue = world.queue()
+    wrong = brevo.model_copy(update={"list_id": 99})
+    batch = queue.claim(100)
+    tally = deliver(queue, wrong, batch)
+    assert tally.reasons.keys() == {"unknown_list"}
+    assert simulator.requests.total <= brevo.concurrency
+    assert "Check BREVO_LIST_ID; it is 99 now." in (tally.down or "")
+    assert queue.settle(batch.token).endings == {Ending.DEFERRED: 100}
