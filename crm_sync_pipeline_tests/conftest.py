@@ -1,15 +1,18 @@
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 
 from crm_sync_pipeline.contact_queue.database import engine_for
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
-from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
 from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World
+from crm_sync_pipeline_tests.product import Product
 
 _SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
 
@@ -105,3 +108,32 @@ def brevo_server(simulator: BrevoSimulator) -> Iterator[RunningSimulator]:
 def brevo(brevo_server: RunningSimulator) -> BrevoResource:
     """Our own client, pointed at the simulator; as fast as it will go."""
     return BrevoResource(base_url=f"{brevo_server.base_url}/v3", api_key="xkeysib-simulator", requests_per_second=1000)
+
+
+@pytest.fixture(scope="session")
+def instance_on_disk() -> Iterator[dg.DagsterInstance]:
+    """Dagster's history in SQLite files, in shared memory where there is some: each event is synced to disk."""
+    shared_memory = "/dev/shm"  # noqa: S108 # a folder of our own is made in it
+    folder = shared_memory if os.access(shared_memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=folder) as home, dg.instance_for_test(temp_dir=home) as instance:
+        yield instance
+
+
+@pytest.fixture
+def product(
+    monkeypatch: pytest.MonkeyPatch,
+    world: World,
+    simulator: BrevoSimulator,
+    brevo_server: RunningSimulator,
+    instance_on_disk: dg.DagsterInstance,
+) -> Iterator[Product]:
+    """The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Product(monkeypatch, world, simulator, instance, instance_on_disk)
+        made.set(
+            DATABASE_URL=world.url,
+            BREVO_API_KEY=DEFAULT_KEY,
+            BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
+            BREVO_REQUESTS_PER_SECOND="1000",
+        )
+        yield made

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.contact_queue.selection import SelectionError
-from crm_sync_pipeline_tests.acceptance.conftest import Product
+from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
 

@@ -91,6 +91,7 @@ class Queue(RuleBasedStateMachine):
         )
         for row in self.rows():
             self.model[row["id"]] = Known()
+        self.select_all()
 
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self.reader.exec_driver_sql(_ROWS).mappings()]
@@ -228,6 +229,23 @@ class Queue(RuleBasedStateMachine):
             if self.model[row["id"]].decided_since_claim:
                 assert (row["sync"], row["processing"]) == before[row["id"]], "a result overwrote a decision"
 
+    @rule(worker=st.sampled_from(WORKERS), outcome=st.sampled_from(OUTCOMES))
+    def a_run_from_end_to_end(self, worker: int, outcome: Outcome) -> None:
+        self.claim(worker, CONTACTS)
+        self.journal(worker, [outcome] * CONTACTS)
+        self.settle(worker)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def a_run_that_sends_nothing(self, worker: int) -> None:
+        self.claim(worker, CONTACTS)
+        self.settle(worker)
+
+    @rule(worker=st.sampled_from(WORKERS), journaled=st.integers(0, CONTACTS))
+    def a_run_that_dies(self, worker: int, journaled: int) -> None:
+        self.claim(worker, CONTACTS)
+        self.journal(worker, OUTCOMES[:journaled])
+        self.every_lease_runs_out()
+
     # What always holds
 
     @invariant()
@@ -276,7 +294,7 @@ def test_nothing_is_lost_overwritten_or_held_twice_whatever_happens(module_world
         run_state_machine_as_test(
             Queue,
             settings=settings(
-                max_examples=50,
+                max_examples=40,
                 stateful_step_count=25,
                 deadline=None,
                 phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking would take minutes

@@ -18,8 +18,8 @@ from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
-from crm_sync_pipeline_tests.acceptance.conftest import Product
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure
+from crm_sync_pipeline_tests.product import Product
 
 DAGSTER_YAML = Path(crm_sync_pipeline.__file__).parents[1] / "dagster.yaml"
 

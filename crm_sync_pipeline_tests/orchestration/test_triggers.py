@@ -17,7 +17,7 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from crm_sync_pipeline.orchestration.guards import UNFINISHED
-from crm_sync_pipeline_tests.acceptance.conftest import Product
+from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
 both = pytest.mark.parametrize("trigger", [SCHEDULE, SENSOR])

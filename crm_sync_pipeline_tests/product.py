@@ -1,8 +1,5 @@
 """The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
 
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,8 +8,7 @@ import pytest
 
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.settings import load_settings
-from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
-from crm_sync_pipeline.simulators.server import RunningSimulator
+from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
 
@@ -24,6 +20,7 @@ class Product:
     world: World
     simulator: BrevoSimulator
     instance: dg.DagsterInstance
+    on_disk: dg.DagsterInstance
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -49,7 +46,9 @@ class Product:
         resources = {"database": (definitions.resources or {})["database"]}
         answer: object
         if trigger.endswith("_schedule"):
-            with dg.build_schedule_context(instance=self.instance, resources=resources) as context:
+            # A schedule's context refuses an instance in memory; no run is under way in the other one.
+            instance = self.on_disk if self.instance.is_ephemeral else self.instance
+            with dg.build_schedule_context(instance=instance, resources=resources) as context:
                 answer = definitions.resolve_schedule_def(trigger)(context)
         else:
             with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
@@ -66,21 +65,3 @@ class Product:
 
     def pass_minutes(self, minutes: float) -> None:
         self.world.pass_time(timedelta(minutes=minutes))
-
-
-@pytest.fixture
-def product(
-    monkeypatch: pytest.MonkeyPatch, world: World, simulator: BrevoSimulator, brevo_server: RunningSimulator
-) -> Iterator[Product]:
-    # Dagster syncs SQLite to disk at each event, which takes seconds on a busy one; in memory it takes none.
-    shared_memory = "/dev/shm"  # noqa: S108 # where there is one, a folder of our own is made in it
-    memory = shared_memory if os.access(shared_memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder, dg.instance_for_test(temp_dir=folder) as instance:
-        made = Product(monkeypatch, world, simulator, instance)
-        made.set(
-            DATABASE_URL=world.url,
-            BREVO_API_KEY=DEFAULT_KEY,
-            BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
-            BREVO_REQUESTS_PER_SECOND="1000",
-        )
-        yield made
