@@ -46,12 +46,12 @@ def start(home: Path, database: str = "crm_sync") -> "EmbeddedPostgres":
     return EmbeddedPostgres(home, database)
 
 
-def temporary(database: str = "crm_sync") -> "EmbeddedPostgres":
+def temporary(database: str = "crm_sync", folder: Path | None = None) -> "EmbeddedPostgres":
     """Start a server that is deleted when it stops, for tests: quick, because it would not survive a power cut.
 
-    Raises PostgresUnavailable.
+    It lies in `folder`, such as one in memory, or else where temporary files do. Raises PostgresUnavailable.
     """
-    base = Path(tempfile.gettempdir()).resolve()
+    base = (folder or Path(tempfile.gettempdir())).resolve()
     closed = os.geteuid() == 0 and not open_to_all(base)
     if closed or not fits_a_socket(base / f"{_THROWAWAY}xxxxxxxx/socket"):
         base = TMP.resolve()
