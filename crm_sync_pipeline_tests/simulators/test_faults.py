@@ -127,7 +127,7 @@ def test_a_slow_body_comes_in_drips(http: httpx.Client, brevo: BrevoSimulator) -
     with http.stream("POST", "/v3/contacts", json=JANE) as answer:
         pieces = list(answer.iter_raw())
     assert b"".join(pieces) == b'{"id":1}'
-    assert time.perf_counter() - begun >= 0.1
+    assert time.perf_counter() - begun >= 0.09
     assert len(pieces) > 1
 
 
@@ -136,7 +136,7 @@ def test_an_answer_without_a_body_is_late_where_others_drip(http: httpx.Client, 
     brevo.inject("slow-body=50")
     begun = time.perf_counter()
     assert upsert(http).status_code == 204
-    assert time.perf_counter() - begun >= 0.05
+    assert time.perf_counter() - begun >= 0.045
 
 
 @pytest.mark.parametrize(
