@@ -272,17 +272,19 @@ class Queue(RuleBasedStateMachine):
         if not self.model:
             return
         for _ in range(60):
-            self.world.pass_time(timedelta(minutes=21))
-            batch = self.queue.claim(100)
-            if not batch.size:
+            if all(row["processing"] not in ("Queued", "Processing") for row in self.rows()):
                 break
+            self.world.pass_time(timedelta(minutes=21))
+            batch = self.queue.claim(100)  # may be empty: recovery has just queued a failure, which now waits
             held = self.queue.contacts_of(batch.token)
             self.queue.journal(batch.token, [attempt(contact) for contact in held])
             self.queue.settle(batch.token)
         for row in self.rows():
             wanted = self.model[row["id"]].wanted
             assert row["processing"] in (("Complete", "Error") if wanted else (None,)), "a contact was lost"
-            assert row["claim_token"] is None
+        self.world.pass_time(timedelta(minutes=21))
+        self.queue.recover()
+        assert all(row["claim_token"] is None for row in self.rows())
         assert not self.queue.needs_recovery()
 
 
