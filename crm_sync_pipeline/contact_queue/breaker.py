@@ -5,11 +5,10 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from crm_sync_pipeline.contact_queue.statements.columns import NOW, seconds
 from crm_sync_pipeline.contact_queue.tables import destinations
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.health import Down, probe_delay
-
-_NOW = sa.func.now()
 
 
 class BreakerRecord:
@@ -18,44 +17,58 @@ class BreakerRecord:
     def __init__(self, engine: sa.Engine, destination: str) -> None:
         self._engine = engine
         self._destination = destination
+        self._is_ours = destinations.c.destination == destination
+        self._is_down = sa.and_(self._is_ours, destinations.c.down_since.is_not(None))
 
     def state(self) -> Down | None:
         """None while the breaker is closed."""
-        until_probe = sa.extract("epoch", destinations.c.next_probe_at - _NOW)
+        until_probe = sa.extract("epoch", destinations.c.next_probe_at - NOW)
         query = sa.select(
             destinations.c.reason, destinations.c.message, destinations.c.probes_done, until_probe.label("seconds")
-        ).where(destinations.c.destination == self._destination, destinations.c.down_since.is_not(None))
+        ).where(self._is_down)
         row = in_transaction(self._engine, lambda connection: connection.execute(query).one_or_none())
         if row is None:
             return None
         return Down(row.reason, row.message, row.probes_done, timedelta(seconds=float(row.seconds or 0)))
 
-    def open(self, reason: str, message: str) -> timedelta:
-        """Note that nothing gets through; returns the wait until the next probe, longer with every probe that fails."""
-        before = self.state()
-        probes_done = (
-            before.probes_done + 1 if before and before.probe_is_due else (before.probes_done if before else 0)
+    def open(self, reason: str, message: str, after_probe: bool = False) -> None:
+        """Note that nothing gets through. The next probe is due in a minute, later with each one that failed.
+
+        A run that finds the breaker open already, and was no probe, was in the air when it opened: the wait stands.
+        """
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(pg.insert(destinations).values(destination=self._destination).on_conflict_do_nothing())
+            before = connection.execute(sa.select(destinations).where(self._is_ours).with_for_update()).one()
+            values: dict[str, object] = {"reason": reason, "message": message}
+            if before.down_since is None or after_probe:
+                probes_done = 0 if before.down_since is None else before.probes_done + 1
+                wait = seconds(sa.literal(probe_delay(probes_done).total_seconds(), sa.Float))
+                values |= {"probes_done": probes_done, "next_probe_at": NOW + wait}
+            values["down_since"] = sa.func.coalesce(destinations.c.down_since, NOW)
+            connection.execute(sa.update(destinations).values(values).where(self._is_ours))
+
+        in_transaction(self._engine, write)
+
+    def take_probe(self, connection: sa.Connection) -> bool:
+        """Within a claim: whether this run may probe. Another one may not until this one has had its time."""
+        take = (
+            sa.update(destinations)
+            .values(next_probe_at=NOW + seconds(sa.literal(probe_delay(0).total_seconds(), sa.Float)))
+            .where(self._is_down, destinations.c.next_probe_at <= NOW)
         )
-        wait = probe_delay(probes_done)
-        row = {
-            "reason": reason,
-            "message": message,
-            "probes_done": probes_done,
-            "next_probe_at": _NOW + sa.func.make_interval(0, 0, 0, 0, 0, 0, wait.total_seconds()),
-        }
-        insert = pg.insert(destinations).values(destination=self._destination, down_since=_NOW, **row)
-        upsert = insert.on_conflict_do_update(
-            index_elements=["destination"],
-            set_=row | {"down_since": sa.func.coalesce(destinations.c.down_since, _NOW)},
-        )
-        in_transaction(self._engine, lambda connection: connection.execute(upsert))
-        return wait
+        return connection.execute(take).rowcount > 0
+
+    def probe_now(self) -> bool:
+        """Let the next run probe, whenever that was due; returns whether the destination is down at all."""
+        update = sa.update(destinations).values(next_probe_at=NOW).where(self._is_down)
+        return in_transaction(self._engine, lambda connection: connection.execute(update).rowcount) > 0
 
     def close(self) -> bool:
         """Note that the destination answers again; returns whether it was down."""
         update = (
             sa.update(destinations)
             .values(down_since=None, reason=None, message=None, probes_done=0, next_probe_at=None)
-            .where(destinations.c.destination == self._destination, destinations.c.down_since.is_not(None))
+            .where(self._is_down)
         )
         return in_transaction(self._engine, lambda connection: connection.execute(update).rowcount) > 0

@@ -12,12 +12,14 @@ from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table, other_kind
-from crm_sync_pipeline.contact_queue.transactions import DatabaseError, what_happened
+from crm_sync_pipeline.contact_queue.transactions import AT_ONCE, DatabaseError, in_transaction, what_happened
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import Settings, SettingsError
 
 CONNECT_TIMEOUT_SECONDS = 10
+HALF_OPEN = {"tcp_user_timeout": 15_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A connection whose other end vanished is given up after 15 s (milliseconds; the rest is seconds), not after hours."""
 SESSION = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
 
 
@@ -50,7 +52,7 @@ def engine_for(url: str) -> sa.Engine:
         pool_size=5,
         max_overflow=10,
         isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "crm_sync_pipeline"},
+        connect_args=_connect_args(parsed) | {"application_name": "crm_sync_pipeline"},
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -63,13 +65,19 @@ def engine_for(url: str) -> sa.Engine:
     return engine
 
 
+def _connect_args(url: sa.URL) -> dict[str, int]:
+    """What the URL does not say itself."""
+    wanted = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **HALF_OPEN}
+    return {name: value for name, value in wanted.items() if name not in url.query}
+
+
 def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
     """For migrations: an index of a large table may take long, and may have to wait long."""
     return sa.create_engine(
         engine.url,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        connect_args=_connect_args(engine.url),
     )
 
 
@@ -125,14 +133,16 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             )
         return engine_for(self.url)
 
-    def contacts(self) -> ContactsTable:
+    def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
-        try:
-            with self.engine.connect() as connection:
-                found = find_contacts_table(connection, self.contacts_table)
-                kind = other_kind(connection, self.contacts_table)
-        except sa.exc.DBAPIError as error:  # not only OperationalError: an unknown option in the URL is another
-            raise DatabaseError(what_happened(self.engine, error)) from None
+        found, kind = in_transaction(
+            self.engine,
+            lambda connection: (
+                find_contacts_table(connection, self.contacts_table),
+                other_kind(connection, self.contacts_table),
+            ),
+            patience,
+        )
         if kind:
             raise DatabaseError(
                 f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
@@ -162,9 +172,12 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         """When this destination's deliveries are tried again."""
         return self.retries.get(destination, RetryConfig()).policy
 
-    def queue(self, destination: str) -> ContactQueue:
-        """The queue of one destination. DatabaseError names what its columns or our tables lack."""
-        contacts, crm = self.contacts(), CRMS[destination]
+    def queue(self, destination: str, patience: timedelta = AT_ONCE) -> ContactQueue:
+        """The queue of one destination. DatabaseError names what its columns or our tables lack.
+
+        `patience`: how long to wait for a database that does not answer now.
+        """
+        contacts, crm = self.contacts(patience), CRMS[destination]
         require_usable(self.engine, contacts, crm)
         return ContactQueue(self.engine, contacts, crm, self.policy(destination), timedelta(seconds=self.lease_seconds))
 

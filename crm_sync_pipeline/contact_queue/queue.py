@@ -1,5 +1,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -10,15 +11,13 @@ from crm_sync_pipeline.contact_queue.settling import Settling
 from crm_sync_pipeline.contact_queue.statements import ask, claim, decide
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
-from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
 from crm_sync_pipeline.domain.contact import Contact, redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Synced
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.domain.transition import (
-    LOSSES_UNTIL_ALONE,
-)
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 
 class ContactQueue:
@@ -41,7 +40,7 @@ class ContactQueue:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
-        workers in a row lost is claimed alone. Safe to call again with the same `token`.
+        workers in a row lost is claimed alone, when its turn comes. Safe to call again with the same `token`.
         """
         token = token or uuid4()
         self.recover()
@@ -54,9 +53,9 @@ class ContactQueue:
             if closed_to_us:
                 return 0
             due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
-            healthy = [row.id for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
-            ids = healthy or [row.id for row in due[:1]]
-            return self._mark(connection, ids, token, run_id)
+            if not due or (down and not self.breaker.take_probe(connection)):
+                return 0
+            return self._mark(connection, _together(due), token, run_id)
 
         claimed = in_transaction(self._engine, take)
         if claimed:
@@ -105,8 +104,10 @@ class ContactQueue:
         """Write attempts down and extend the lease; returns how many deliveries the token still holds.
 
         0 means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address in a
-        message is masked, whichever destination let it through.
+        message is masked, whichever destination let it through. What was sent of a contact that the token no longer
+        holds may have landed after what its new holder sent: if it differs, the contact goes out again.
         """
+        done = list(done)
         rows = [
             {
                 "contact_id": attempt.contact_id,
@@ -129,12 +130,22 @@ class ContactQueue:
         def write(connection: sa.Connection) -> int:
             if rows:
                 connection.execute(claim.add_attempts(self.crm.name), rows)
+                self._note_late_calls(connection, token, done)
             extended = connection.execute(
                 claim.extend_lease(self.crm.name), {"token": token, "lease_seconds": self.lease.total_seconds()}
             )
             return extended.rowcount
 
-        return in_transaction(self._engine, write)
+        return in_transaction(self._engine, write, PATIENCE_FOR_RESULTS)
+
+    def _note_late_calls(self, connection: sa.Connection, token: UUID, done: Sequence[Attempt]) -> None:
+        sent = {each.contact_id: each.payload_hash for each in done if _may_have_landed(each)}
+        lost = connection.execute(claim.no_longer_held(self.crm.name), {"ids": list(sent), "token": token}).scalars()
+        if ids := list(lost):
+            connection.execute(ask.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
+            late = [{"late_contact": each, "sent_late": sent[each]} for each in sorted(ids)]
+            connection.execute(claim.note_late_call(self.crm.name), late)
+            connection.execute(claim.send_again(self._columns), late)
 
     def settle(self, token: UUID) -> Settlement:
         """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
@@ -155,6 +166,15 @@ class ContactQueue:
             lambda connection: int(connection.execute(ask.due_now(self._columns), {"limit": limit}).scalar_one()),
         )
 
+    def is_held_by_run(self, run_id: str) -> bool:
+        """Whether this Dagster run has a live claim."""
+        return in_transaction(
+            self._engine,
+            lambda connection: bool(
+                connection.execute(ask.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
+            ),
+        )
+
     def needs_recovery(self) -> bool:
         """Whether a claim has run out, or something stands Processing that nobody holds: the next claim mends it."""
         return in_transaction(
@@ -165,3 +185,14 @@ class ContactQueue:
                 ).scalar_one()
             ),
         )
+
+
+def _together(due: Sequence[Any]) -> list[UUID]:
+    """Which of the due rows to claim at once: one that two workers in a row lost goes alone, when its turn comes."""
+    if due[0].lost_count >= LOSSES_UNTIL_ALONE:
+        return [due[0].id]
+    return [row.id for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
+
+
+def _may_have_landed(attempt: Attempt) -> bool:
+    return attempt.payload_hash is not None and isinstance(attempt.outcome, (Synced, Failed))

@@ -1,6 +1,7 @@
 """Is the database what we need? Field by field, each fault with the statement that mends it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, Column, ContactsTable, Crm, metadata, quoted
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.transition import ERROR_LIMIT, ProcessingStatus, SyncStatus
 
@@ -130,16 +132,28 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
         yield Fault(field.name, f"{where} must not allow NULL", f"{fill}{alter} ALTER COLUMN {name} SET NOT NULL;")
 
 
-_OUR_TABLES = sa.text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")
+_OUR_COLUMNS = sa.text(
+    """
+    SELECT c.relname AS "table", a.attname AS "column"
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+    """
+)
 _PRIVILEGES = sa.text(
     "SELECT has_table_privilege(CAST(:table AS text), 'SELECT') AND has_table_privilege(CAST(:table AS text), 'UPDATE')"
 )
 
 
-def missing_tables(connection: sa.Connection) -> list[str]:
-    """Those of our own tables that are not there yet."""
-    found = set(connection.execute(_OUR_TABLES, {"schema": SCHEMA}).scalars())
-    return [f"{SCHEMA}.{table.name}" for table in metadata.sorted_tables if table.name not in found]
+def missing_of_ours(connection: sa.Connection) -> list[str]:
+    """Those of our own tables that are not there yet, and the columns that an older version did not have."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for table, column in connection.execute(_OUR_COLUMNS, {"schema": SCHEMA}):
+        found[table].add(column)
+    missing = []
+    for ours in metadata.sorted_tables:
+        names = [f"{ours.name}.{column.name}" for column in ours.columns if column.name not in found[ours.name]]
+        missing += [f"{SCHEMA}.{name}" for name in (names if found[ours.name] else [ours.name])]
+    return missing
 
 
 def require_columns(contacts: ContactsTable, crm: Crm) -> None:
@@ -152,12 +166,12 @@ def require_columns(contacts: ContactsTable, crm: Crm) -> None:
 def require_usable(engine: sa.Engine, contacts: ContactsTable, crm: Crm) -> None:
     """SchemaError with everything that keeps this CRM's queue from working."""
     require_columns(contacts, crm)
-    with engine.connect() as connection:
-        if missing := missing_tables(connection):
-            raise SchemaError(
-                f"The tables {', '.join(missing)} are missing. Nothing was done. Run `crm-sync db upgrade`, which adds "
-                f"schema {SCHEMA} and indexes, and leaves the columns of {contacts.qualified} alone."
-            )
+    if missing := in_transaction(engine, missing_of_ours):
+        raise SchemaError(
+            f"Of our own tables, {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing. Nothing was "
+            f"done. Run `crm-sync db upgrade`, which adds schema {SCHEMA} and indexes, and leaves the columns of "
+            f"{contacts.qualified} alone."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +209,7 @@ def check(connection: sa.Connection, contacts: ContactsTable) -> list[Finding]:
     user = connection.execute(sa.text("SELECT current_user")).scalar_one()
     grant = f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {quoted(user)};"
     findings.append(Finding("Rights to read and update", bool(may_write), "" if may_write else "missing", grant))
-    missing = missing_tables(connection)
+    missing = missing_of_ours(connection)
     findings.append(
         Finding(
             f"Schema {SCHEMA}", not missing, f"missing: {', '.join(missing)}" if missing else "", "crm-sync db upgrade"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.statements import settle
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.transactions import in_transaction, is_transient, refused_because
+from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
@@ -46,7 +46,9 @@ class Settling:
         """See ContactQueue.settle."""
         total = Settlement()
         while True:
-            settled = in_transaction(self._engine, lambda connection: self._settle_held(connection, token))
+            settled = in_transaction(
+                self._engine, lambda connection: self._settle_held(connection, token), PATIENCE_FOR_RESULTS
+            )
             total.add(settled)
             if settled.total < SETTLED_AT_ONCE:
                 return total
@@ -85,8 +87,8 @@ class Settling:
             with connection.begin_nested():
                 return self._settle_together(connection, rows, was_lost)
         except sa.exc.DBAPIError as error:
-            refusal = refused_because(error)
-            if refusal is None or is_transient(error):
+            refusal = blames_row(error)
+            if refusal is None:
                 raise
         if len(rows) == 1:
             return self._settle_refused(connection, rows[0], refusal)
@@ -105,7 +107,7 @@ class Settling:
                 connection.execute(error, entry)
                 connection.execute(settle.settle_deliveries(self.crm.name), entry)
         except sa.exc.DBAPIError as error:
-            if refused_because(error) is None or is_transient(error):
+            if blames_row(error) is None:
                 raise
             aside = {"token": row.claim_token, "ids": [row.id], "lease_seconds": ASIDE.total_seconds()}
             connection.execute(settle.put_aside(self.crm.name), aside)
@@ -152,8 +154,9 @@ class Settling:
         if attempt is None:
             return transition_after_loss(standing) if was_lost else transition(standing, NOT_SENT, self._policy)
         edited = attempt.contact_hash != contact.fingerprint()
+        overtaken = row.late_payload_hash not in (None, attempt.payload_hash)
         outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
-        return transition(Standing(row.retry_count, row.lost_count, edited), outcome, self._policy)
+        return transition(Standing(row.retry_count, row.lost_count, edited, overtaken), outcome, self._policy)
 
     def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
         """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""

@@ -26,6 +26,7 @@ deliveries = sa.Table(
     sa.Column("remote_id", sa.Text, comment="the destination's own id of the contact"),
     sa.Column("payload_hash", sa.Text, comment="of the JSON delivered last"),
     sa.Column("synced_at", pg.TIMESTAMP(timezone=True), comment="when the destination took it last"),
+    sa.Column("late_payload_hash", sa.Text, comment="of JSON sent by a worker without a lease since this claim"),
     sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
 )
 

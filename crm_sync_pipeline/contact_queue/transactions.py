@@ -1,10 +1,13 @@
 """Every transaction of ours goes through `in_transaction`; every error of the database leaves it as a sentence."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
+import psycopg
 import sqlalchemy as sa
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity.stop import stop_all
 
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -16,39 +19,77 @@ class DatabaseError(CrmSyncError):
     """The database can't be reached, is not what we need, or refused a statement."""
 
 
-TRANSIENT = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300")
-"""Serialization, deadlock, lock time-out, shutdown, too many connections; class 08 (connection) comes on top."""
+TRANSIENT = ("40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "25006")
+"""Serialization, deadlock, lock and statement time-out, shutdown, too many connections, read-only; 08 comes on top.
+
+Read-only is what a server answers that was the primary until a failover.
+"""
+
+READ_ONLY = "25006"
+
+NOT_YET = ("starting up", "shutting down", "recovery", "not accepting", "too many", "remaining connection slots")
+
+AT_ONCE = timedelta(0)
+"""For a first question: one more try, because a pooled connection may have died meanwhile."""
+
+PATIENCE = timedelta(seconds=5)
+
+PATIENCE_FOR_RESULTS = timedelta(seconds=30)
+"""What was sent must be written down: longer than a server needs to restart, far shorter than a lease."""
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may do well a moment later, on another connection."""
     if not isinstance(error, sa.exc.DBAPIError):
         return False
-    state = getattr(error.orig, "sqlstate", None)
-    return error.connection_invalidated or (state is not None and (state in TRANSIENT or state.startswith("08")))
+    state = _state(error)
+    if state is not None:
+        return error.connection_invalidated or state in TRANSIENT or state.startswith("08")
+    return error.connection_invalidated or _found_no_server(error)
 
 
-def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
-    """Run `work` in one transaction and commit it; try again, five times at most, when the database says "not now".
+def _state(error: sa.exc.DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _found_no_server(error: sa.exc.DBAPIError) -> bool:
+    """Of an error while connecting, which has no SQLSTATE: nobody answered, or said 'not yet', rather than 'no'."""
+    if not isinstance(error.orig, psycopg.OperationalError):
+        return False
+    said = str(error.orig)
+    return "FATAL" not in said or any(words in said for words in NOT_YET)
+
+
+def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T], patience: timedelta = PATIENCE) -> T:
+    """Run `work` in one transaction and commit it; try again for `patience` when the database says "not now".
 
     The answer to a COMMIT can be lost, so `work` must do no harm when it is done twice. DatabaseError, which quotes no
     statement and no parameter, because those hold personal data.
     """
     try:
-        return _retried(engine, work)
+        result: T = _trying(patience)(_once, engine, work)
     except sa.exc.DBAPIError as error:
         raise DatabaseError(what_happened(engine, error)) from None
+    return result
 
 
-@retry(
-    retry=retry_if_exception(is_transient),
-    stop=stop_after_attempt(5),
-    wait=wait_random_exponential(multiplier=0.05, max=2),
-    reraise=True,
-)
-def _retried(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+def _trying(patience: timedelta) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(is_transient),
+        stop=stop_all(stop_after_attempt(2), stop_after_delay(patience)),
+        wait=wait_random_exponential(multiplier=0.05, max=1),
+        reraise=True,
+    )
+
+
+def _once(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
     with engine.begin() as connection:
-        return work(connection)
+        try:
+            return work(connection)
+        except sa.exc.DBAPIError as error:
+            if _state(error) == READ_ONLY:
+                connection.invalidate(error)  # the next one may lead to the new primary
+            raise
 
 
 def what_happened(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
@@ -64,7 +105,7 @@ def what_happened(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
 
 def refused_because(error: sa.exc.DBAPIError) -> str | None:
     """PostgreSQL's own words and SQLSTATE, without values; None where it was the connection that failed."""
-    state = getattr(error.orig, "sqlstate", None)
+    state = _state(error)
     if state is None or error.connection_invalidated:
         return None
     diagnosis = getattr(error.orig, "diag", None)
@@ -80,3 +121,14 @@ def unreachable(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
         f"The database at {where} can't be used: {why}. Nothing was changed. Check DATABASE_URL and that the server "
         "runs and lets this machine in."
     )
+
+
+NOT_THE_ROWS_FAULT = ("08", "25", "28", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE that say nothing of a row: connection, transaction, rights, resources (a full disk), operator."""
+
+
+def blames_row(error: sa.exc.DBAPIError) -> str | None:
+    """PostgreSQL's words where it may be the row's data that it refused, None where it certainly is not."""
+    refusal = refused_because(error)
+    state = _state(error) or ""
+    return None if state.startswith(NOT_THE_ROWS_FAULT) or is_transient(error) else refusal

@@ -57,12 +57,14 @@ class Standing:
     """Where a delivery stands when its claim is settled.
 
     `retries_done` counts the retries scheduled so far, `losses` the claims in a row that expired without an outcome,
-    `edited` says that what is sent of the contact has changed since it was read for this attempt.
+    `edited` says that what is sent of the contact has changed since it was read for this attempt, `overtaken` that a
+    worker without a lease has sent something else meanwhile, which may have landed last.
     """
 
     retries_done: int = 0
     losses: int = 0
     edited: bool = False
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Transition:
 def transition(standing: Standing, outcome: Outcome, policy: RetryPolicy) -> Transition:
     """What becomes of a delivery whose attempt came to `outcome`."""
     if isinstance(outcome, Synced):
-        return _again() if standing.edited else _complete()
+        return _again() if standing.edited or standing.overtaken else _complete()
     if isinstance(outcome, Rejected) and standing.edited:
         return _again()  # what was refused is no longer what the row says
     if isinstance(outcome, (Failed, Rejected)):

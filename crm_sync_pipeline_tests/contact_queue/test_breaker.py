@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline_tests.builders import World, one_run
 
@@ -18,8 +20,17 @@ def test_it_is_closed_until_somebody_opens_it(world: World) -> None:
     assert world.queue().breaker.close() is False
 
 
+def open_and_let_it_come_due(world: World, breaker: BreakerRecord, after_probe: bool = False) -> float:
+    """Returns the minutes until the probe."""
+    breaker.open(*WHY, after_probe=after_probe)
+    down = breaker.state()
+    assert down is not None
+    world.pass_time(down.next_probe_in)
+    return round(minutes(down.next_probe_in), 1)
+
+
 def test_it_keeps_why_and_when_the_next_probe_is(world: World) -> None:
-    assert world.queue().breaker.open(*WHY) == MINUTE
+    world.queue().breaker.open(*WHY)
     down = world.queue().breaker.state()
     assert down is not None
     assert (down.reason, down.message, down.probes_done) == (*WHY, 0)
@@ -28,20 +39,29 @@ def test_it_keeps_why_and_when_the_next_probe_is(world: World) -> None:
 
 
 def test_the_waits_between_probes_are_1_2_4_8_and_then_15_minutes(world: World) -> None:
-    breaker, waits = world.queue().breaker, []
-    for _ in range(6):
-        wait = breaker.open(*WHY)
-        waits.append(minutes(wait))
-        world.pass_time(wait)
-        down = breaker.state()
-        assert down is not None
-        assert down.probe_is_due
+    breaker = world.queue().breaker
+    waits = [open_and_let_it_come_due(world, breaker, after_probe=number > 0) for number in range(6)]
     assert waits == [1, 2, 4, 8, 15, 15]
 
 
 def test_what_was_in_the_air_when_it_opened_does_not_count_as_a_probe(world: World) -> None:
     breaker = world.queue().breaker
-    assert [minutes(breaker.open(*WHY)) for _ in range(4)] == [1, 1, 1, 1]
+    breaker.open(*WHY)
+    world.pass_time(MINUTE / 2)
+    breaker.open(*WHY)
+    down = breaker.state()
+    assert down is not None
+    assert down.probes_done == 0
+    assert minutes(down.next_probe_in) == pytest.approx(0.5, abs=0.1)
+
+
+def test_two_runs_that_open_it_at_the_same_time_open_it_once(world: World) -> None:
+    breaker = world.queue().breaker
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: breaker.open(*WHY), range(8)))
+    down = breaker.state()
+    assert down is not None
+    assert (down.probes_done, world.value("SELECT count(*) FROM crm_sync.destinations")) == (0, 1)
 
 
 def test_it_remembers_since_when_and_the_newest_reason(world: World) -> None:
@@ -58,11 +78,11 @@ def test_it_remembers_since_when_and_the_newest_reason(world: World) -> None:
 
 def test_closing_forgets_it_all(world: World) -> None:
     breaker = world.queue().breaker
-    for _ in range(3):
-        world.pass_time(breaker.open(*WHY))
+    for number in range(3):
+        open_and_let_it_come_due(world, breaker, after_probe=number > 0)
     assert breaker.close() is True
     assert breaker.state() is None
-    assert minutes(breaker.open(*WHY)) == 1
+    assert open_and_let_it_come_due(world, breaker) == 1
 
 
 def test_each_destination_has_its_own(world: World) -> None:
@@ -94,7 +114,34 @@ def test_while_it_is_down_dead_runs_are_recovered_all_the_same(world: World) -> 
 def test_one_contact_is_claimed_once_a_probe_is_due_and_all_of_them_after_it_closed(world: World) -> None:
     world.add("a@example.com", "b@example.com", "c@example.com")
     queue = world.queue()
-    world.pass_time(queue.breaker.open(*WHY))
+    open_and_let_it_come_due(world, queue.breaker)
     assert one_run(queue, Synced("1"), size=10).total == 1
     queue.breaker.close()
     assert queue.claim(10).size == 2
+
+
+def test_a_probe_that_is_under_way_keeps_other_runs_from_probing_for_a_minute(world: World) -> None:
+    world.add("a@example.com", "b@example.com", "c@example.com")
+    queue = world.queue()
+    open_and_let_it_come_due(world, queue.breaker)
+    assert [queue.claim(10).size for _ in range(2)] == [1, 0]
+    world.pass_time(MINUTE)
+    assert queue.claim(10).size == 1
+
+
+def test_a_probe_that_found_nothing_due_is_not_used_up(world: World) -> None:
+    queue = world.queue()
+    open_and_let_it_come_due(world, queue.breaker)
+    assert queue.claim(10).size == 0
+    world.add("a@example.com")
+    assert queue.claim(10).size == 1
+
+
+def test_a_person_can_have_it_probed_at_once(world: World) -> None:
+    world.add("a@example.com", "b@example.com")
+    queue = world.queue()
+    assert queue.breaker.probe_now() is False, "it is not down"
+    queue.breaker.open(*WHY)
+    assert queue.claim(10).size == 0
+    assert queue.breaker.probe_now() is True
+    assert queue.claim(10).size == 1

@@ -185,6 +185,19 @@ def test_what_was_lost_twice_is_claimed_alone(world: World) -> None:
     assert sizes == [1, 1, 1, 1]
 
 
+def test_a_suspect_has_its_turn_however_many_healthy_contacts_keep_coming(world: World) -> None:
+    (suspect,) = world.add("a@example.com")
+    lose(world, 2)
+    for number in range(2):
+        world.add(f"{number}@example.com")
+        world.pass_time(MINUTE)
+        batch = world.queue().claim(100)
+        if suspect in {contact.id for contact in world.queue().contacts_of(batch.token)}:
+            assert batch.size == 1
+            return
+    pytest.fail("it starved")
+
+
 def test_a_suspect_that_is_delivered_is_no_suspect_any_more(world: World) -> None:
     (contact, *_) = world.add("a@example.com", "b@example.com")
     lose(world, 2)

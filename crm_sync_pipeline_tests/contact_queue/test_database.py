@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource, RetryConfig, engine_for
+from crm_sync_pipeline.contact_queue.database import HALF_OPEN, DatabaseResource, RetryConfig, engine_for
 from crm_sync_pipeline.contact_queue.schema import SchemaError
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -99,6 +99,28 @@ def test_a_session_can_not_wait_or_idle_for_ever(world: World) -> None:
     assert world.value("SHOW idle_in_transaction_session_timeout") == "1min"
     assert world.value("SHOW transaction_isolation") == "read committed"
     assert world.value("SHOW application_name") == "crm_sync_pipeline"
+
+
+def test_a_connection_whose_other_end_vanished_is_given_up_in_seconds(world: World) -> None:
+    with world.engine.connect() as connection:
+        info = connection.connection.driver_connection.info  # type: ignore[union-attr] # psycopg's own
+        assert {name: info.get_parameters().get(name) for name in HALF_OPEN} == {
+            name: str(value) for name, value in HALF_OPEN.items()
+        }
+
+
+def test_time_outs_that_the_url_names_are_the_users_choice(world: World) -> None:
+    url = f"{world.url}&tcp_user_timeout=7000&connect_timeout=3"
+    with engine_for(url).connect() as connection:
+        parameters = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert (parameters["tcp_user_timeout"], parameters["connect_timeout"]) == ("7000", "3")
+    engine_for(url).dispose()
+
+
+def test_a_database_of_an_older_version_names_what_it_lacks_and_what_to_run(fresh: World) -> None:
+    fresh.execute("ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash")
+    with pytest.raises(SchemaError, match=r"crm_sync.deliveries.late_payload_hash is missing.*`crm-sync db upgrade`"):
+        fresh.queue()
 
 
 def test_repr_does_not_show_the_password() -> None:

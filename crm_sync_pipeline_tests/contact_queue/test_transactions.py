@@ -1,8 +1,12 @@
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -105,16 +109,76 @@ def test_an_error_of_ours_is_raised_at_once_and_nothing_is_written(fresh: World)
     assert fresh.value("SELECT count(*) FROM notes") == 0
 
 
-def test_what_never_gets_better_is_given_up_after_five_tries(world: World) -> None:
+STATES_OF_A_MOMENT = ["40001", "40P01", "55P03", "57014", "57P01", "57P03", "53300", "08006"]
+
+
+@pytest.mark.parametrize("state", STATES_OF_A_MOMENT)
+def test_what_passes_is_tried_again_until_it_does(world: World, state: str) -> None:
     tries = []
 
-    def work(connection: sa.Connection) -> None:
+    def work(connection: sa.Connection) -> int:
         tries.append(1)
+        if len(tries) < 3:
+            connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '{state}'; END $$")
+        return len(tries)
+
+    assert in_transaction(world.engine, work) == 3
+
+
+def test_what_never_gets_better_is_given_up_when_patience_ends(world: World) -> None:
+    def work(connection: sa.Connection) -> None:
         connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '40001'; END $$")
 
+    started = time.monotonic()
     with pytest.raises(DatabaseError, match="busy"):
-        in_transaction(world.engine, work)
-    assert len(tries) == 5
+        in_transaction(world.engine, work, timedelta(seconds=1))
+    assert 0.9 < time.monotonic() - started < 4
+
+
+def test_a_server_that_refuses_connections_is_waited_for(world: World) -> None:
+    """As while it restarts: nobody listens, and there is no SQLSTATE."""
+    refused = sa.create_engine("postgresql+psycopg://postgres@127.0.0.1:1/contacts")
+    tries: list[int] = []
+    sa.event.listen(refused, "do_connect", lambda *_: tries.append(1))
+    with pytest.raises(DatabaseError, match="127.0.0.1:1 can't be used"):
+        in_transaction(refused, lambda _: None, timedelta(seconds=0.5))
+    assert len(tries) > 2
+    comes_back = sa.create_engine("postgresql+psycopg://", creator=_third_time(world))
+    assert in_transaction(comes_back, lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one()) == 1
+    comes_back.dispose()
+
+
+def _third_time(world: World) -> Callable[[], Any]:
+    tries: list[int] = []
+
+    def connect() -> Any:
+        tries.append(1)
+        url = world.engine.url if len(tries) == 3 else sa.make_url("postgresql://postgres@127.0.0.1:1/contacts")
+        return psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+    return connect
+
+
+def test_a_server_that_says_no_is_not_asked_again(world: World) -> None:
+    tries: list[int] = []
+    stranger = sa.create_engine(world.engine.url.set(username="nobody_knows"))
+    sa.event.listen(stranger, "do_connect", lambda *_: tries.append(1))
+    with pytest.raises(DatabaseError, match="nobody_knows"):
+        in_transaction(stranger, lambda _: None)
+    assert len(tries) == 1
+
+
+def test_a_server_that_became_read_only_by_a_failover_is_left_for_another_connection(world: World) -> None:
+    backends: list[int] = []
+
+    def work(connection: sa.Connection) -> None:
+        backends.append(backend_of(connection))
+        if len(backends) == 1:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        connection.exec_driver_sql("UPDATE contacts SET name = 'x'")
+
+    in_transaction(world.engine, work)
+    assert len(set(backends)) == 2
 
 
 def test_no_method_of_the_queue_leaves_a_transaction_open(world: World) -> None:

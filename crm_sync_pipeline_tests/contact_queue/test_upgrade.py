@@ -59,7 +59,7 @@ def test_from_nothing_it_makes_the_table_our_schema_and_the_indexes_and_says_so(
     assert said[:3] == [
         "created table public.contacts",
         "created schema crm_sync",
-        "migrated schema crm_sync from nothing to 0001",
+        "migrated schema crm_sync from nothing to 0002",
     ]
     assert {line.removeprefix("built index ") for line in said[3:]} == INDEXES
     empty.add("a@example.com")
@@ -94,7 +94,7 @@ def test_two_at_once_do_it_once(empty: World) -> None:
     with ThreadPoolExecutor(2) as pool:
         said = [line for lines in pool.map(run, range(2)) for line in lines]
     assert said.count("created table public.contacts") == 1
-    assert said.count("migrated schema crm_sync from nothing to 0001") == 1
+    assert said.count("migrated schema crm_sync from nothing to 0002") == 1
     assert sorted(line for line in said if line.startswith("built")) == sorted(
         f"built index {name}" for name in INDEXES
     )
@@ -163,6 +163,19 @@ def test_the_migrations_and_the_tables_in_code_are_the_same(fresh: World) -> Non
             },
         )
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history(fresh: World) -> None:
+    fresh.add("a@example.com", "b@example.com")
+    one_run(fresh.queue(), size=1)
+    token = fresh.queue().claim(1).token
+    fresh.script(
+        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash;"
+        "UPDATE crm_sync.alembic_version SET version_num = '0001'"
+    )
+    assert fresh.upgrade() == ["migrated schema crm_sync from 0001 to 0002"]
+    assert len(fresh.queue().contacts_of(token)) == 1
+    assert fresh.queue().settle(token).total == 1
 
 
 @pytest.mark.parametrize("name", ["App.My-Contacts", "My Contacts", "order", "a:b", "kontakte_" + "ü" * 25])

@@ -99,6 +99,8 @@ EVERY_CASE: list[tuple[str, Standing, Outcome, RetryPolicy, Transition]] = [
     ("failed, linear, retry 3", Standing(2), FAILED, LINEAR, retry(3, 15, FAILED.message)),
     ("failed, linear, for good", Standing(3), FAILED, LINEAR, error(3, SPENT + FAILED.message)),
     ("failed, strict", Standing(0), FAILED, STRICT, retry(1, 5, FAILED.message)),
+    ("synced, overtaken by an older call", Standing(2, losses=1, overtaken=True), Synced("1"), DEFAULT, AGAIN),
+    ("failed, overtaken by an older call", Standing(1, overtaken=True), FAILED, DEFAULT, retry(2, 10, FAILED.message)),
     ("failed, edited meanwhile", Standing(1, edited=True), FAILED, DEFAULT, retry(2, 10, FAILED.message)),
     ("failed after losses", Standing(0, losses=3), FAILED, DEFAULT, retry(1, 5, FAILED.message)),
     (
@@ -202,7 +204,9 @@ policies = st.builds(
     exponential=st.booleans(),
     retry_rejected=st.booleans(),
 )
-standings = st.builds(Standing, retries_done=st.integers(0, 8), losses=st.integers(0, 6), edited=st.booleans())
+standings = st.builds(
+    Standing, retries_done=st.integers(0, 8), losses=st.integers(0, 6), edited=st.booleans(), overtaken=st.booleans()
+)
 
 
 @given(kinds=st.lists(st.sampled_from([FAILED, REJECTED]), min_size=4, max_size=4))
@@ -274,7 +278,7 @@ def test_complete_says_that_what_the_row_holds_now_was_delivered(
     standing: Standing, outcome: Outcome, policy: RetryPolicy
 ) -> None:
     completes = transition(standing, outcome, policy).ending is Ending.COMPLETE
-    assert completes == (isinstance(outcome, Synced) and not standing.edited)
+    assert completes == (isinstance(outcome, Synced) and not (standing.edited or standing.overtaken))
 
 
 @given(standing=standings, outcome=outcomes, policy=policies)

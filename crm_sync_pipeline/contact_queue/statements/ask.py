@@ -33,6 +33,18 @@ def left_behind(columns: DestinationColumns) -> sa.Executable:
     return sa.select(sa.or_(expired, abandoned))
 
 
+def held_by_run(destination: str) -> sa.Executable:
+    """Whether the run :run_id has a live claim."""
+    return sa.select(
+        sa.exists().where(
+            deliveries.c.destination == destination,
+            deliveries.c.claim_token.is_not(None),
+            deliveries.c.lease_expires_at > NOW,
+            deliveries.c.run_id == sa.bindparam("run_id", type_=sa.Text),
+        )
+    )
+
+
 def known(columns: DestinationColumns) -> sa.Executable:
     """Those of :ids that there are."""
     return sa.select(columns.id.label("id")).where(columns.id == sa.any_(IDS)).order_by(columns.id)

@@ -15,6 +15,9 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
 )
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
+_LATE_CONTACT = sa.bindparam("late_contact", type_=UUID_TYPE)
+_SENT_LATE = sa.bindparam("sent_late", type_=sa.Text)
+
 
 def lock_due(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size due contacts, those due longest first; rows that others hold are skipped, never waited for.
@@ -78,6 +81,7 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
                 "retry_count": sa.case((fresh, 0), else_=deliveries.c.retry_count),
                 "lost_count": sa.case((fresh, 0), else_=deliveries.c.lost_count),
                 "next_retry_at": None,
+                "late_payload_hash": None,
             },
             where=sa.and_(
                 is_free(), sa.or_(fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
@@ -146,4 +150,51 @@ def add_attempts(destination: str) -> sa.Insert:
         pg.insert(attempts)
         .values(destination=destination, number=sa.func.coalesce(number, 1))
         .on_conflict_do_nothing(index_elements=["claim_token", "contact_id"])
+    )
+
+
+def no_longer_held(destination: str) -> sa.Executable:
+    """Those of :ids that :token does not hold: it never did, or another run took them up when the lease had run out."""
+    return sa.select(deliveries.c.contact_id).where(
+        deliveries.c.destination == destination,
+        deliveries.c.contact_id == sa.any_(IDS),
+        deliveries.c.claim_token.is_distinct_from(TOKEN),
+    )
+
+
+def note_late_call(destination: str) -> sa.Update:
+    """Tell whoever holds the contact :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
+    return (
+        sa.update(deliveries)
+        .values(late_payload_hash=_SENT_LATE)
+        .where(
+            deliveries.c.destination == destination,
+            deliveries.c.contact_id == _LATE_CONTACT,
+            deliveries.c.claim_token.is_not(None),
+        )
+    )
+
+
+def send_again(columns: DestinationColumns) -> sa.Update:
+    """Queue :late_contact again if it is Complete with another payload than :sent_late, which came later."""
+    differs = sa.exists().where(
+        columns.delivery,
+        deliveries.c.claim_token.is_(None),
+        deliveries.c.payload_hash.is_distinct_from(_SENT_LATE),
+    )
+    return (
+        sa.update(columns.table)
+        .values(
+            {
+                columns.crm.sync_status: literal("Queued"),
+                columns.crm.processing_status: literal("Queued"),
+                "updated_at": NOW,
+            }
+        )
+        .where(
+            columns.id == _LATE_CONTACT,
+            columns.processing == literal("Complete"),
+            columns.sync == literal("Complete"),
+            differs,
+        )
     )

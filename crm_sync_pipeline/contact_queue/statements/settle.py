@@ -26,6 +26,7 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
         deliveries.c.claim_token,
         deliveries.c.retry_count,
         deliveries.c.lost_count,
+        deliveries.c.late_payload_hash,
         columns.is_held.label("is_held"),
         *columns.sent_fields(),
     ).select_from(columns.table.join(deliveries, columns.delivery))
@@ -200,6 +201,7 @@ def settle_deliveries(destination: str) -> sa.Update:
         .values(
             claim_token=None,
             lease_expires_at=None,
+            late_payload_hash=None,
             retry_count=settled.c.retry_count,
             next_retry_at=_due_at(settled),
             lost_count=settled.c.lost_count,
