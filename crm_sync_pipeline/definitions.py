@@ -8,7 +8,7 @@ import dagster as dg
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.orchestration.jobs import build_sync_job
+from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_job
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
 from crm_sync_pipeline.settings import Settings, load_settings
@@ -45,6 +45,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 sync.scheduler_max_instances,
                 sync.sensor_batch_limit,
             )
+    jobs.append(build_resume_job(list(DESTINATIONS)))
     return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors, resources=resources)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -19,14 +20,13 @@ from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import Pace
 
 GRACE_SECONDS = 10
 """What calls in the air get once a run is told to stop."""
 
-LEASE_MARGIN_SECONDS = 5
-"""Kept free at a lease's end, beyond the time limit of one call, for journaling what it came to."""
+LONGEST_LEASE_MARGIN_SECONDS = 5.0
 
 SHORT_SLEEP_SECONDS = 0.05
 
@@ -51,7 +51,7 @@ def deliver(
     """
     if not batch.size:
         return Tally()
-    needed = destination.timeout_seconds + LEASE_MARGIN_SECONDS
+    needed = destination.timeout_seconds + lease_margin_seconds(queue.lease)
     if queue.lease.total_seconds() <= needed:
         raise CrmSyncError(
             f"A lease of {queue.lease.total_seconds():g} s is too short for calls that may take "
@@ -67,6 +67,11 @@ def deliver(
                 delivery.stop()
     finally:
         delivery.journal_the_rest()
+
+
+def lease_margin_seconds(lease: timedelta) -> float:
+    """What is kept free at a lease's end, beyond the time limit of one call, for journaling what it came to."""
+    return min(LONGEST_LEASE_MARGIN_SECONDS, lease.total_seconds() / 6)
 
 
 class _Delivery:
@@ -85,6 +90,8 @@ class _Delivery:
         self._progress = progress
         self._pace = Pace(destination.requests_per_second)
         self._breaker = Breaker()
+        self._is_probe = False
+        self._has_answered = False
         self._tally = Tally()
         self._arrived: list[Attempt] = []
         self._being_written: Sequence[Attempt] = ()
@@ -101,7 +108,8 @@ class _Delivery:
         self._extend(started)
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         if await asyncio.to_thread(self._queue.breaker.state):
-            self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)  # a probe: one more failure, and it stays down
+            self._is_probe = True
+            self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)  # one more failure, and it stays down
         waiting = _one_line_an_address(contacts)
         journal = asyncio.create_task(self._keep_journal())
         try:
@@ -166,7 +174,9 @@ class _Delivery:
             attempt = await self._destination.deliver(client, contact)
             self._tally.requests += attempt.payload_hash is not None
             outcome = attempt.outcome
-            self._breaker.observe(outcome)
+            if attempt.payload_hash is not None:  # a contact that could not be sent says nothing of the destination
+                self._breaker.observe(outcome)
+                self._has_answered = self._has_answered or isinstance(outcome, (Synced, Rejected))
             if isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown):
                 self._tally.rate_limited += 1
                 self._pace.pause(time.monotonic(), outcome.wait.total_seconds())
@@ -177,7 +187,8 @@ class _Delivery:
             return True
 
     def _may_send(self) -> bool:
-        in_time = time.monotonic() + self._destination.timeout_seconds + LEASE_MARGIN_SECONDS < self._deadline
+        needed = self._destination.timeout_seconds + lease_margin_seconds(self._queue.lease)
+        in_time = time.monotonic() + needed < self._deadline
         return in_time and self._may_go_on and not self._breaker.is_open
 
     def _extend(self, asked_at: float) -> None:
@@ -218,9 +229,9 @@ class _Delivery:
 
     def _remember_health(self) -> None:
         if opened_by := self._breaker.opened_by:
-            self._queue.breaker.open(opened_by.reason, opened_by.message)
+            self._queue.breaker.open(opened_by.reason, opened_by.message, after_probe=self._is_probe)
             self._tally.down = f"{self._destination.title} is down: {opened_by.message}"
-        elif self._tally.outcomes["synced"] or self._tally.outcomes["rejected"]:
+        elif self._is_probe and self._has_answered:
             self._queue.breaker.close()
 
 

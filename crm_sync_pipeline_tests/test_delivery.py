@@ -18,7 +18,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery import LEASE_MARGIN_SECONDS, deliver
+from crm_sync_pipeline.delivery import deliver, lease_margin_seconds
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -297,6 +297,17 @@ def test_a_contact_without_an_address_makes_no_request_and_hurts_nobody(
     assert (tally.requests, simulator.requests.total) == (1, 1)
 
 
+def test_contacts_that_can_not_be_sent_do_not_interrupt_a_row_of_failures(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    world.add(*[address for number in range(5) for address in ("", f"{number}@example.com")])
+    simulator.inject("status-503")
+    queue = world.queue()
+    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(10))
+    assert tally.outcomes == Counter(rejected=5, failed=5)
+    assert tally.down is not None
+
+
 class Untouchable:
     """A queue or a destination that nothing may be asked of."""
 
@@ -382,7 +393,7 @@ def test_a_lease_lost_to_another_run_stops_the_sending_and_settles_nothing(
 def short_lease(world: World, brevo: BrevoResource, free_seconds: float) -> tuple[ContactQueue, BrevoResource]:
     """A queue and a client with so many seconds between a lease's start and the last moment to send."""
     queue = replace(world, lease=timedelta(seconds=7)).queue()
-    return queue, brevo.model_copy(update={"timeout_seconds": 7 - LEASE_MARGIN_SECONDS - free_seconds})
+    return queue, brevo.model_copy(update={"timeout_seconds": 7 - lease_margin_seconds(queue.lease) - free_seconds})
 
 
 def test_progress_extends_the_lease_so_that_a_long_batch_is_sent_whole(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from crm_sync_pipeline.cli.contacts import explain, requeue, select, status, sync_now, unselect
+from crm_sync_pipeline.cli.contacts import explain, requeue, resume_crm, select, status, sync_now, unselect
 from crm_sync_pipeline.cli.db import db
 from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
 from crm_sync_pipeline.contact_queue.selection import SelectionError
@@ -24,7 +24,7 @@ def crm_sync() -> None:
     """
 
 
-for command in (db, select, unselect, status, explain, requeue, sync_now, simulate, demo, dev):
+for command in (db, select, unselect, status, explain, requeue, sync_now, resume_crm, simulate, demo, dev):
     crm_sync.add_command(command)
 
 

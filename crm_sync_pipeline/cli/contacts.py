@@ -15,9 +15,11 @@ from crm_sync_pipeline.contact_queue.report import QueueStatus
 from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
+from crm_sync_pipeline.resumption import resume
 from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 
@@ -205,6 +207,29 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
     return f"attempt {each.number}", each.outcome, each.reason, http, str(each.milliseconds), said
 
 
+def _destination(crm: str) -> HttpDestination:
+    if crm not in DESTINATIONS:
+        raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
+    return DESTINATIONS[crm].from_settings(load_settings(), secrets_from_environment=False)
+
+
+@click.command(name="resume")
+@click.argument("crm", type=click.Choice(list(CRMS)))
+@as_json
+def resume_crm(crm: str, json_wanted: bool) -> None:
+    """Ask a CRM that is down at once, by one due contact, instead of waiting for the next probe.
+
+    Use it after you mended what made it go down. If it answers, the queue goes on.
+    """
+    destination = _destination(crm)
+    came = resume(database().queue(crm), destination, "crm-sync resume")
+    if json_wanted:
+        print_json({"crm": crm, "answers": came.answers, "says": came.says})
+    else:
+        click.echo(came.says)
+    sys.exit(1 if came.answers is False else 0)
+
+
 @click.command(name="sync-now")
 @click.argument("contact")
 @one_crm
@@ -212,10 +237,7 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
 @click.pass_context
 def sync_now(context: click.Context, contact: str, crm: str, json_wanted: bool) -> None:
     """Deliver CONTACT (an id or e-mail address) to one CRM at once, past schedule and queue."""
-    if crm not in DESTINATIONS:
-        raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
-    settings = load_settings()
-    destination = DESTINATIONS[crm].from_settings(settings, secrets_from_environment=False)
+    destination = _destination(crm)
     destination.require_ready()
     source = database()
     contact_id = source.selection().find(contact)

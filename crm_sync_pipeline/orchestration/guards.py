@@ -1,8 +1,13 @@
 """When a schedule or a sensor has nothing to start, and the sentence that says why."""
 
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 UNFINISHED = [
@@ -13,16 +18,18 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+BEGUN = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
 
 def due_or_reason(
     instance: dg.DagsterInstance, database: DatabaseResource, job_name: str, destination: str, max_runs: int, limit: int
 ) -> int | dg.SkipReason:
     """How many contacts a run should take, at most `limit`; or why none should be started now."""
-    under_way = instance.get_runs_count(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED))
-    if under_way >= max_runs:
-        return dg.SkipReason(f"{job_name} is under way; the next tick looks again.")
     try:
+        under_way = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED))
         queue = database.queue(destination)
+        if len(under_way) - _end_dead_runs(instance, queue, under_way) >= max_runs:
+            return dg.SkipReason(f"{job_name} is under way; the next tick looks again.")
         down = queue.breaker.state()
         if down and not down.probe_is_due:
             wait = round(down.next_probe_in.total_seconds())
@@ -33,3 +40,26 @@ def due_or_reason(
         return dg.SkipReason(f"No contact is due for {queue.crm.title}.")
     except CrmSyncError as error:
         return dg.SkipReason(str(error))
+
+
+def _end_dead_runs(instance: dg.DagsterInstance, queue: ContactQueue, records: Sequence[dg.RunRecord]) -> int:
+    """Mark runs as failed whose worker is gone; returns how many.
+
+    When worker and code server die together, Dagster never learns of it, and the run would keep its place until
+    max_runtime ends it. A run that holds no live claim and has said nothing for a lease does no work: should its worker
+    be alive after all, its token is void.
+    """
+    begun = [record.dagster_run for record in records if record.dagster_run.status in BEGUN]
+    dead = [run for run in begun if _silent_for(instance, run, queue.lease) and not queue.is_held_by_run(run.run_id)]
+    for run in dead:
+        instance.report_run_failed(
+            run,
+            f"The worker of this run is gone: it holds no claim, and has said nothing for "
+            f"{queue.lease.total_seconds():g} s. The next run takes up its contacts.",
+        )
+    return len(dead)
+
+
+def _silent_for(instance: dg.DagsterInstance, run: dg.DagsterRun, wait: timedelta) -> bool:
+    newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    return bool(newest) and time.time() - newest[0].timestamp > wait.total_seconds()

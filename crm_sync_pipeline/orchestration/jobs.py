@@ -1,7 +1,17 @@
+from collections.abc import Sequence
+
 import dagster as dg
 
 from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.orchestration.ops import DESTINATION_TAG, ClaimConfig, build_sync_op, claim_batch, record_results
+from crm_sync_pipeline.orchestration.ops import (
+    DESTINATION_TAG,
+    ClaimConfig,
+    ResumeConfig,
+    build_resume_op,
+    build_sync_op,
+    claim_batch,
+    record_results,
+)
 from crm_sync_pipeline.settings import SyncSettings
 
 SHORTEST_RUNTIME_LIMIT_SECONDS = 900
@@ -40,3 +50,19 @@ def build_sync_job(
         record_results(batch=batch, tally=sync_op(batch))
 
     return sync_job
+
+
+def build_resume_job(destinations: Sequence[str]) -> dg.JobDefinition:
+    """The job `resume_destination`: ask one that is down now, instead of waiting for its next probe."""
+    resume_op = build_resume_op(destinations)
+
+    @dg.job(
+        name="resume_destination",
+        description="Ask a destination that is down now, by one due contact, instead of waiting for the next probe.",
+        config=dg.RunConfig(ops={"probe_destination": ResumeConfig(destination=destinations[0])}),
+        executor_def=dg.in_process_executor,
+    )
+    def resume_job() -> None:
+        resume_op()
+
+    return resume_job

@@ -1,7 +1,7 @@
 """The three ops of every destination's job: claim, sync, record. Only a token and counts pass between them."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,14 +10,22 @@ from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.selection import parse_ids
+from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.resumption import resume
 
 DESTINATION_TAG = "crm_sync/destination"
 """dagster.yaml lets one run at a time through for each value of this tag."""
+
+
+class ResumeConfig(dg.Config):
+    """Which destination to ask."""
+
+    destination: str = Field(description="The CRM that is down.")
 
 
 class ClaimConfig(dg.Config):
@@ -62,7 +70,7 @@ def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: D
         own = context.run.tags.get(DESTINATION_TAG, config.destination)
         if own != config.destination:
             raise CrmSyncError(f"This job delivers to {own}, not to '{config.destination}'. Nothing was claimed.")
-        queue = database.queue(config.destination)
+        queue = database.queue(config.destination, PATIENCE)
         if config.contact_id:
             (contact_id,) = parse_ids([config.contact_id])
             batch = queue.claim_contact(contact_id, run_id=context.run_id)
@@ -85,7 +93,7 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
         with _plain_failure():
-            queue = context.resources.database.queue(batch.destination)
+            queue = context.resources.database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         crm: HttpDestination = getattr(context.resources, name)
         try:
             with _plain_failure():
@@ -105,10 +113,32 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
 def record_results(context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally) -> None:
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
     with _plain_failure():
-        settled = database.queue(batch.destination).settle(batch.token)
+        settled = database.queue(batch.destination, PATIENCE_FOR_RESULTS).settle(batch.token)
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
     context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)
     if problem := tally.problem():
         raise dg.Failure(problem, metadata=metadata, allow_retries=False)
+
+
+def build_resume_op(destinations: Iterable[str]) -> dg.OpDefinition:
+    """The op `probe_destination` of the job `resume_destination`, which can ask any of these."""
+    known = sorted(destinations)
+
+    @dg.op(name="probe_destination", required_resource_keys={"database", *known})
+    def probe_destination(context: dg.OpExecutionContext, config: ResumeConfig) -> None:
+        """Send one due contact to a destination that is down, now, and close the breaker if it answers."""
+        with _plain_failure():
+            if config.destination not in known:
+                raise CrmSyncError(
+                    f"'{config.destination}' is no destination. Nothing was sent. Use one of {', '.join(known)}."
+                )
+            queue = context.resources.database.queue(config.destination, PATIENCE)
+            came = resume(queue, getattr(context.resources, config.destination), context.run_id)
+        context.add_output_metadata({"came_to": came.says})
+        if came.answers is False:
+            raise dg.Failure(came.says, allow_retries=False)
+        context.log.info("destination_resumed destination=%s %s", config.destination, came.says)
+
+    return probe_destination

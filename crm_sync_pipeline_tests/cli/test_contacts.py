@@ -1,4 +1,4 @@
-"""select, unselect, requeue, status, explain, sync-now."""
+"""select, unselect, requeue, status, explain, sync-now, resume."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -355,3 +355,34 @@ def test_status_after_a_wrong_key_is_that_of_sync_now(crm_sync: Command, shop: S
     (contact,) = shop.world.add(ADDRESS)
     one_run(shop.world.queue(), DestinationDown("wrong_api_key", "Brevo API error (401): Key not found"))
     assert "Brevo API error (401): Key not found" in crm_sync("explain", contact).out
+
+
+# resume
+
+
+def test_resume_asks_a_crm_that_is_down_and_the_queue_goes_on(crm_sync: Command, shop: Shop) -> None:
+    shop.world.add(ADDRESS, "waiting@example.com")
+    shop.world.queue().breaker.open("http_503", "Brevo API error (503)")
+    said = crm_sync("resume", "brevo")
+    assert (said.code, said.out, said.err) == (0, "Brevo answers again. The queue goes on.\n", "")
+    assert crm_sync("resume", "brevo", "--json").json == {
+        "crm": "brevo",
+        "answers": True,
+        "says": "Brevo is not down. Nothing was sent.",
+    }
+
+
+def test_resume_fails_with_the_reason_while_the_crm_is_down(crm_sync: Command, shop: Shop) -> None:
+    shop.world.add(ADDRESS)
+    shop.world.queue().breaker.open("http_503", "Brevo API error (503)")
+    shop.simulator.inject("status-401-ip")
+    said = crm_sync("resume", "brevo")
+    assert said.code == 1
+    assert said.out.startswith("Brevo is down: Brevo API error (401): ")
+    assert "https://app.brevo.com/security/authorised_ips" in said.out
+
+
+def test_resume_of_a_crm_that_is_not_delivered_to_is_refused(crm_sync: Command, shop: Shop) -> None:  # noqa: ARG001
+    said = crm_sync("resume", "n8n")
+    assert said.code == 2
+    assert "n8n is not delivered to by this version. Nothing was sent." in said.err

@@ -66,7 +66,7 @@ def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.Mo
     set_up(monkeypatch)
     definitions = loaded()
     repository = definitions.get_repository_def()
-    assert set(repository.job_names) == {"brevo_sync"}
+    assert set(repository.job_names) == {"brevo_sync", "resume_destination"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"brevo_sync_schedule"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor"}
     assert (definitions.resources or {}).keys() == {"database", "brevo"}

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
@@ -17,6 +19,7 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from crm_sync_pipeline.orchestration.guards import UNFINISHED
+from crm_sync_pipeline_tests.builders import LEASE
 from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
@@ -68,6 +71,47 @@ def test_while_a_run_is_unfinished_none_is_started(product: Product, trigger: st
     requested(product, trigger)
 
 
+def add_silent_run(product: Product, silent_seconds: float) -> str:
+    """A run that Dagster believes to be under way, and whose last word was so long ago; its id."""
+    add_run(product, dg.DagsterRunStatus.STARTED)
+    (run,) = product.instance.get_runs()
+    last_word = dg.EventLogEntry(  # type: ignore[no-untyped-call] # Dagster leaves it untyped
+        error_info=None,
+        level=20,
+        user_message="",
+        run_id=run.run_id,
+        timestamp=time.time() - silent_seconds,
+        dagster_event=DagsterEvent(DagsterEventType.STEP_START.value, run.job_name, step_key="sync_to_brevo"),
+    )
+    product.instance.store_event(last_word)
+    return run.run_id
+
+
+@both
+def test_a_run_whose_worker_and_code_server_died_together_blocks_nothing_beyond_its_lease(
+    product: Product, trigger: str
+) -> None:
+    product.world.add("a@example.com")
+    run_id = add_silent_run(product, LEASE.total_seconds() + 1)
+    product.world.queue().claim(1, run_id=run_id)
+    assert "is under way" in skipped(product, trigger), "its claim is alive still"
+    product.world.pass_time(LEASE + timedelta(seconds=1))
+    requested(product, trigger)
+    (run,) = product.instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    newest = product.instance.get_records_for_run(run_id, limit=1, ascending=False).records[0]
+    assert "The worker of this run is gone: it holds no claim, and has said nothing for 300 s." in str(
+        newest.event_log_entry.message
+    )
+
+
+@both
+def test_a_run_that_has_just_settled_its_claim_is_not_taken_for_dead(product: Product, trigger: str) -> None:
+    product.world.add("a@example.com")
+    add_silent_run(product, LEASE.total_seconds() - 5)
+    assert "is under way" in skipped(product, trigger)
+
+
 def test_every_state_of_a_run_is_either_finished_or_counts_as_unfinished() -> None:
     finished = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     never_given = {dg.DagsterRunStatus.MANAGED, dg.DagsterRunStatus.SUSPENDED}
@@ -114,7 +158,7 @@ def test_while_the_destination_is_down_nothing_is_started_until_a_probe_is_due(p
 def test_without_our_tables_the_tick_says_what_to_run(product: Product, trigger: str) -> None:
     product.world.execute("DROP SCHEMA crm_sync CASCADE")
     said = skipped(product, trigger)
-    assert said.startswith("The tables crm_sync.")
+    assert said.startswith("Of our own tables, crm_sync.attempts")
     assert "Run `crm-sync db upgrade`" in said
 
 
