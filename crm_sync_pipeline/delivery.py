@@ -105,6 +105,8 @@ class _Delivery:
     async def run(self) -> Tally:
         started = time.monotonic()
         self._loop = asyncio.get_running_loop()
+        if not await asyncio.to_thread(self._journal, ()):
+            return self._tally  # the lease ran out between the claim and now
         self._extend(started)
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         if await asyncio.to_thread(self._queue.breaker.state):

@@ -75,8 +75,9 @@ class Watched:
         original = self.queue.journal
 
         def journal(token: UUID, done: Sequence[Attempt], run_id: str | None = None) -> int:
-            self.sizes.append(len(done))
-            self.before(len(self.sizes))
+            if done:
+                self.sizes.append(len(done))
+                self.before(len(self.sizes))
             return original(token, done, run_id)
 
         self.queue.journal = journal  # type: ignore[method-assign, assignment] # what a test does
@@ -394,6 +395,19 @@ def short_lease(world: World, brevo: BrevoResource, free_seconds: float) -> tupl
     """A queue and a client with so many seconds between a lease's start and the last moment to send."""
     queue = replace(world, lease=timedelta(seconds=7)).queue()
     return queue, brevo.model_copy(update={"timeout_seconds": 7 - lease_margin_seconds(queue.lease) - free_seconds})
+
+
+def test_a_lease_that_ran_out_before_the_first_call_keeps_the_run_from_sending(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    """A worker that slept between claim and delivery: its own clock would know nothing of it."""
+    world.add_many(5)
+    queue = world.queue()
+    batch = queue.claim(5)
+    world.pass_time(queue.lease)
+    assert deliver(queue, brevo, batch).outcomes == Counter()
+    assert simulator.requests.total == 0
+    assert queue.claim(5).size == 5
 
 
 def test_progress_extends_the_lease_so_that_a_long_batch_is_sent_whole(

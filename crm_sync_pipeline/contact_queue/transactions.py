@@ -123,8 +123,8 @@ def unreachable(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
     )
 
 
-NOT_THE_ROWS_FAULT = ("08", "25", "28", "40", "53", "55", "57", "58")
-"""Classes of SQLSTATE that say nothing of a row: connection, transaction, rights, resources (a full disk), operator."""
+NOT_THE_ROWS_FAULT = ("08", "25", "28", "40", "42501", "53", "55", "57", "58", "XX")
+"""Beginnings of SQLSTATEs that say nothing of a row: connection, rights, resources (a full disk), operator, defects."""
 
 
 def blames_row(error: sa.exc.DBAPIError) -> str | None:
