@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field
 
+from crm_sync_pipeline.contact_queue.connection import BoundedConnection, connect_args
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
@@ -16,11 +18,6 @@ from crm_sync_pipeline.contact_queue.transactions import AT_ONCE, DatabaseError,
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import Settings, SettingsError
-
-CONNECT_TIMEOUT_SECONDS = 10
-HALF_OPEN = {"tcp_user_timeout": 15_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""A connection whose other end vanished is given up after 15 s (milliseconds; the rest is seconds), not after hours."""
-SESSION = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
 
 
 class DatabaseUrlError(DatabaseError, SettingsError):
@@ -52,23 +49,15 @@ def engine_for(url: str) -> sa.Engine:
         pool_size=5,
         max_overflow=10,
         isolation_level="READ COMMITTED",
-        connect_args=_connect_args(parsed) | {"application_name": "crm_sync_pipeline"},
+        connect_args=connect_args(parsed) | {"application_name": "crm_sync_pipeline"},
     )
 
-    @sa.event.listens_for(engine, "connect")
-    def set_time_outs(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(SESSION)
-        cursor.close()
-        connection.commit()
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(*arguments: Any) -> BoundedConnection:
+        _dialect, _record, words, options = arguments
+        return BoundedConnection.connect(*words, **options).prepared()
 
     return engine
-
-
-def _connect_args(url: sa.URL) -> dict[str, int]:
-    """What the URL does not say itself."""
-    wanted = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **HALF_OPEN}
-    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
@@ -77,7 +66,7 @@ def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
         engine.url,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args=_connect_args(engine.url),
+        connect_args=connect_args(engine.url),
     )
 
 

@@ -1,5 +1,7 @@
 """What users lose sleep over, from end to end: a bad key that burns a queue, a limit that eats retries."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -48,3 +50,36 @@ def test_brevo_shut_for_eight_seconds_by_its_limit_costs_no_contact_anything(pro
     attempts = product.world.rows("SELECT outcome, number FROM crm_sync.attempts")
     assert {(attempt["outcome"], attempt["number"]) for attempt in attempts} == {("synced", 1)}
     assert len(refused) <= 8 * 5, "everybody waits as long as the answer says"
+
+
+NASTY = [
+    "\x01\x02\x1f\x7f",
+    "\\u0000 and \\x00",
+    '{"name": "\\ud800"}',
+    "\ufffe\uffff\U0010ffff",
+    "\u202egnp.exe\u202c",
+    "'; DROP TABLE contacts; --",
+    "%s %(name)s :name {name}",
+    "\r\nX-Injected: yes\r\n\r\n",
+    "n" * 1_000_000,
+    "\U0001f9e8" * 100_000,
+    " \t\n",
+]
+
+
+def test_whatever_stands_in_a_text_column_hurts_no_other_contact(product: Product) -> None:
+    poisoned = []
+    for number, text in enumerate(NASTY):
+        columns: dict[str, Any] = {"name": text, "phone_number": text, "source_url": text}
+        poisoned += product.world.add(f"p{number}@example.com", **columns)
+        if len(text) < 1000:
+            poisoned += product.world.add(f"{text}{number}")
+    healthy = product.world.add(*[f"healthy{number}@example.com" for number in range(10)])
+    for _ in range(4):
+        product.run(batch_size=100)
+        product.pass_minutes(21)
+    assert {product.world.status(contact) for contact in healthy} == {("Complete", "Complete")}
+    for contact in poisoned:
+        row = product.world.contact(contact)
+        assert row["brevo_processing_status"] in ("Complete", "Error")
+        assert (row["brevo_processing_status"] == "Error") == bool(row["brevo_processing_error"]), "a reason, or none"

@@ -4,7 +4,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database import HALF_OPEN, DatabaseResource, RetryConfig, engine_for
+from crm_sync_pipeline.contact_queue.connection import HALF_OPEN
+from crm_sync_pipeline.contact_queue.database import DatabaseResource, RetryConfig, engine_for
 from crm_sync_pipeline.contact_queue.schema import SchemaError
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy

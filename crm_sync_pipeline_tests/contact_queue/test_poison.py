@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from crm_sync_pipeline.domain.transition import Ending
+from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline_tests.builders import LEASE, World, attempt
 
 REFUSES = """
@@ -57,3 +58,23 @@ def test_an_address_longer_than_its_column_is_named_by_the_check(world: World) -
     assert "character varying(64)" in finding.detail
     world.script(finding.remedy)
     assert all(finding.ok is not False for finding in world.database.check())
+
+
+def test_bytes_that_are_no_text_in_a_database_without_an_encoding_hurt_nobody(
+    postgres: EmbeddedPostgres, empty: World
+) -> None:
+    without_transaction = empty.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with without_transaction.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE raw ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    world = World(postgres.url_of("raw"))
+    world.upgrade()
+    (contact, _) = world.add("a@example.com", "b@example.com")
+    world.script("UPDATE contacts SET name = E'Andr\\351 Caf\\303\\251' WHERE email = 'a@example.com'")
+    queue = world.queue()
+    token = queue.claim(2).token
+    assert {each.name for each in queue.contacts_of(token)} == {"Andr\ufffd Café", None}
+    queue.journal(token, [attempt(each) for each in queue.contacts_of(token)])
+    assert queue.settle(token).endings == {Ending.COMPLETE: 2}
+    assert world.value("SELECT octet_length(name) FROM contacts WHERE id = :id", id=contact) == 11, "left as it was"
+    world.engine.dispose()
+    postgres.drop_database("raw")

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.connection import BoundedConnection
 from crm_sync_pipeline.contact_queue.transactions import DatabaseError, in_transaction
 from crm_sync_pipeline_tests.builders import World
 
@@ -179,6 +180,29 @@ def test_a_server_that_became_read_only_by_a_failover_is_left_for_another_connec
 
     in_transaction(world.engine, work)
     assert len(set(backends)) == 2
+
+
+def test_a_server_that_says_nothing_is_given_up_and_another_connection_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedConnection, "answer_limit_seconds", 0.5)
+    backends: list[int] = []
+
+    def work(connection: sa.Connection) -> int:
+        backends.append(backend_of(connection))
+        if len(backends) == 1:
+            connection.exec_driver_sql("SELECT pg_sleep(30)")
+        return len(backends)
+
+    started = time.monotonic()
+    assert in_transaction(world.engine, work) == 2
+    assert time.monotonic() - started < 10
+    assert len(set(backends)) == 2
+
+
+def test_a_slow_answer_that_comes_in_time_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedConnection, "answer_limit_seconds", 20)
+    assert in_transaction(world.engine, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(0.4)").rowcount)
 
 
 def test_no_method_of_the_queue_leaves_a_transaction_open(world: World) -> None:
