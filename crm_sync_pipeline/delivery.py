@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -99,6 +100,7 @@ class _Delivery:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._may_go_on = True
+        self._taken_back: frozenset[UUID] = frozenset()
         self._is_over = False
         self._deadline = 0.0
 
@@ -173,6 +175,8 @@ class _Delivery:
             await self._wait(self._pace.reserve(time.monotonic()))
             if not self._may_send():
                 return False
+            if contact.id in self._taken_back:
+                return True
             attempt = await self._destination.deliver(client, contact)
             self._tally.requests += attempt.payload_hash is not None
             outcome = attempt.outcome
@@ -214,6 +218,7 @@ class _Delivery:
         self._being_written, self._arrived = self._arrived, []
         held = await asyncio.to_thread(self._journal, self._being_written)
         self._being_written = ()
+        self._taken_back = await asyncio.to_thread(self._queue.taken_back, self._batch.token)
         if held:
             self._extend(asked_at)
         else:

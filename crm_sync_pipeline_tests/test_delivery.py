@@ -279,6 +279,28 @@ def test_who_is_unselected_before_sending_is_not_sent(
     assert world.status(leaves) == ("New", None)
 
 
+def test_who_is_unselected_or_deleted_while_others_are_being_sent_is_not_sent(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    ids = world.add(*[f"{letter}@example.com" for letter in "abcdefghij"])
+    queue = world.queue()
+    batch = queue.claim(10)
+    told: list[int] = []
+
+    def after_the_first(_tally: Tally, _size: int) -> None:
+        if not told:
+            world.unselect(ids[8])
+            world.execute("DELETE FROM contacts WHERE id = :id", id=ids[9])
+        told.append(1)
+
+    simulator.inject("latency=30")
+    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), batch, progress=after_the_first)
+    assert tally.outcomes == Counter(synced=8)
+    assert not {"i@example.com", "j@example.com"} & set(simulator.contacts)
+    assert queue.settle(batch.token).as_metadata()["superseded"] == 2
+    assert world.status(ids[8]) == ("New", None)
+
+
 def test_a_batch_whose_contacts_were_all_unselected_is_no_error(world: World, brevo: BrevoResource) -> None:
     (contact,) = world.add("a@example.com")
     queue = world.queue()

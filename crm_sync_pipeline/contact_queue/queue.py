@@ -100,6 +100,14 @@ class ContactQueue:
         )
         return [contact_of(row) for row in rows]
 
+    def taken_back(self, token: UUID) -> frozenset[UUID]:
+        """The contacts under this token that a person unselected, selected anew or deleted since the claim."""
+        query = claim.taken_back(self._columns)
+        found = in_transaction(
+            self._engine, lambda connection: connection.execute(query, {"token": token}).scalars().all()
+        )
+        return frozenset(found)
+
     def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
         """Write attempts down and extend the lease; returns how many deliveries the token still holds.
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
+from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built, outdated_indexes_for
 from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable, find_contacts_table, other_kind, quoted
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
@@ -97,6 +97,10 @@ def _build_indexes(connection: sa.Connection, contacts: ContactsTable, say: Say)
             if not built:
                 connection.execute(sa.text(index.create.replace(":", r"\:")))
                 say(f"built index {index.name}")
+        for index in outdated_indexes_for(contacts, crm):
+            if is_built(connection, contacts, index) is not None:
+                connection.execute(sa.text(index.drop))
+                say(f"dropped index {index.name}, which an older version needed")
 
 
 def _create_contacts(connection: sa.Connection, name: str) -> ContactsTable:

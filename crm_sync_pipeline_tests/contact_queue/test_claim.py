@@ -167,6 +167,16 @@ def lose(world: World, times: int) -> None:
         world.pass_time(LEASE + MINUTE)
 
 
+def test_a_selection_by_another_program_does_not_wait_for_the_retry_of_the_old_one(world: World) -> None:
+    (contact,) = world.add("a@example.com")
+    one_run(world.queue(), Failed("http_503", "try later"))
+    assert world.queue().claim(1).size == 0
+    world.execute("UPDATE contacts SET brevo_sync_status = 'Selected', brevo_processing_status = 'Queued'")
+    assert world.queue().depth() == 1
+    assert world.queue().claim(1).size == 1
+    assert world.delivery(contact)["retry_count"] == 0
+
+
 def test_what_was_lost_once_goes_out_among_others(world: World) -> None:
     world.add("a@example.com", "b@example.com")
     lose(world, 1)

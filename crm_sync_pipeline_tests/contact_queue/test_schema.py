@@ -24,7 +24,7 @@ FIELDS = (
 )
 
 DROP_INDEXES = "DROP INDEX " + ", ".join(
-    f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("due", "processing")
+    f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing")
 )
 
 
@@ -73,14 +73,14 @@ def test_a_check_lists_each_field_the_indexes_the_rights_and_our_schema(fresh: W
     assert [line for line in lines if not line.ok] == []
     subjects = [line.subject for line in lines]
     assert set(subjects) >= {f"Brevo: {field}" for field in FIELDS}
-    assert "Brevo: index contacts_crm_sync_brevo_due" in subjects
+    assert "Brevo: index contacts_crm_sync_brevo_queued" in subjects
     assert {"Rights to read and update", "Schema crm_sync"} <= set(subjects)
 
 
 def test_before_the_upgrade_a_check_says_what_to_run(fresh: World) -> None:
-    spoil(fresh, "DROP SCHEMA crm_sync CASCADE", "DROP INDEX contacts_crm_sync_brevo_due")
+    spoil(fresh, "DROP SCHEMA crm_sync CASCADE", "DROP INDEX contacts_crm_sync_brevo_queued")
     wrong = {line.subject: line for line in findings(fresh) if not line.ok}
-    assert set(wrong) == {"Schema crm_sync", "Brevo: index contacts_crm_sync_brevo_due"}
+    assert set(wrong) == {"Schema crm_sync", "Brevo: index contacts_crm_sync_brevo_queued"}
     assert {line.remedy for line in wrong.values()} == {"crm-sync db upgrade"}
 
 

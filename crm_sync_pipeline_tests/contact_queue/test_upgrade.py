@@ -13,7 +13,7 @@ from crm_sync_pipeline.contact_queue.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
-INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("due", "processing")}
+INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing")}
 CATALOG = {
     "columns": """
         SELECT attname, atttypid, atttypmod, attnotnull, atthasdef, attnum, attstorage, attacl::text,
@@ -103,7 +103,7 @@ def test_two_at_once_do_it_once(empty: World) -> None:
 
 
 def test_an_index_that_an_interrupted_build_left_invalid_is_rebuilt(fresh: World) -> None:
-    name = "contacts_crm_sync_brevo_due"
+    name = "contacts_crm_sync_brevo_queued"
     fresh.add("a@example.com", "b@example.com", has_gmail=True)
     fresh.execute(f"DROP INDEX {name}")
     with (
@@ -131,7 +131,7 @@ def test_every_index_is_built_and_dropped_without_blocking_writers(fresh: World)
 
 def test_writers_go_on_while_an_index_is_built(fresh: World) -> None:
     first, second = fresh.add("a@example.com", "b@example.com", selected=False)
-    fresh.execute("DROP INDEX contacts_crm_sync_brevo_due")
+    fresh.execute("DROP INDEX contacts_crm_sync_brevo_queued")
     rename = "UPDATE contacts SET name = %s WHERE id = %s"
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' "
@@ -146,7 +146,7 @@ def test_writers_go_on_while_an_index_is_built(fresh: World) -> None:
                 other.exec_driver_sql(rename, ("meanwhile", second))
             long_writer.exec_driver_sql(rename, ("after", first))
             assert not upgrading.done()
-        assert upgrading.result(30) == ["built index contacts_crm_sync_brevo_due"]
+        assert upgrading.result(30) == ["built index contacts_crm_sync_brevo_queued"]
     assert [fresh.contact(contact)["name"] for contact in (first, second)] == ["after", "meanwhile"]
 
 
@@ -171,9 +171,14 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history
     token = fresh.queue().claim(1).token
     fresh.script(
         "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash;"
-        "UPDATE crm_sync.alembic_version SET version_num = '0001'"
+        "UPDATE crm_sync.alembic_version SET version_num = '0001';"
+        "ALTER INDEX contacts_crm_sync_brevo_queued RENAME TO contacts_crm_sync_brevo_due"
     )
-    assert fresh.upgrade() == ["migrated schema crm_sync from 0001 to 0002"]
+    assert fresh.upgrade() == [
+        "migrated schema crm_sync from 0001 to 0002",
+        "built index contacts_crm_sync_brevo_queued",
+        "dropped index contacts_crm_sync_brevo_due, which an older version needed",
+    ]
     assert len(fresh.queue().contacts_of(token)) == 1
     assert fresh.queue().settle(token).total == 1
 

@@ -123,6 +123,19 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+def taken_back(columns: DestinationColumns) -> sa.Executable:
+    """Those under :token that a person unselected, selected anew or deleted since the claim."""
+    return (
+        sa.select(deliveries.c.contact_id)
+        .select_from(deliveries.outerjoin(columns.table, deliveries.c.contact_id == columns.id))
+        .where(
+            deliveries.c.destination == columns.crm.name,
+            deliveries.c.claim_token == TOKEN,
+            sa.not_(sa.func.coalesce(columns.is_held, sa.false())),
+        )
+    )
+
+
 def extend_lease(destination: str) -> sa.Update:
     """Move the lease of :token to :lease_seconds from now; returns what it still holds. A lost lease stays lost."""
     return (

@@ -68,9 +68,14 @@ class DestinationColumns:
 
     @property
     def steering(self) -> sa.ColumnElement[Any]:
-        """The index's first key: what waits for a retry of this destination stands behind what is due."""
+        """The index's first key: what waits for a retry of this destination stands behind what is due.
+
+        A fresh selection waits for nothing, though it was made by another program that left the retry columns as they
+        were.
+        """
         c = self.table.c
-        return sa.func.coalesce(sa.case((c.last_failed_crm == literal(self.crm.name), c.next_retry_at)), EPOCH)
+        waits = sa.and_(c.last_failed_crm == literal(self.crm.name), self.sync != literal("Selected"))
+        return sa.func.coalesce(sa.case((waits, c.next_retry_at)), EPOCH)
 
     @property
     def delivery(self) -> sa.ColumnElement[bool]:
