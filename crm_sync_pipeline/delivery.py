@@ -99,6 +99,7 @@ class _Delivery:
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
+        self._written = asyncio.Event()
         self._may_go_on = True
         self._taken_back: frozenset[UUID] = frozenset()
         self._is_over = False
@@ -134,6 +135,11 @@ class _Delivery:
         if self._loop:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._stopping.set)
+                self._loop.call_soon_threadsafe(self._written.set)
+
+    def _send_no_more(self) -> None:
+        self._may_go_on = False
+        self._written.set()
 
     async def _until_done_or_stopped(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Wait for all workers, or, once told to stop, for what is in the air. One worker's error stops the others."""
@@ -166,12 +172,13 @@ class _Delivery:
                     if not await self._attempt(client, contact):
                         return
         except BaseException:
-            self._may_go_on = False
+            self._send_no_more()
             raise
 
     async def _attempt(self, client: httpx.AsyncClient, contact: Contact) -> bool:
         """Deliver one contact; returns whether to go on. A 429 costs the contact nothing: it is tried again."""
         while True:
+            await self._until_written_down()
             await self._wait(self._pace.reserve(time.monotonic()))
             if not self._may_send():
                 return False
@@ -192,6 +199,12 @@ class _Delivery:
             self._wake.set()
             return True
 
+    async def _until_written_down(self) -> None:
+        """Let the journal keep up: what a run has sent and not written down goes out again if it dies."""
+        while self._may_go_on and len(self._being_written) + len(self._arrived) >= self._destination.concurrency:
+            self._written.clear()
+            await self._written.wait()
+
     def _may_send(self) -> bool:
         needed = self._destination.timeout_seconds + lease_margin_seconds(self._queue.lease)
         in_time = time.monotonic() + needed < self._deadline
@@ -210,7 +223,7 @@ class _Delivery:
                 if self._arrived:
                     await self._write()
         except BaseException:
-            self._may_go_on = False  # what can't be written down must not be sent
+            self._send_no_more()  # what can't be written down must not be sent
             raise
 
     async def _write(self) -> None:
@@ -218,11 +231,12 @@ class _Delivery:
         self._being_written, self._arrived = self._arrived, []
         held = await asyncio.to_thread(self._journal, self._being_written)
         self._being_written = ()
+        self._written.set()
         self._taken_back = await asyncio.to_thread(self._queue.taken_back, self._batch.token)
         if held:
             self._extend(asked_at)
         else:
-            self._may_go_on = False  # the lease is lost: another run may hold these contacts by now
+            self._send_no_more()  # the lease is lost: another run may hold these contacts by now
         if self._progress:
             self._progress(self._tally, self._batch.size)
 
