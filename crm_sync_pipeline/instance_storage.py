@@ -14,6 +14,8 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy.engine import make_url
 
+from crm_sync_pipeline.contact_queue.connection import connect_limits
+
 
 class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
     """Never instantiated: `from_config_value` returns one of Dagster's own two."""
@@ -27,12 +29,16 @@ class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
     def from_config_value(  # type: ignore[override] # it returns one of Dagster's own, never an instance of itself
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterPostgresStorage | DagsterSqliteStorage:
-        """PostgreSQL, by psycopg2 whatever driver the URL names: on psycopg 3 Dagster's storage fails late."""
+        """PostgreSQL, by psycopg2 whatever driver the URL names: on psycopg 3 Dagster's storage fails late.
+
+        Its connections give up a server that vanished, as ours do: a daemon that waits for ever starts nothing.
+        """
         url = os.environ.get(config_value["postgres_url_env"])
         if url:
+            parsed = make_url(url).set(drivername="postgresql+psycopg2")
+            limits = {name: str(value) for name, value in connect_limits(parsed).items()}
             return DagsterPostgresStorage(
-                make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
-                inst_data=inst_data,
+                parsed.update_query_dict(limits).render_as_string(hide_password=False), inst_data=inst_data
             )
         folder = Path(config_value["sqlite_dir"]).absolute()
         folder.mkdir(parents=True, exist_ok=True)

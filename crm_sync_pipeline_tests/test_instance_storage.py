@@ -98,6 +98,7 @@ def test_with_a_url_history_is_kept_in_postgresql_whatever_driver_it_names(
     with instance() as made:
         assert isinstance(made.run_storage, PostgresRunStorage)
         assert made.run_storage.postgres_url.startswith("postgresql+psycopg2://")
+        assert "tcp_user_timeout=15000" in made.run_storage.postgres_url, "a server that vanished is given up"
     exercise()
     assert not Path("var/dagster/history").exists()
 

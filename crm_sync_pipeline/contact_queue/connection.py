@@ -22,10 +22,15 @@ _ANY_OTHER_TYPE = 0
 T = TypeVar("T")
 
 
-def connect_args(url: sa.URL) -> dict[str, Any]:
-    """The options of a connection, but for those that the URL sets itself."""
-    wanted = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "client_encoding": "utf8", **HALF_OPEN}
+def connect_limits(url: sa.URL) -> dict[str, int]:
+    """How long a connection waits for a server that is not there, but for what the URL says itself."""
+    wanted = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **HALF_OPEN}
     return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+def connect_args(url: sa.URL) -> dict[str, int | str]:
+    """The options of our connections, but for those that the URL sets itself."""
+    return connect_limits(url) | ({} if "client_encoding" in url.query else {"client_encoding": "utf8"})
 
 
 class SilentServerError(psycopg.OperationalError):
