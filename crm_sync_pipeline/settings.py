@@ -30,6 +30,8 @@ class SettingsError(CrmSyncError):
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):
         raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("it must hold no user and no password: addresses are shown in the UI and in messages")
     return value.rstrip("/")
 
 

@@ -147,6 +147,7 @@ WRONG: list[tuple[str, str, str]] = [
         for value in ("api.brevo.com/v3", "ftp://x", "https://", "http:///v3", "http://h:port/v3", "http://h:99999")
     ],
     ("BREVO_API_BASE_URL", "https://a b/v3", "it must start with"),
+    ("BREVO_API_BASE_URL", "https://me:sesame@proxy.example.com/v3", "it must hold no user and no password"),
     ("BREVO_API_BASE_URL", "http://[::1/v3", "it must start with"),
     ("BREVO_API_BASE_URL", "https://api.brevo.com/v3?x=1", "it must start with"),
     ("BREVO_PHONE_REGION", "Germany", "it must be a country's two letters, such as US or DE"),
