@@ -1,6 +1,5 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -36,30 +35,35 @@ class ContactQueue:
         self._columns = DestinationColumns.of(contacts, crm)
         self._settling = Settling(engine, self._columns, policy, lease)
 
-    def claim(self, size: int, run_id: str | None = None, token: UUID | None = None) -> Batch:
+    def claim(self, size: int, run_id: str | None = None, token: UUID | None = None, only_alone: bool = False) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
-        workers in a row lost is claimed alone, when its turn comes. Safe to call again with the same `token`.
+        workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. Safe to call
+        again with the same `token`.
         """
         token = token or uuid4()
         self.recover()
         down = self.breaker.state()
         closed_to_us = down is not None and not down.probe_is_due
+        is_alone = False
 
         def take(connection: sa.Connection) -> int:
+            nonlocal is_alone
             if held := self._held(connection, token):
                 return held
             if closed_to_us:
                 return 0
             due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
-            if not due or (down and not self.breaker.take_probe(connection)):
+            is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
+            if not due or (only_alone and not is_alone) or (down and not self.breaker.take_probe(connection)):
                 return 0
-            return self._mark(connection, _together(due), token, run_id)
+            together = due[:1] if is_alone else [row for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
+            return self._mark(connection, [row.id for row in together], token, run_id)
 
         claimed = in_transaction(self._engine, take)
         if claimed:
-            return Batch(self.crm.name, token, claimed)
+            return Batch(self.crm.name, token, claimed, is_alone=is_alone)
         note = f"{self.crm.title} is down: {down.message}" if down and closed_to_us else ""
         return Batch(self.crm.name, token, 0, note or f"No contact is due for {self.crm.title}.")
 
@@ -193,13 +197,6 @@ class ContactQueue:
                 ).scalar_one()
             ),
         )
-
-
-def _together(due: Sequence[Any]) -> list[UUID]:
-    """Which of the due rows to claim at once: one that two workers in a row lost goes alone, when its turn comes."""
-    if due[0].lost_count >= LOSSES_UNTIL_ALONE:
-        return [due[0].id]
-    return [row.id for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
 
 
 def _may_have_landed(attempt: Attempt) -> bool:

@@ -13,13 +13,15 @@ from crm_sync_pipeline.domain.transition import Ending
 class Batch:
     """What one run claimed: `size` contacts for `destination`, held under `token`.
 
-    An empty batch says in `note` why nothing was claimed.
+    An empty batch says in `note` why nothing was claimed. `is_alone`: its one contact is kept apart from others,
+    because two workers in a row were lost with it.
     """
 
     destination: str
     token: UUID
     size: int
     note: str = ""
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Attempt:
 
 @dataclass(slots=True)
 class Tally:
-    """What the attempts of one batch came to. `down` is the sentence of a destination that lets nothing through."""
+    """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
+
+    `settled` is what was settled already, of claims that followed the batch.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -48,11 +53,21 @@ class Tally:
     rate_limited: int = 0
     seconds: float = 0.0
     down: str | None = None
+    settled: "Settlement" = field(default_factory=lambda: Settlement())
 
     def count(self, outcome: Outcome) -> None:
         """Add one attempt."""
         self.outcomes[OUTCOME_NAMES[type(outcome)]] += 1
         self.reasons[outcome.reason] += 1
+
+    def add(self, other: "Tally") -> None:
+        """Count another batch's attempts in."""
+        self.outcomes.update(other.outcomes)
+        self.reasons.update(other.reasons)
+        self.requests += other.requests
+        self.rate_limited += other.rate_limited
+        self.seconds += other.seconds
+        self.down = self.down or other.down
 
     def problem(self) -> str | None:
         """The sentence with which the run must fail: the destination is down, or nothing at all got through."""

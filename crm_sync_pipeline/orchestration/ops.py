@@ -11,7 +11,7 @@ from pydantic import Field
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.delivery import deliver
+from crm_sync_pipeline.delivery import deliver, deliver_those_kept_apart
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.contact import redacted
@@ -99,6 +99,8 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
             with _plain_failure():
                 crm.require_ready()
                 tally = deliver(queue, crm, batch, context.run_id)
+                if batch.is_alone:
+                    deliver_those_kept_apart(queue, crm, tally, context.run_id)
         except BaseException:
             with _plain_failure():
                 queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
@@ -114,6 +116,7 @@ def record_results(context: dg.OpExecutionContext, database: DatabaseResource, b
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
     with _plain_failure():
         settled = database.queue(batch.destination, PATIENCE_FOR_RESULTS).settle(batch.token)
+    settled.add(tally.settled)
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())

@@ -78,6 +78,32 @@ def test_a_run_with_nothing_to_do_is_green_and_says_so(product: Product) -> None
     assert product.simulator.requests.total == 0
 
 
+def test_those_that_two_workers_lost_go_out_one_by_one_in_a_single_run(product: Product) -> None:
+    product.world.add_many(6)
+    for _ in range(2):
+        product.world.queue().claim(6)
+        product.pass_minutes(6)
+    result = product.run(batch_size=10)
+    assert result.success
+    assert events(result, "claim_batch") == {"claimed": 1}
+    recorded = events(result, "record_results")
+    assert (recorded["synced"], recorded["complete"], recorded["requests"]) == (6, 6, 6)
+    tokens = product.world.rows("SELECT DISTINCT claim_token FROM crm_sync.attempts")
+    assert len(tokens) == 6, "each under a claim of its own"
+
+
+def test_while_they_go_out_one_by_one_a_destination_that_is_down_ends_it(product: Product) -> None:
+    product.world.add_many(6)
+    for _ in range(2):
+        product.world.queue().claim(6)
+        product.pass_minutes(6)
+    product.simulator.inject("status-401-key")
+    result = product.run(batch_size=10)
+    assert not result.success
+    assert product.simulator.requests.total == 1
+    assert product.world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 6
+
+
 def test_only_a_token_and_counts_pass_between_ops(product: Product) -> None:
     product.world.add("a@example.com")
     result = product.run()
