@@ -28,7 +28,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
 
 
-def _memory() -> Path | None:
+def memory() -> Path | None:
     """A folder in memory, where there is one with room: making a database for each test keeps a disk busy."""
     shared_memory = Path("/dev/shm")  # noqa: S108 # folders of our own are made in it
     if os.access(shared_memory, os.W_OK) and shutil.disk_usage(shared_memory).free > 4 * 2**30:
@@ -38,7 +38,7 @@ def _memory() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    with temporary(folder=_memory()) as server:
+    with temporary(folder=memory()) as server:
         yield server
 
 
@@ -123,7 +123,7 @@ def brevo(brevo_server: RunningSimulator) -> BrevoResource:
 @pytest.fixture(scope="session")
 def instance_on_disk() -> Iterator[dg.DagsterInstance]:
     """Dagster's history in SQLite files, in shared memory where there is some: each event is synced to disk."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as home, dg.instance_for_test(temp_dir=home) as instance:
+    with tempfile.TemporaryDirectory(dir=memory()) as home, dg.instance_for_test(temp_dir=home) as instance:
         yield instance
 
 
