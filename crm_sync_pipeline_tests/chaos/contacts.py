@@ -1,0 +1,59 @@
+"""The contacts of a trial: healthy ones, ones that can't be delivered, and ones that harm whoever touches them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from crm_sync_pipeline_tests.builders import World
+from crm_sync_pipeline_tests.chaos.wrapping import KILLER
+
+_ODD_NAMES = (
+    "Ŕëñé \N{PILE OF POO}",
+    "x" * 20_000,
+    "'; DROP TABLE contacts; --",
+    "\u202e\u0000".replace("\0", ""),
+    "  ",
+)
+_SAME_NUMBER = "+14155550123"
+
+
+@dataclass(frozen=True)
+class Filling:
+    """`healthy` are people's to play with; the rest is as in Evidence."""
+
+    healthy: Sequence[UUID]
+    hopeless: Mapping[UUID, str]
+    clashing: Mapping[UUID, str]
+    killers: frozenset[UUID]
+
+
+def fill(world: World, healthy: int, *, has_killer: bool) -> Filling:
+    """Add and select them all, in one statement each."""
+    world.execute(
+        """
+        INSERT INTO contacts (email, name, domain_id, page_id)
+        SELECT 'person' || n || '@example.com', 'Person ' || n, domains.id, pages.id
+        FROM generate_series(1, :count) n,
+             (SELECT id FROM domains LIMIT 1) domains, (SELECT id FROM pages LIMIT 1) pages
+        """,
+        count=healthy,
+    )
+    ids = [row["id"] for row in world.rows("SELECT id FROM contacts ORDER BY length(email), email")]
+    odd = [_add(world, f"odd{number}@example.com", name=name) for number, name in enumerate(_ODD_NAMES)]
+    hopeless = {
+        _add(world, "no address at all"): "Max retries exceeded (3). Last error: Brevo API error (400)",
+        _add(world, "   "): "Max retries exceeded (3). Last error: Contact has no email address",
+    }
+    clashing = {
+        _add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER): "Brevo API error (400)"
+        for number in (1, 2)
+    }
+    killers = frozenset([_add(world, "killer@example.com", name=KILLER)] if has_killer else [])
+    # Both CRMs are selected, and only one has workers: the other's columns must stay as they are.
+    world.select(*ids, *odd, *hopeless, *clashing, *killers, crms=("brevo", "hubspot"))
+    return Filling(ids, hopeless, clashing, killers)
+
+
+def _add(world: World, email: str, **columns: str) -> UUID:
+    (contact,) = world.add(email, selected=False, **columns)
+    return contact

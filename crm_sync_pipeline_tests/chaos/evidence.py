@@ -1,0 +1,164 @@
+"""All that is known of a trial once it is over: the audit trigger's history, our tables, the simulator, the traces."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crm_sync_pipeline.contact_queue.tables import attempts as attempts_table
+from crm_sync_pipeline.destinations.base import payload_hash
+from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline_tests.builders import World
+from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history
+from crm_sync_pipeline_tests.chaos.trace import Event
+from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
+
+_FRACTION = re.compile(r"\.(\d+)")
+_BREVO = BrevoResource()
+
+Window = tuple[float, float]
+"""From when to when, by the monotonic clock."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as the worker that made it saw it; `outcome` is None where it saw no end of it. Times: monotonic."""
+
+    number: str
+    worker: str
+    token: UUID
+    contact: UUID
+    reading_at: float
+    sent_at: float
+    answered_at: float | None = None
+    outcome: str | None = None
+    payload_hash: str | None = None
+
+
+@dataclass(slots=True)
+class Life:
+    """What befell one worker. `killed_at` and `ended_at` are None for one that did not die so, or lives still."""
+
+    killed_at: float | None = None
+    ended_at: float | None = None
+    stopped: Sequence[Window] = ()
+
+
+@dataclass
+class Evidence:
+    """`contacts` and `deliveries` are the rows at the end, by contact id; `attempts` are by token and contact.
+
+    `calls` and `lives` are empty where workers write nothing down (under Dagster). `disturbed` says when workers could
+    not reach their database. `hopeless` contacts must end in Error with these words, `clashing` ones may. `killers`
+    are contacts that no worker survives. `epoch` is what to add to a monotonic time for seconds since 1970.
+    """
+
+    history: Sequence[Change]
+    contacts: Mapping[UUID, dict[str, Any]]
+    deliveries: Mapping[UUID, dict[str, Any]]
+    attempts: Mapping[tuple[UUID, UUID], dict[str, Any]]
+    obeyed: Sequence[Obeyed]
+    epoch: float
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    lives: Mapping[str, Life] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+    disturbed: Sequence[Window] = ()
+    hopeless: Mapping[UUID, str] = field(default_factory=dict)
+    clashing: Mapping[UUID, str] = field(default_factory=dict)
+    killers: frozenset[UUID] = frozenset()
+    hung: Sequence[str] = ()
+    idle_in_transaction: Sequence[tuple[float, float]] = ()
+
+    def __post_init__(self) -> None:
+        self.of_contacts = by_contact(self.history, "contacts")
+        self.of_deliveries = by_contact(self.history, "deliveries")
+        self._journaling: dict[str, list[Event]] = {}
+        for event in self.events:
+            if event.name in ("journaling", "journaled"):
+                self._journaling.setdefault(event.worker, []).append(event)
+        self._by_email = {row["email"].strip().lower(): contact for contact, row in self.contacts.items()}
+
+    def obeyed_of_contact(self) -> dict[UUID, list[Obeyed]]:
+        """What was carried out for each contact, in the order in which it was."""
+        found: dict[UUID, list[Obeyed]] = {}
+        for each in self.obeyed:
+            call = self.calls.get(each.call)
+            contact = call.contact if call else self._by_email.get(each.email)
+            if contact is not None:
+                found.setdefault(contact, []).append(each)
+        return found
+
+    def was_journaling(self, worker: str, start: float, end: float) -> bool:
+        """Whether a write to the journal that this worker began by `start` had not ended by `end`."""
+        under_way: float | None = None
+        for event in self._journaling.get(worker, ()):
+            if event.at > end:
+                break
+            under_way = event.at if event.name == "journaling" else None
+        return under_way is not None and under_way <= start
+
+    def was_disturbed(self, start: float, end: float) -> bool:
+        """Whether workers could not reach their database at some time between the two."""
+        return any(begin <= end and finish >= start for begin, finish in self.disturbed)
+
+    def was_stopped(self, worker: str, start: float, end: float) -> bool:
+        """Whether this worker was stopped at some time between the two."""
+        life = self.lives.get(worker)
+        return life is not None and any(begin <= end and finish >= start for begin, finish in life.stopped)
+
+
+def seconds_of(timestamp: str) -> float:
+    """Seconds since 1970 of a timestamp as PostgreSQL writes it into JSON."""
+    return datetime.fromisoformat(_FRACTION.sub(lambda found: f".{found[1]:0<6}", timestamp)).timestamp()
+
+
+def contact_in(row: Mapping[str, Any]) -> Contact:
+    """The contact in a row of the audit trigger's history."""
+    return Contact(id=UUID(str(row["id"])), **{name: row[name] for name in SENT_FIELDS})
+
+
+def expected_payload(row: Mapping[str, Any]) -> str:
+    """The hash of what Brevo is to hold of this row."""
+    return payload_hash(_BREVO.call_for(contact_in(row)).payload)
+
+
+def read_tables(world: World) -> dict[str, Any]:
+    """The part of the evidence that lies in the database."""
+    return {
+        "history": read_history(world.engine),
+        "contacts": {row["id"]: row for row in world.rows("SELECT * FROM contacts")},
+        "deliveries": {
+            row["contact_id"]: row
+            for row in world.rows("SELECT * FROM crm_sync.deliveries WHERE destination = 'brevo'")
+        },
+        "attempts": {
+            (row["claim_token"], row["contact_id"]): row
+            for row in world.rows(f"SELECT * FROM {attempts_table.fullname} WHERE destination = 'brevo'")
+        },
+    }
+
+
+def calls_in(events: Sequence[Event]) -> dict[str, Call]:
+    """The calls that the traces tell of, by their numbers."""
+    return {call.number: call for call in _calls(events)}
+
+
+def _calls(events: Sequence[Event]) -> Iterator[Call]:
+    reading: dict[str, Event] = {}
+    open_calls: dict[str, Call] = {}
+    for event in events:
+        if event.name == "reading":
+            reading[event.worker] = event
+        elif event.name == "sent":
+            read = reading[event.worker]
+            token, contact = UUID(read.told["token"]), UUID(event.told["contact"])
+            call = Call(event.told["call"], event.worker, token, contact, read.at, event.at)
+            open_calls[call.number] = call
+            yield call
+        elif event.name == "answered":
+            call = open_calls[event.told["call"]]
+            call.answered_at, call.outcome = event.at, event.told["outcome"]
+            call.payload_hash = event.told["payload"]

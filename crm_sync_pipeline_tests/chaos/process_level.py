@@ -1,0 +1,70 @@
+"""The process level: many trials, each with workers of its own, in as many jobs as are wanted."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+
+from crm_sync_pipeline_tests.chaos.ablations import STRUCK_BY
+from crm_sync_pipeline_tests.chaos.figures import Figures
+from crm_sync_pipeline_tests.chaos.plan import plan_of, plan_of_only
+from crm_sync_pipeline_tests.chaos.site import Site, site
+from crm_sync_pipeline_tests.chaos.trial import figures_of, run_trial
+
+_stack = ExitStack()
+_sites: list[Site] = []
+
+
+def run_process_level(
+    *, seeds: Sequence[int], jobs: int, say: Callable[[str], None], ablation: str | None = None, until: float = 0.0
+) -> Figures:
+    """Run one trial a seed; `say` hears a line for each. With `until`, a monotonic time, none starts after it."""
+    total = Figures("process")
+    started_at = time.monotonic()
+    for figures in _trials(seeds, jobs, ablation, until):
+        total.add(figures)
+        (seed,) = figures.seeds
+        say(
+            f"seed {seed}: {figures.kills} kills, {figures.requests} requests, {figures.repeats} sent again, "
+            f"empty after {figures.worst_drain_seconds:.1f} s, {len(figures.violations)} violations"
+        )
+        for violation in figures.violations[:5]:
+            say(f"  seed {seed}: {violation.invariant}: {violation.sentence}")
+    total.seconds = time.monotonic() - started_at
+    return total
+
+
+def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float) -> Iterator[Figures]:
+    if jobs == 1:
+        with site() as here:
+            for seed in seeds:
+                if until and time.monotonic() > until:
+                    return
+                yield _one(here, seed, ablation)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_open_site) as pool:
+        waiting = [pool.submit(_one_in_a_job, seed, ablation, until) for seed in seeds]
+        try:
+            for done in as_completed(waiting):
+                if figures := done.result():
+                    yield figures
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is under way is finished, and no more
+
+
+def _one(here: Site, seed: int, ablation: str | None) -> Figures:
+    plan = plan_of_only(seed, *STRUCK_BY[ablation]) if ablation else plan_of(seed)
+    return figures_of(plan, run_trial(here, plan, ablation))
+
+
+def _open_site() -> None:
+    """Once a job; its server stops when the job's process ends."""
+    _sites.append(_stack.enter_context(site()))
+
+
+def _one_in_a_job(seed: int, ablation: str | None, until: float) -> Figures | None:
+    if until and time.monotonic() > until:
+        return None
+    return _one(_sites[0], seed, ablation)
