@@ -21,6 +21,11 @@ _RUNS = """
 query ($statuses: [RunStatus!]) {
   runsOrError(filter: { statuses: $statuses }) { ... on Runs { results { runId status } } }
 }"""
+_NOTHING_KEPT: dict[str, Any] = {
+    "timeout": 30,
+    "trust_env": False,
+    "limits": httpx.Limits(max_keepalive_connections=0),  # nobody closes the client
+}
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -34,7 +39,7 @@ class Runs:
     """The runs of `brevo_sync`, through one webserver."""
 
     graphql: str
-    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False), repr=False)
+    _client: httpx.Client = field(default_factory=lambda: httpx.Client(**_NOTHING_KEPT), repr=False)
 
     def launch(self, batch_size: int, **resources: dict[str, Any]) -> str:
         """What the launchpad does; `resources` changes their fields for this run. Returns the run's id."""
