@@ -1,4 +1,4 @@
-"""The chaos harness on the process level, in its smallest form; `./run chaos` is the real thing."""
+"""That the chaos harness can be repeated, and sees what it must; `./run chaos` is the real thing."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,8 @@ import pytest
 
 from crm_sync_pipeline_tests.chaos.ablations import STRUCK_BY
 from crm_sync_pipeline_tests.chaos.figures import Figures
-from crm_sync_pipeline_tests.chaos.plan import Act, Plan, plan_of, plan_of_only
+from crm_sync_pipeline_tests.chaos.plan import Plan, plan_of, plan_of_only
 from crm_sync_pipeline_tests.chaos.points import POINTS
-from crm_sync_pipeline_tests.chaos.report import rows_of
 from crm_sync_pipeline_tests.chaos.site import Site, site
 from crm_sync_pipeline_tests.chaos.trial import figures_of, run_trial
 
@@ -27,15 +26,6 @@ def test_a_seed_gives_the_same_plan_each_time() -> None:
     assert plan_of(3) == plan_of(3) != plan_of(4)
     assert {act.kind for seed in range(50) for act in plan_of(seed).acts} >= {"kill", "stop", "restart_immediate"}
     assert set(plan_of(1).odds) == set(POINTS)
-
-
-def test_nothing_is_lost_overwritten_or_stuck_in_a_small_trial(here: Site) -> None:
-    kinds = ["kill", "commit_answer_lost", "database_cut", "restart_immediate", "brevo_cut", "kill"]
-    acts = [Act(0.4 * index, kind) for index, kind in enumerate(kinds, start=1)]
-    figures = trial(here, plan_of_only(2, acts, plan_of(2).odds))
-    assert figures.violations == []
-    assert figures.requests >= 50
-    assert ("violations", "0") in rows_of(figures)
 
 
 # The other two, token and journal, need a fault at the right moment: `./run chaos --ablate` shows them in a few trials.
