@@ -78,6 +78,12 @@ def test_what_proxies_and_bugs_send_arrives_as_they_send_it(
     assert brevo.requests[-1].wrote == KINDS[fault].wrote == ("jane@example.com" in brevo.contacts)
 
 
+def test_a_long_success_is_not_given_for_what_was_refused(http: httpx.Client, brevo: BrevoSimulator) -> None:
+    brevo.inject("megabyte-body")
+    assert upsert(http, email="no address").status_code == 400
+    assert not brevo.contacts
+
+
 def test_a_reset_before_the_write_leaves_no_contact(http: httpx.Client, brevo: BrevoSimulator) -> None:
     brevo.inject("reset-before-write:times=1")
     with pytest.raises(httpx.ReadError, match="reset by peer"):
