@@ -22,6 +22,7 @@ CREATE TABLE chaos.history (
     transaction_id text NOT NULL DEFAULT pg_current_xact_id()::text,
     began_at float NOT NULL DEFAULT extract(epoch FROM now()),
     at float NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
+    committed_at float,
     actor text NOT NULL DEFAULT coalesce(nullif(current_setting('chaos.actor', true), ''), 'unknown'),
     table_name text NOT NULL,
     contact_id uuid NOT NULL,
@@ -44,6 +45,13 @@ END $$;
 CREATE TRIGGER chaos_note AFTER INSERT OR UPDATE OR DELETE ON contacts FOR EACH ROW EXECUTE FUNCTION chaos.note();
 CREATE TRIGGER chaos_note AFTER INSERT OR UPDATE OR DELETE ON crm_sync.deliveries
     FOR EACH ROW EXECUTE FUNCTION chaos.note();
+CREATE FUNCTION chaos.note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE chaos.history SET committed_at = extract(epoch FROM clock_timestamp()) WHERE id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER chaos_note_commit AFTER INSERT ON chaos.history DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION chaos.note_commit();
 """
 
 
@@ -51,7 +59,8 @@ CREATE TRIGGER chaos_note AFTER INSERT OR UPDATE OR DELETE ON crm_sync.deliverie
 class Change:
     """One write to a row of `contacts` or `deliveries`. Times are PostgreSQL's, in seconds since 1970.
 
-    `began_at` is now() in its transaction, `at` the moment itself. `before` is None for an INSERT, `after` for a
+    `began_at` is now() in its transaction, `at` the moment itself, `committed_at` that of the COMMIT: nobody else saw
+    the change before it, and an import writes long before it commits. `before` is None for an INSERT, `after` for a
     DELETE. Changes of one contact are in the order in which they happened, because each holds the row's lock.
     """
 
@@ -59,6 +68,7 @@ class Change:
     transaction: str
     began_at: float
     at: float
+    committed_at: float
     actor: str
     table: str
     contact: UUID
@@ -87,7 +97,7 @@ def as_actor(url: str, actor: str) -> str:
 def read_history(engine: sa.Engine) -> list[Change]:
     """Everything that was written and committed since the trigger was made."""
     query = """
-        SELECT id, transaction_id, began_at, at, actor, table_name, contact_id, before, after
+        SELECT id, transaction_id, began_at, at, committed_at, actor, table_name, contact_id, before, after
         FROM chaos.history ORDER BY id
     """
     with engine.connect() as connection:

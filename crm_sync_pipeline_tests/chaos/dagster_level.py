@@ -12,6 +12,7 @@ from crm_sync_pipeline_tests.chaos.dagster_faults import Plan
 from crm_sync_pipeline_tests.chaos.dagster_keeps import unforeseen_in
 from crm_sync_pipeline_tests.chaos.dagster_runs import RunsError
 from crm_sync_pipeline_tests.chaos.dagster_services import ServicesError
+from crm_sync_pipeline_tests.chaos.evidence import keep
 from crm_sync_pipeline_tests.chaos.figures import Figures, Violation
 from crm_sync_pipeline_tests.chaos.invariants import violations_in
 from crm_sync_pipeline_tests.chaos.losses import lost_four_times_in_a_row
@@ -40,6 +41,8 @@ def run_dagster_level(*, kills: int, restarts: int, cuts: int, seed: int, say: C
                 continue
             figures = _figures_of(plan, outcome)
             total.add(figures)
+            if figures.violations:
+                keep(outcome.evidence, "dagster", plan.seed)
             failures.update(outcome.failures)
             say(
                 f"seed {plan.seed}: {figures.kills} kills, {figures.requests} requests, {figures.repeats} sent again, "

@@ -1,9 +1,11 @@
 """All that is known of a trial once it is over: the audit trigger's history, our tables, the simulator, the traces."""
 
+import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,9 @@ from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
 
 _FRACTION = re.compile(r"\.(\d+)")
 _BREVO = BrevoResource()
+
+KEPT = Path("chaos-evidence")
+"""Where the evidence of a trial that violated something is kept: what a seed fixes is the plan, not the moment."""
 
 Window = tuple[float, float]
 """From when to when, by the monotonic clock."""
@@ -108,6 +113,14 @@ class Evidence:
         """Whether this worker was stopped at some time between the two."""
         life = self.lives.get(worker)
         return life is not None and any(begin <= end and finish >= start for begin, finish in life.stopped)
+
+
+def keep(evidence: Evidence, level: str, seed: int) -> Path:
+    """Write the evidence down, to take it apart: `pickle.load` gives it back."""
+    KEPT.mkdir(exist_ok=True)
+    path = KEPT / f"{level}-{seed}.pickle"
+    path.write_bytes(pickle.dumps(evidence))
+    return path
 
 
 def seconds_of(timestamp: str) -> float:

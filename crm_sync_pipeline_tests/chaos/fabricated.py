@@ -12,6 +12,7 @@ from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
 CONTACT = UUID(int=1)
 TOKEN = UUID(int=2)
 OTHER_TOKEN = UUID(int=3)
+THIRD_TOKEN = UUID(int=4)
 WORKER = "0.1"
 OTHER = "1.1"
 EPOCH = 1_700_000_000.0
@@ -66,14 +67,31 @@ class Story:
         self._rows: dict[str, dict[str, Any] | None] = {"contacts": None, "deliveries": None}
 
     def tell(
-        self, at: float, actor: str, table: str, after: dict[str, Any] | None, transaction: str | None = None
+        self,
+        at: float,
+        actor: str,
+        table: str,
+        after: dict[str, Any] | None,
+        transaction: str | None = None,
+        committed: float | None = None,
     ) -> None:
-        """Somebody wrote a row."""
+        """Somebody wrote a row, and committed at once unless it says when."""
         number = len(self.changes) + 1
         before, self._rows[table] = self._rows[table], after
         moment = EPOCH + at
         self.changes.append(
-            Change(number, transaction or str(number), moment, moment, actor, table, CONTACT, before, after)
+            Change(
+                number,
+                transaction or str(number),
+                moment,
+                moment,
+                EPOCH + (at if committed is None else committed),
+                actor,
+                table,
+                CONTACT,
+                before,
+                after,
+            )
         )
 
     def claim(self, at: float, actor: str, token: UUID, lease_seconds: float = 10.0) -> None:

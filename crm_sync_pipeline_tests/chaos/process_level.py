@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 
 from crm_sync_pipeline_tests.chaos.ablations import STRUCK_BY
+from crm_sync_pipeline_tests.chaos.evidence import keep
 from crm_sync_pipeline_tests.chaos.figures import Figures
 from crm_sync_pipeline_tests.chaos.plan import plan_of, plan_of_only
 from crm_sync_pipeline_tests.chaos.site import Site, site
@@ -56,7 +57,11 @@ def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float)
 
 def _one(here: Site, seed: int, ablation: str | None) -> Figures:
     plan = plan_of_only(seed, *STRUCK_BY[ablation]) if ablation else plan_of(seed)
-    return figures_of(plan, run_trial(here, plan, ablation))
+    outcome = run_trial(here, plan, ablation)
+    figures = figures_of(plan, outcome)
+    if figures.violations and ablation is None:
+        keep(outcome.evidence, "process", seed)
+    return figures
 
 
 def _open_site() -> None:

@@ -59,7 +59,8 @@ def repeats_allowed(evidence: Evidence) -> int:
         first = min((call.reading_at for call in evidence.calls.values() if call.contact == contact), default=None)
         if first is not None:
             since = first + evidence.epoch - JUST_NOW_SECONDS
-            wishes += sum(_is_edit(change) or _is_selection(change) for change in changes if change.at >= since)
+            seen = [change for change in changes if change.committed_at >= since]
+            wishes += sum(_is_edit(change) or _is_selection(change) for change in seen)
     return in_vain + wishes
 
 
@@ -127,9 +128,10 @@ def _was_edited(evidence: Evidence, contact: UUID, first: Call, second: Call) ->
 
 
 def _between(evidence: Evidence, contact: UUID, first: Call, second: Call) -> list[Change]:
-    """What was written to a contact after the first call's run read it, and before the second call was sent."""
+    """What the first call's run did not see yet when it read, and was written before the second call was sent."""
     start, end = first.reading_at + evidence.epoch - JUST_NOW_SECONDS, second.sent_at + evidence.epoch
-    return [change for change in evidence.of_contacts.get(contact, ()) if start <= change.at <= end]
+    changes = evidence.of_contacts.get(contact, ())
+    return [change for change in changes if change.committed_at >= start and change.at <= end]
 
 
 def _is_selection(change: Change) -> bool:
@@ -155,10 +157,32 @@ def _ran_out_before(evidence: Evidence, contact: UUID, token: UUID, journaled_at
 
 
 def _has_late_call(evidence: Evidence, contact: UUID, first: Call, second: Call) -> bool:
-    """Whether some other worker's call of the same contact was sent between the two, or shortly before."""
-    return any(
-        call.contact == contact
-        and call.token not in (first.token, second.token)
-        and first.reading_at - 5 <= call.sent_at <= second.sent_at
+    """Whether a call without a lease was sent before the second, and was reported after the first had read.
+
+    Its worker may report it long after it was sent: for as long as the journal could not be written. So the report
+    counts, which is in the history of both rows, and that there was such a call is in the workers' own notes.
+    """
+    start, end = first.reading_at + evidence.epoch - JUST_NOW_SECONDS, second.sent_at + evidence.epoch
+    changes = [*evidence.of_contacts.get(contact, ()), *evidence.of_deliveries.get(contact, ())]
+    is_reported = any(
+        change.committed_at >= start and change.at <= end and (_is_marked_late(change) or _is_queued_again(change))
+        for change in changes
+    )
+    return is_reported and any(
+        call.contact == contact and call.token not in (first.token, second.token) and call.sent_at <= second.sent_at
         for call in evidence.calls.values()
+    )
+
+
+def _is_marked_late(change: Change) -> bool:
+    late = (change.after or {}).get("late_payload_hash")
+    return late is not None and late != (change.before or {}).get("late_payload_hash")
+
+
+def _is_queued_again(change: Change) -> bool:
+    return (
+        change.is_by_the_product
+        and change.table == "contacts"
+        and change.status_before() == ("Complete", "Complete")
+        and change.status_after() == ("Queued", "Queued")
     )

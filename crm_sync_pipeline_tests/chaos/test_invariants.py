@@ -12,8 +12,10 @@ from crm_sync_pipeline_tests.chaos.fabricated import (
     CONTACT,
     OTHER,
     OTHER_TOKEN,
+    THIRD_TOKEN,
     TOKEN,
     WORKER,
+    Story,
     beginning,
     call,
     contact_row,
@@ -248,3 +250,30 @@ def test_an_edit_in_flight_is_a_cause() -> None:
     calls = {"0.1/1": call("0.1/1", 2.9), "0.1/2": call("0.1/2", 5, OTHER_TOKEN)}
     known = evidence(story, obeyed=[obeyed(2.9, "0.1/1"), obeyed(5, "0.1/2", name="Anna")], calls=calls)
     assert [repeat.cause for repeat in repeats_in(known)] == ["edited"]
+
+
+def sent_twice(story: Story) -> list[str]:
+    """The causes of a second call of the contact, at 9, after its first at 3 had succeeded and was settled at 4."""
+    calls = {"0.1/1": call("0.1/1", 3), "1.1/1": call("1.1/1", 9, OTHER_TOKEN), "2.1/1": call("2.1/1", 1, THIRD_TOKEN)}
+    known = evidence(story, obeyed=[obeyed(3, "0.1/1"), obeyed(9, "1.1/1")], calls=calls)
+    return [repeat.cause for repeat in repeats_in(known)]
+
+
+def test_a_success_in_the_journal_is_no_reason_to_send_again() -> None:
+    assert sent_twice(healthy_story()) == ["unexplained"]
+
+
+def test_an_import_counts_when_it_commits_and_not_when_it_writes() -> None:
+    story = beginning()
+    story.tell(1.5, PEOPLE, "contacts", contact_row("Selected", "Queued", name="Anna"), committed=3.5)
+    assert sent_twice(story) == ["edited"]
+
+
+def test_a_late_call_counts_when_it_is_reported_and_not_when_it_was_sent() -> None:
+    story = healthy_story()
+    story.tell(8, OTHER, "contacts", contact_row("Queued", "Queued"))
+    assert sent_twice(story) == ["a late call had overtaken it"]
+
+    story = healthy_story()
+    story.tell(8, OTHER, "deliveries", delivery_row(late_payload_hash="of the late call"))
+    assert sent_twice(story) == ["a late call had overtaken it"]
