@@ -29,11 +29,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sync = settings.sync[name]
         resource = destination.from_settings(settings, secrets_from_environment=True)
         off_because = _off_because(destination, settings)
-        job = build_sync_job(destination, sync, resource.requests_per_second)
+        job = build_sync_job(resource, sync)
         resources[name] = resource
         jobs.append(job)
-        schedules.append(build_schedule(destination, job, sync, off_because))
-        sensors.append(build_sensor(destination, job, sync, off_because))
+        schedules.append(build_schedule(resource, job, sync, off_because))
+        sensors.append(build_sensor(resource, job, sync, off_because))
         if off_because:
             logger.warning("%s_off %s", name, off_because)
         else:

@@ -107,6 +107,14 @@ class BrevoSettings(_FromEnvironment):
         10, gt=0, le=10_000, description="Brevo's limit for contacts on the standard plan."
     )
     concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
+    skip_unchanged: bool = Field(
+        False, description="Count a contact as delivered, without a call, when its data is what Brevo took last."
+    )
+    bulk_import: bool = Field(
+        False, description="Deliver a long queue by Brevo's import; it needs a list, and may touch the blocklist."
+    )
+    bulk_threshold: int = Field(5000, ge=1, le=50_000, description="From how many due contacts on to import.")
+    bulk_batch_limit: int = Field(50_000, ge=1, le=50_000, description="Contacts that a run takes that imports.")
     phone_region: Annotated[str | None, AfterValidator(lambda value: value and _region(value))] = Field(
         None,
         description="The country of phone numbers that have no country code, as two letters; "

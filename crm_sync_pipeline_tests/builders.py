@@ -201,8 +201,14 @@ class World:
         with self.engine.begin() as connection:
             for table, columns in {
                 self.table: ("updated_at", "next_retry_at", "last_retry_at"),
-                "crm_sync.deliveries": ("next_retry_at", "lease_expires_at", "selected_at", "synced_at"),
-                "crm_sync.destinations": ("down_since", "next_probe_at"),
+                "crm_sync.deliveries": (
+                    "next_retry_at",
+                    "lease_expires_at",
+                    "selected_at",
+                    "changed_only_at",
+                    "synced_at",
+                ),
+                "crm_sync.destinations": ("down_since", "next_probe_at", "paced_until"),
                 "crm_sync.attempts": ("attempted_at",),
             }.items():
                 moved = ", ".join(f"{column} = {column} - CAST(:wait AS interval)" for column in columns)

@@ -63,11 +63,20 @@ def _ids_in(file: Path) -> list[str]:
 
 
 def _decide(
-    action: str, ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool
+    action: str,
+    ids: tuple[str, ...],
+    everything: bool,
+    file: Path | None,
+    crms: tuple[str, ...],
+    json_wanted: bool,
+    changed_only: bool = False,
 ) -> None:
     wanted = _given_ids(ids, everything, file)
     selection = database().selection()
-    result = selection.apply_to_all(action, crms) if wanted is None else selection.apply(action, wanted, crms)
+    if wanted is None:
+        result = selection.apply_to_all(action, crms)
+    else:
+        result = selection.apply(action, wanted, crms, changed_only)
     if json_wanted:
         print_json(result)
     else:
@@ -86,13 +95,22 @@ several_crms = click.option(
 @click.command()
 @_which
 @several_crms
+@click.option("--changed", "changed_only", is_flag=True, help="Do not send those whose data was delivered as it is.")
 @as_json
-def select(ids: tuple[str, ...], everything: bool, file: Path | None, crms: tuple[str, ...], json_wanted: bool) -> None:
+def select(
+    ids: tuple[str, ...],
+    everything: bool,
+    file: Path | None,
+    crms: tuple[str, ...],
+    changed_only: bool,
+    json_wanted: bool,
+) -> None:
     """Select contacts: they are delivered with the next run. One that is already queued keeps its place.
 
-    --all selects those that are New, and sends nothing again.
+    --all selects those that are New, and sends nothing again. With --changed, a contact whose data is what the CRM took
+    last is Complete without a call.
     """
-    _decide("select", ids, everything, file, crms, json_wanted)
+    _decide("select", ids, everything, file, crms, json_wanted, changed_only)
 
 
 @click.command()

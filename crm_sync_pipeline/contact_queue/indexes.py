@@ -23,20 +23,24 @@ class PartialIndex:
 
 
 def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, PartialIndex]:
-    """What claim, sensor and recovery walk: the queued ones in the order they fall due, and those Processing."""
+    """What claim, sensor and recovery walk: the queued ones as they fall due, and those Processing, oldest first."""
     columns = DestinationColumns.of(contacts, crm)
     due = _index(
         contacts, f"crm_sync_{crm.name}_queued", [columns.steering, contacts.clause.c.updated_at], columns.is_queued
     )
     processing = _index(
-        contacts, f"crm_sync_{crm.name}_processing", [contacts.clause.c.id], columns.processing == literal("Processing")
+        contacts,
+        f"crm_sync_{crm.name}_processing_since",
+        [contacts.clause.c.updated_at],
+        columns.processing == literal("Processing"),
     )
     return due, processing
 
 
 def outdated_indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, ...]:
     """What an older version walked, and nothing does now."""
-    return (_index(contacts, f"crm_sync_{crm.name}_due", [contacts.clause.c.updated_at], sa.true()),)
+    due = _index(contacts, f"crm_sync_{crm.name}_due", [contacts.clause.c.updated_at], sa.true())
+    return due, _index(contacts, f"crm_sync_{crm.name}_processing", [contacts.clause.c.id], sa.true())
 
 
 def _index(

@@ -1,17 +1,20 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.imports import Imports
+from crm_sync_pipeline.contact_queue.pace import SharedPace
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, decide
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, unchanged
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact, redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
@@ -31,16 +34,26 @@ class ContactQueue:
         self.crm = crm
         self.lease = lease
         self.breaker = BreakerRecord(engine, crm.name)
+        self.pace = SharedPace(engine, crm.name)
         self._engine = engine
         self._columns = DestinationColumns.of(contacts, crm)
+        self.imports = Imports(engine, self._columns, lease)
         self._settling = Settling(engine, self._columns, policy, lease)
 
-    def claim(self, size: int, run_id: str | None = None, token: UUID | None = None, only_alone: bool = False) -> Batch:
+    def claim(
+        self,
+        size: int,
+        run_id: str | None = None,
+        token: UUID | None = None,
+        only_alone: bool = False,
+        takes_up_imports: bool = False,
+    ) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
-        workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. Safe to call
-        again with the same `token`.
+        workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. With
+        `takes_up_imports` an import whose run is gone comes first, whatever its size. Safe to call again with the same
+        `token`.
         """
         token = token or uuid4()
         self.recover()
@@ -54,6 +67,10 @@ class ContactQueue:
                 return held
             if closed_to_us:
                 return 0
+            if takes_up_imports and (waiting := self.imports.take_up(connection, token, run_id)):
+                if down:
+                    self.breaker.take_probe(connection)
+                return waiting
             due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
             is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
             if not due or (only_alone and not is_alone) or (down and not self.breaker.take_probe(connection)):
@@ -104,60 +121,50 @@ class ContactQueue:
         )
         return [contact_of(row) for row in rows]
 
-    def taken_back(self, token: UUID) -> frozenset[UUID]:
-        """The contacts under this token that a person unselected, selected anew or deleted since the claim."""
-        query = claim.taken_back(self._columns)
-        found = in_transaction(
-            self._engine, lambda connection: connection.execute(query, {"token": token}).scalars().all()
-        )
-        return frozenset(found)
+    def delivered_last(self, token: UUID, everything: bool) -> dict[UUID, str]:
+        """The payload hashes that the destination took last, of contacts that need not be sent if theirs is the same.
 
-    def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
-        """Write attempts down and extend the lease; returns how many deliveries the token still holds.
+        Of all that the token holds with `everything`, else of those that were selected only if changed.
+        """
+        query = unchanged.delivered_last(self.crm.name)
+        parameters = {"token": token, "everything": everything}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
+        return {row.contact_id: row.payload_hash for row in rows}
 
-        0 means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address in a
-        message is masked, whichever destination let it through. What was sent of a contact that the token no longer
-        holds may have landed after what its new holder sent: if it differs, the contact goes out again.
+    def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True) -> Held:
+        """Write attempts down and extend the lease; returns what the token still holds.
+
+        Nothing means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address
+        in a message is masked, whichever destination let it through. What was sent of a contact that the token no
+        longer holds may have landed after what its new holder sent: if it differs, the contact goes out again. With
+        `look` those that a person took back are in the answer, which takes a look at each contact of the token.
         """
         done = list(done)
-        rows = [
-            {
-                "contact_id": attempt.contact_id,
-                "of_contact": attempt.contact_id,
-                "claim_token": token,
-                "run_id": run_id,
-                "outcome": OUTCOME_NAMES[type(attempt.outcome)],
-                "reason": attempt.outcome.reason,
-                "message": redacted(attempt.outcome.message),
-                "http_status": attempt.http_status,
-                "request_id": attempt.request_id,
-                "remote_id": attempt.outcome.remote_id if isinstance(attempt.outcome, Synced) else None,
-                "milliseconds": attempt.milliseconds,
-                "contact_hash": attempt.contact_hash,
-                "payload_hash": attempt.payload_hash,
-            }
-            for attempt in done
-        ]
+        parameters = {
+            **as_rows("done", map(_as_row, done)),
+            "token": token,
+            "of_run": run_id,
+            "lease_seconds": self.lease.total_seconds(),
+            "look": look,
+        }
 
-        def write(connection: sa.Connection) -> int:
-            if rows:
-                connection.execute(claim.add_attempts(self.crm.name), rows)
-                self._note_late_calls(connection, token, done)
-            extended = connection.execute(
-                claim.extend_lease(self.crm.name), {"token": token, "lease_seconds": self.lease.total_seconds()}
-            )
-            return extended.rowcount
+        def write(connection: sa.Connection) -> Held:
+            held = connection.execute(claim.write_down(self._columns), parameters).one()
+            if held.not_held:
+                self._note_late_calls(connection, done, held.not_held)
+            taken_back = None if held.taken_back is None else frozenset(held.taken_back)
+            return Held(held.total, float(held.lease_seconds) if held.total else 0.0, taken_back)
 
         return in_transaction(self._engine, write, PATIENCE_FOR_RESULTS)
 
-    def _note_late_calls(self, connection: sa.Connection, token: UUID, done: Sequence[Attempt]) -> None:
+    def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
         sent = {each.contact_id: each.payload_hash for each in done if _may_have_landed(each)}
-        lost = connection.execute(claim.no_longer_held(self.crm.name), {"ids": list(sent), "token": token}).scalars()
-        if ids := list(lost):
+        if ids := [each for each in not_held if each in sent]:
             connection.execute(ask.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
             late = [{"late_contact": each, "sent_late": sent[each]} for each in sorted(ids)]
             connection.execute(claim.note_late_call(self.crm.name), late)
             connection.execute(claim.send_again(self._columns), late)
+            connection.execute(unchanged.forget_payload(self.crm.name), late)
 
     def settle(self, token: UUID) -> Settlement:
         """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
@@ -199,5 +206,20 @@ class ContactQueue:
         )
 
 
+def _as_row(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "contact_id": attempt.contact_id,
+        "outcome": OUTCOME_NAMES[type(attempt.outcome)],
+        "reason": attempt.outcome.reason,
+        "message": redacted(attempt.outcome.message),
+        "http_status": attempt.http_status,
+        "request_id": attempt.request_id,
+        "remote_id": attempt.outcome.remote_id if isinstance(attempt.outcome, Synced) else None,
+        "milliseconds": attempt.milliseconds,
+        "contact_hash": attempt.contact_hash,
+        "payload_hash": attempt.payload_hash,
+    }
+
+
 def _may_have_landed(attempt: Attempt) -> bool:
-    return attempt.payload_hash is not None and isinstance(attempt.outcome, (Synced, Failed))
+    return attempt.made_call and isinstance(attempt.outcome, (Synced, Failed))

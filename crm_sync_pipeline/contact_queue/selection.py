@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.schema import require_columns, require_usable
-from crm_sync_pipeline.contact_queue.statements import ask, decide
+from crm_sync_pipeline.contact_queue.statements import ask, decide, unchanged
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
@@ -40,10 +40,13 @@ class Selection:
         self._engine = engine
         self._contacts = contacts
 
-    def apply(self, action: str, ids: Iterable[str | UUID], crms: Sequence[str]) -> SelectionResult:
+    def apply(
+        self, action: str, ids: Iterable[str | UUID], crms: Sequence[str], changed_only: bool = False
+    ) -> SelectionResult:
         """Select or unselect contacts for CRMs. SelectionError names an unknown action or CRM, or a malformed id.
 
-        A contact that already waits in the queue keeps its place when it is selected again.
+        A contact that already waits in the queue keeps its place when it is selected again. With `changed_only`, one
+        whose data is what its destination took last is Complete without a call.
         """
         if action not in ACTIONS:
             raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
@@ -54,7 +57,7 @@ class Selection:
             return SelectionResult(0, 0, 0, tuple(crms), action, f"No {missing} were given; nothing was changed")
         found = 0
         for start in range(0, len(wanted), _AT_ONCE):
-            found += self._apply_some(action, wanted[start : start + _AT_ONCE], targets)
+            found += self._apply_some(action, wanted[start : start + _AT_ONCE], targets, changed_only)
         return _result(action, found, len(wanted) - found, tuple(crm.name for crm in targets))
 
     def apply_to_all(self, action: str, crms: Sequence[str]) -> SelectionResult:
@@ -81,13 +84,15 @@ class Selection:
             self._engine, lambda connection: connection.execute(statement, {"size": _AT_ONCE}).scalars().all()
         )
 
-    def _apply_some(self, action: str, ids: Sequence[UUID], targets: Sequence[Crm]) -> int:
+    def _apply_some(self, action: str, ids: Sequence[UUID], targets: Sequence[Crm], changed_only: bool) -> int:
         def write(connection: sa.Connection) -> int:
             columns = [DestinationColumns.of(self._contacts, crm) for crm in targets]
             found = connection.execute(ask.lock_known(columns[0]), {"ids": list(ids)}).scalars().all()
             for target in columns:
                 statement = decide.select(target) if action == "select" else decide.unselect(target)
                 connection.execute(statement, {"ids": found})
+                if changed_only:
+                    connection.execute(unchanged.mark_changed_only(target), {"ids": found})
             return len(found)
 
         return in_transaction(self._engine, write)

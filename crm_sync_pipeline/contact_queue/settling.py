@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.statements import settle
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, Synced, outcome_of
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Deferred, Failed, Synced, outcome_of
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.domain.transition import (
     ProcessingStatus,
@@ -64,20 +64,19 @@ class Settling:
         """See ContactQueue.recover."""
         total = Settlement()
         while True:
-            settled = in_transaction(self._engine, self._settle_expired)
+            settled, is_all = in_transaction(self._engine, self._settle_expired)
             total.add(settled)
-            if settled.total < SETTLED_AT_ONCE:
+            if is_all:
                 return total
 
-    def _settle_expired(self, connection: sa.Connection) -> Settlement:
+    def _settle_expired(self, connection: sa.Connection) -> tuple[Settlement, bool]:
+        size = {"size": SETTLED_AT_ONCE}
         lease = {"lease_seconds": self.lease.total_seconds()}
-        rows = connection.execute(settle.lock_expired(self._columns), {"size": SETTLED_AT_ONCE}).all()
+        rows = connection.execute(settle.lock_expired(self._columns), size).all()
         settled = self._settle_rows(connection, rows, was_lost=True)
-        connection.execute(settle.release_abandoned(self._columns), lease)
-        for statement in settle.honour_decisions(self._columns):
-            connection.execute(statement, {"ids": [], **lease})
-        connection.execute(settle.forget_deleted_and_expired(self._columns))
-        return settled
+        released = connection.execute(settle.release_abandoned(self._columns), size | lease).rowcount
+        forgotten = connection.execute(settle.forget_deleted_and_expired(self._columns), size).rowcount
+        return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
 
     def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
         """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""
@@ -102,10 +101,8 @@ class Settling:
         becomes = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
         try:
             with connection.begin_nested():
-                entry = settle.settled_parameters([_parameters(row, becomes, attempt)])
-                error = settle.settle_contacts(self._columns, becomes.sync_status, becomes.processing_status)
-                connection.execute(error, entry)
-                connection.execute(settle.settle_deliveries(self.crm.name), entry)
+                error = settle.settle_both(self._columns, becomes.sync_status, becomes.processing_status)
+                connection.execute(error, as_rows("settled", [_settled(row, becomes, attempt)]))
         except sa.exc.DBAPIError as error:
             if blames_row(error) is None:
                 raise
@@ -127,26 +124,21 @@ class Settling:
             attempt = done.get((row.claim_token, row.id))
             if not row.is_held:
                 settlement.superseded += 1
-                released.append(_parameters(row, _as_it_stands(row), attempt))
+                released.append(_settled(row, _as_it_stands(row), attempt))
                 continue
             contact = contact_of(row)
             becomes = self._transition(row, contact, attempt, was_lost)
             settlement.endings[becomes.ending] += 1
             reference = self._reference(contact, becomes, attempt)
-            by_status[becomes.sync_status, becomes.processing_status].append(
-                _parameters(row, becomes, attempt, reference)
-            )
+            by_status[becomes.sync_status, becomes.processing_status].append(_settled(row, becomes, attempt, reference))
         for (sync, processing), group in by_status.items():
-            connection.execute(
-                settle.settle_contacts(self._columns, sync, processing), settle.settled_parameters(group)
-            )
+            connection.execute(settle.settle_both(self._columns, sync, processing), as_rows("settled", group))
         if released:
-            ids = {"ids": [entry["id"] for entry in released], "lease_seconds": self.lease.total_seconds()}
+            ids = {"ids": [entry["id"] for entry in released]}
             for statement in settle.honour_decisions(self._columns):
                 connection.execute(statement, ids)
             connection.execute(settle.honour_queued(self._columns), ids)
-        everything = [entry for group in by_status.values() for entry in group] + released
-        connection.execute(settle.settle_deliveries(self.crm.name), settle.settled_parameters(everything))
+            connection.execute(settle.settle_deliveries(self.crm.name), as_rows("settled", released))
         return settlement
 
     def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
@@ -154,7 +146,7 @@ class Settling:
         if attempt is None:
             return transition_after_loss(standing) if was_lost else transition(standing, NOT_SENT, self._policy)
         edited = attempt.contact_hash != contact.fingerprint()
-        overtaken = row.late_payload_hash not in (None, attempt.payload_hash)
+        overtaken = _is_overtaken(row, attempt)
         outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
         return transition(Standing(row.retry_count, row.lost_count, edited, overtaken), outcome, self._policy)
 
@@ -170,9 +162,8 @@ def _as_it_stands(row: Any) -> Transition:
     return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
 
 
-def _parameters(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
-    synced = attempt if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced] else None
-    return {
+def _settled(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
+    entry = {
         "id": row.id,
         "token": row.claim_token,
         "error": becomes.error,
@@ -182,7 +173,23 @@ def _parameters(row: Any, becomes: Transition, attempt: Any | None, reference: s
         "retry_count": becomes.retry_count,
         "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
         "lost_count": becomes.losses,
-        "remote_id": synced and synced.remote_id,
-        "payload_hash": synced and synced.payload_hash,
-        "synced_at": synced and synced.attempted_at,
+        "payload_hash": _known_payload(row, attempt),
     }
+    if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced]:
+        entry["remote_id"] = attempt.remote_id
+        entry["synced_at"] = attempt.attempted_at if attempt.reason != UNCHANGED else None
+    return entry
+
+
+def _known_payload(row: Any, attempt: Any | None) -> str | None:
+    """The hash of what the destination holds; None where a call may have landed that nobody saw the end of."""
+    if attempt is None or attempt.outcome == OUTCOME_NAMES[Failed]:
+        return None
+    if attempt.outcome != OUTCOME_NAMES[Synced]:
+        known: str | None = row.payload_hash
+        return known
+    return None if _is_overtaken(row, attempt) else attempt.payload_hash
+
+
+def _is_overtaken(row: Any, attempt: Any) -> bool:
+    return row.late_payload_hash not in (None, attempt.payload_hash)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
+
+from crm_sync_pipeline.domain.contact import SENT_FIELDS
 
 SCHEMA = "crm_sync"
 
@@ -27,7 +30,11 @@ deliveries = sa.Table(
     sa.Column("payload_hash", sa.Text, comment="of the JSON delivered last"),
     sa.Column("synced_at", pg.TIMESTAMP(timezone=True), comment="when the destination took it last"),
     sa.Column("late_payload_hash", sa.Text, comment="of JSON sent by a worker without a lease since this claim"),
+    sa.Column("changed_only_at", pg.TIMESTAMP(timezone=True), comment="the selection that skips what has not changed"),
     sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
+    sa.Index(
+        "deliveries_leases", "destination", "lease_expires_at", postgresql_where=sa.text("claim_token IS NOT NULL")
+    ),
 )
 
 attempts = sa.Table(
@@ -62,6 +69,37 @@ destinations = sa.Table(
     sa.Column("message", sa.Text, comment="what a person must do"),
     sa.Column("probes_done", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_probe_at", pg.TIMESTAMP(timezone=True)),
+    sa.Column("paced_until", pg.TIMESTAMP(timezone=True), comment="the account's time is handed out until then"),
+)
+
+imports = sa.Table(
+    "imports",
+    metadata,
+    sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("claim_token", pg.UUID(as_uuid=True), nullable=False, comment="who waits for it"),
+    sa.Column("run_id", sa.Text),
+    sa.Column("contacts", sa.Integer, nullable=False, comment="how many were sent"),
+    sa.Column("after_process_id", sa.BigInteger, nullable=False, comment="the destination's newest process before it"),
+    sa.Column("process_id", sa.BigInteger, comment="the destination's own id of it; NULL: no answer yet"),
+    sa.Column("taken_up", sa.Integer, nullable=False, server_default="0", comment="runs that took it up"),
+    sa.Column("posted_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("finished_at", pg.TIMESTAMP(timezone=True), comment="NULL: under way"),
+    sa.Index("imports_of_process", "destination", "process_id", unique=True),
+    sa.Index("imports_under_way", "destination", "posted_at", postgresql_where=sa.text("finished_at IS NULL")),
+)
+
+import_contacts = sa.Table(
+    "import_contacts",
+    metadata,
+    sa.Column("contact_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("destination", sa.Text, primary_key=True),
+    sa.Column("import_id", pg.UUID(as_uuid=True), sa.ForeignKey(imports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("contact_hash", sa.Text, nullable=False, comment="of what was read from the contacts row"),
+    sa.Column("payload_hash", sa.Text, nullable=False, comment="of the JSON of a single call"),
+    sa.Column("address_hash", sa.Text, nullable=False, comment="of the address: failures name addresses"),
+    sa.Column("message", sa.Text, nullable=False, server_default="", comment="what was left out"),
+    sa.Index("import_contacts_of_import", "import_id", "contact_id"),
 )
 
 
@@ -88,6 +126,11 @@ class Crm:
     def processing_error(self) -> str:
         """The error column's name."""
         return f"{self.name}_processing_error"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its own columns' names."""
+        return self.sync_status, self.processing_status, self.processing_error, self.id_column
 
 
 CRMS: Mapping[str, Crm] = {
@@ -124,7 +167,16 @@ class ContactsTable:
     @property
     def clause(self) -> sa.TableClause:
         """The table for statements; its columns carry no type, so that enum and text statuses read alike."""
-        return sa.table(self.name, *(sa.column(name) for name in self.columns), schema=self.schema)
+        return _clause(self.schema, self.name, tuple(self.columns))
+
+    def clause_of(self, crm: Crm) -> sa.TableClause:
+        """The same with those columns alone that we know, whatever else the user has.
+
+        SQLAlchemy takes a parameter for a value to be written where an updated table has a column of that name. One
+        object for all descriptions that are equal, so that the statements on it are built once.
+        """
+        known = {*_SHARED_COLUMNS, *SENT_FIELDS, *crm.columns}
+        return _clause(self.schema, self.name, tuple(name for name in self.columns if name in known))
 
     @property
     def qualified(self) -> str:
@@ -134,6 +186,17 @@ class ContactsTable:
     def has(self, crm: Crm) -> bool:
         """Whether the table has this CRM's two status columns, so that contacts can be selected for it."""
         return crm.sync_status in self.columns and crm.processing_status in self.columns
+
+
+_SHARED_COLUMNS = (
+    *("id", "email", "created_at", "updated_at"),
+    *("retry_count", "next_retry_at", "last_retry_at", "last_failed_crm"),
+)
+
+
+@lru_cache(maxsize=16)
+def _clause(schema: str, name: str, columns: tuple[str, ...]) -> sa.TableClause:
+    return sa.table(name, *(sa.column(column) for column in columns), schema=schema)
 
 
 _PREPARER = pg.dialect().identifier_preparer  # type: ignore[no-untyped-call] # SQLAlchemy leaves dialect() untyped

@@ -3,20 +3,23 @@
 import asyncio
 import hashlib
 import json
+import ssl
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import dagster as dg
 import httpx
 from pydantic import Field
 
+from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact, redacted
-from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.settings import Settings, SettingsError
 
@@ -27,10 +30,12 @@ BLAMES_CONTACT = frozenset({400, 422})
 
 MESSAGE_LIMIT = 300
 
+TIMED_OUT = "timeout"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read to its end. `data` is the body as JSON: None where it is empty or is no JSON."""
+    """An HTTP answer, read to its end. The names of `headers` are lower-case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -54,6 +59,16 @@ class Call:
     payload: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that is ready to be sent for a contact."""
+
+    contact: Contact
+    call: Call
+    body: bytes = field(repr=False)
+    payload_hash: str
+
+
 class HttpDestination(dg.ConfigurableResource[None]):
     """A CRM behind an HTTP API. A subclass says what to send, and what its answers mean.
 
@@ -68,7 +83,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
         default=30, gt=0, description="For one whole call, from connecting to the last byte."
     )
     concurrency: int = Field(default=8, ge=1, le=64, description="Requests in the air at the same time.")
-    requests_per_second: float = Field(default=10, gt=0, description="The pace that is kept.")
+    requests_per_second: float = Field(default=10, gt=0, description="The account's limit; a little less is used.")
+    skip_unchanged: bool = Field(default=False, description="Do not send again what was delivered last.")
+    bulk_threshold: int | None = Field(default=None, ge=1, description="From how many contacts on to import; None: never.")
+    bulk_batch_limit: int = Field(default=50_000, ge=1, description="How many contacts a run takes that imports.")
 
     @classmethod
     @abstractmethod
@@ -119,18 +137,21 @@ class HttpDestination(dg.ConfigurableResource[None]):
         return f"{self.title} API error ({answer.status}): {said}"
 
     def client(self) -> httpx.AsyncClient:
-        """One client for a whole run: it keeps its connections."""
-        return httpx.AsyncClient(
+        """One client for a whole run: it keeps its connections. The time limit of a call is `send`'s, for all of it."""
+        from httpx_aiohttp import HttpxAiohttpClient  # a tenth of a second, which only who sends has to spend
+
+        return HttpxAiohttpClient(
             base_url=self.base_url,
             headers=self.headers(),
-            timeout=httpx.Timeout(self.timeout_seconds),
+            timeout=None,
+            verify=_certificates(),
             limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
             follow_redirects=False,
             trust_env=True,
         )
 
-    async def deliver(self, client: httpx.AsyncClient, contact: Contact) -> Attempt:
-        """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
+    def prepare(self, contact: Contact) -> "Prepared | Attempt":
+        """The request for a contact; the attempt that ends it where none can be made."""
         if not contact.address:
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
         try:
@@ -139,31 +160,49 @@ class HttpDestination(dg.ConfigurableResource[None]):
         except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
             why = f"Its data can't be turned into a request ({type(error).__name__})"
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
+        return Prepared(contact, call, body, payload_hash(call.payload))
+
+    async def send(self, client: httpx.AsyncClient, prepared: "Prepared") -> Attempt:
+        """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
         started = time.monotonic()
-        answer, outcome = await self._send(client, call, body)
+        answer, outcome = await self._call(client, prepared)
+        contact = prepared.contact
         if isinstance(outcome, Synced):
             outcome = replace(outcome, message=self.left_out(contact))
         return Attempt(
             contact.id,
             outcome,
             contact.fingerprint(),
-            payload_hash=payload_hash(call.payload),
+            payload_hash=prepared.payload_hash,
             http_status=answer.status if answer else None,
             request_id=self.request_id(answer) if answer else None,
             milliseconds=round((time.monotonic() - started) * 1000),
+            pause=timedelta(seconds=self.pause_after(answer) if answer else 0),
         )
 
-    async def _send(self, client: httpx.AsyncClient, call: Call, body: bytes) -> tuple[Answer | None, Outcome]:
+    async def deliver(self, client: httpx.AsyncClient, contact: Contact) -> Attempt:
+        """Prepare and send."""
+        prepared = self.prepare(contact)
+        return prepared if isinstance(prepared, Attempt) else await self.send(client, prepared)
+
+    async def _call(self, client: httpx.AsyncClient, prepared: "Prepared") -> tuple[Answer | None, Outcome]:
+        answer = await self.exchange(client, prepared.call.method, prepared.call.path, prepared.body)
+        return (None, answer) if isinstance(answer, Failed) else (answer, self.read(answer))
+
+    async def exchange(
+        self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None
+    ) -> Answer | Failed:
+        """One request and its answer, read to its end; `Failed` where none came in time."""
+        request = httpx.Request(method, _address(self.base_url, path), headers=client.headers, content=body)
         try:
-            response = await asyncio.wait_for(
-                client.request(call.method, call.path, content=body), self.timeout_seconds
-            )
-        except (asyncio.TimeoutError, httpx.TimeoutException):
-            return None, Failed("timeout", f"{self.title} did not answer within {self.timeout_seconds:g} seconds")
+            response = await asyncio.wait_for(client.send(request), self.timeout_seconds)
+        except asyncio.TimeoutError:
+            return Failed(TIMED_OUT, f"{self.title} did not answer within {self.timeout_seconds:g} seconds")
         except Exception as error:  # httpx has errors outside HTTPError, and so have its transports
-            return None, Failed("connection_lost", f"Connection to {self.title} failed: {type(error).__name__}")
-        answer = Answer(response.status_code, response.headers, response.content)
-        return answer, self.read(answer)
+            what = type(error.__cause__ or error).__name__  # the transport's own word: httpx has none for a cut line
+            return Failed("connection_lost", f"Connection to {self.title} failed: {what}")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        return Answer(response.status_code, headers, response.content)
 
     def read(self, answer: Answer) -> Outcome:
         """What an answer means for the contact. Anything unexpected is `Failed`, never success."""
@@ -180,12 +219,21 @@ class HttpDestination(dg.ConfigurableResource[None]):
         return Failed(f"http_{answer.status}", self.error_text(answer))
 
     def pause_after(self, answer: Answer) -> float:
-        """Seconds to wait after a 429, clamped to 0.1 to 60: `Retry-After`, else the vendor's own header, else 1."""
-        return clamp_pause(_number(answer.headers.get("retry-after")) or 1.0)
+        """Seconds for which the destination wants no request: 0 where it does not mind, else 0.1 to 60.
+
+        After a 429 it is `Retry-After`, else the vendor's own header, else 1.
+        """
+        if answer.status != 429:
+            return 0.0
+        return clamp_pause(number_in(answer.headers, "retry-after") or 1.0)
 
     def request_id(self, answer: Answer) -> str | None:
         """The vendor's id of the request, for its support; None where it gives none."""
         return answer.headers.get("x-request-id")
+
+    def bulk(self) -> BulkImport | None:
+        """How to deliver many contacts by one request; None where the vendor has no such thing."""
+        return None
 
     def left_out(self, contact: Contact) -> str:  # noqa: ARG002 # for subclasses
         """What of the contact was not sent although it has a value, and why; "" for nothing. Shown by explain."""
@@ -194,6 +242,24 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
 class NotReadyError(SettingsError):
     """A destination lacks a setting."""
+
+
+def unchanged(prepared: Prepared) -> Attempt:
+    """The attempt of a contact that need not be sent: the destination took this payload last."""
+    outcome = Synced(reason=UNCHANGED)
+    return Attempt(prepared.contact.id, outcome, prepared.contact.fingerprint(), payload_hash=prepared.payload_hash)
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """Loaded once a process: it takes longer than a hundred calls."""
+    return httpx.create_ssl_context()
+
+
+@lru_cache(maxsize=64)
+def _address(base_url: str, path: str) -> httpx.URL:
+    """Below the base URL, or a whole URL as it is. Parsed once: httpx would do so for each request."""
+    return httpx.URL(path if "://" in path else f"{base_url.rstrip('/')}{path}")
 
 
 def printable(text: str) -> str:
@@ -206,10 +272,11 @@ def payload_hash(payload: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _number(text: str | None) -> float | None:
+def number_in(headers: Mapping[str, str], name: str) -> float | None:
+    """The header as a number; None where it is missing or is none."""
     try:
-        return float(text) if text is not None else None
-    except ValueError:
+        return float(headers[name])
+    except (KeyError, ValueError):
         return None
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError
+from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError, number_in
+from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.phone import international_number
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
@@ -52,6 +53,9 @@ class BrevoResource(HttpDestination):
             phone_region=brevo.phone_region,
             concurrency=brevo.concurrency,
             requests_per_second=brevo.requests_per_second,
+            skip_unchanged=brevo.skip_unchanged,
+            bulk_threshold=brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
+            bulk_batch_limit=brevo.bulk_batch_limit,
         )
 
     @classmethod
@@ -152,21 +156,30 @@ class BrevoResource(HttpDestination):
         return DestinationDown(f"http_{answer.status}", f"{said}. Look at your account at https://app.brevo.com.")
 
     def pause_after(self, answer: Answer) -> float:
-        """Seconds to wait after a 429: `Retry-After`, which Brevo does not document, else `x-sib-ratelimit-reset`."""
-        for header in ("retry-after", "x-sib-ratelimit-reset"):
-            try:
-                return clamp_pause(float(answer.headers[header]))
-            except (KeyError, ValueError):
-                continue
-        return 1.0
+        """See HttpDestination. Every answer says how many requests are left: after the last, nothing is sent.
+
+        After a 429, `Retry-After`, which Brevo does not document, goes before `x-sib-ratelimit-reset`.
+        """
+        reset = number_in(answer.headers, "x-sib-ratelimit-reset")
+        if answer.status == 429:
+            asked = number_in(answer.headers, "retry-after")
+            return clamp_pause(next((each for each in (asked, reset) if each is not None), 1.0))
+        if number_in(answer.headers, "x-sib-ratelimit-remaining") == 0 and reset is not None:
+            return clamp_pause(reset)
+        return 0.0
 
     def request_id(self, answer: Answer) -> str | None:
         """The uuid in `sib-request-id`."""
         return answer.headers.get("sib-request-id")
 
+    def bulk(self) -> BrevoImport:
+        """See HttpDestination."""
+        return BrevoImport(self, self.list_id)
+
     def left_out(self, contact: Contact) -> str:
         """A phone number that Brevo would refuse, and the whole contact with it."""
-        if not (contact.phone_number or "").strip() or "SMS" in self.attributes(contact):
+        number = (contact.phone_number or "").strip()
+        if not number or international_number(number, self.phone_region):
             return ""
         return "Sent without its phone number, which is not valid" + (
             f" in {self.phone_region}" if self.phone_region else " or lacks a country code (see BREVO_PHONE_REGION)"

@@ -1,6 +1,9 @@
+from functools import lru_cache
+
 import phonenumbers
 
 
+@lru_cache(maxsize=1024)  # it is asked for twice: when sending, and when saying what was left out
 def international_number(text: str | None, region: str | None) -> str | None:
     """The number as '+14155552671', or None where it can't be dialled as it stands.
 

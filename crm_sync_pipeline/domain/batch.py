@@ -2,10 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Outcome
 from crm_sync_pipeline.domain.transition import Ending
 
 
@@ -25,10 +26,25 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a token holds after a write to the journal: so many deliveries, for `lease_seconds` from when it was asked.
+
+    0 deliveries: the lease is lost. `taken_back` are the contacts that a person unselected, selected anew or deleted
+    since the claim; None where nobody looked.
+    """
+
+    total: int
+    lease_seconds: float = 0.0
+    taken_back: frozenset[UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to deliver one contact. `milliseconds` is the call's time, 0 where no call was made.
 
-    `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the JSON sent.
+    `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the JSON sent, or of what
+    was not sent because the destination holds it already (`made_call` tells). `pause` is how long the destination asks
+    everybody to wait; zero where it does not.
     """
 
     contact_id: UUID
@@ -38,13 +54,20 @@ class Attempt:
     http_status: int | None = None
     request_id: str | None = None
     milliseconds: int = 0
+    pause: timedelta = timedelta(0)
+
+    @property
+    def made_call(self) -> bool:
+        """Whether a request was sent."""
+        return self.payload_hash is not None and self.outcome.reason != UNCHANGED
 
 
 @dataclass(slots=True)
 class Tally:
     """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
 
-    `settled` is what was settled already, of claims that followed the batch.
+    `waited_seconds` of its `seconds` went by while an import was sent and carried out. `settled` is what was settled
+    already, of claims that followed the batch.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -52,6 +75,7 @@ class Tally:
     requests: int = 0
     rate_limited: int = 0
     seconds: float = 0.0
+    waited_seconds: float = 0.0
     down: str | None = None
     settled: "Settlement" = field(default_factory=lambda: Settlement())
 
@@ -67,6 +91,7 @@ class Tally:
         self.requests += other.requests
         self.rate_limited += other.rate_limited
         self.seconds += other.seconds
+        self.waited_seconds += other.waited_seconds
         self.down = self.down or other.down
 
     def problem(self) -> str | None:
@@ -86,6 +111,7 @@ class Tally:
         return {name: self.outcomes[name] for name in names} | {
             "requests": self.requests,
             "rate_limited": self.rate_limited,
+            "unchanged": self.reasons[UNCHANGED],
             "seconds": round(self.seconds, 3),
             "reasons": dict(self.reasons),
         }

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+UNCHANGED = "unchanged"
+"""The reason of a contact that was not sent, because its payload is the one that the destination took last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Synced:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 UNFINISHED = [
@@ -21,10 +23,44 @@ UNFINISHED = [
 BEGUN = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLimit:
+    """How many contacts a run takes at most: `ordinary`, or `bulk` once so many are due that they can be imported."""
+
+    ordinary: int
+    bulk: int = 0
+    bulk_threshold: int | None = None
+
+    @classmethod
+    def of(cls, ordinary: int, destination: HttpDestination) -> "BatchLimit":
+        """As the destination is set."""
+        return cls(ordinary, destination.bulk_batch_limit, destination.bulk_threshold)
+
+    @property
+    def largest(self) -> int:
+        """The most that a run may take."""
+        return max(self.ordinary, self.bulk if self.bulk_threshold else 0)
+
+    def counted_up_to(self) -> int:
+        """How far to count what is due; beyond it nothing depends on the number."""
+        return max(self.ordinary, self.bulk_threshold or 0)
+
+    def size(self, depth: int) -> int:
+        """How many contacts to take when so many are due."""
+        if self.bulk_threshold and depth >= self.bulk_threshold:
+            return max(self.ordinary, self.bulk)
+        return min(max(depth, 1), self.ordinary)
+
+
 def due_or_reason(
-    instance: dg.DagsterInstance, database: DatabaseResource, job_name: str, destination: str, max_runs: int, limit: int
+    instance: dg.DagsterInstance,
+    database: DatabaseResource,
+    job_name: str,
+    destination: str,
+    max_runs: int,
+    limit: BatchLimit,
 ) -> int | dg.SkipReason:
-    """How many contacts a run should take, at most `limit`; or why none should be started now."""
+    """How many contacts a run should take; or why none should be started now."""
     try:
         under_way = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED))
         queue = database.queue(destination)
@@ -34,9 +70,9 @@ def due_or_reason(
         if down and not down.probe_is_due:
             wait = round(down.next_probe_in.total_seconds())
             return dg.SkipReason(f"{queue.crm.title} is down; the next probe is due in {wait} s. {down.message}")
-        depth = queue.depth(limit)
+        depth = queue.depth(limit.counted_up_to())
         if depth or queue.needs_recovery():
-            return max(depth, 1)
+            return limit.size(depth)
         return dg.SkipReason(f"No contact is due for {queue.crm.title}.")
     except CrmSyncError as error:
         return dg.SkipReason(str(error))

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.guards import BatchLimit
 from crm_sync_pipeline.orchestration.ops import (
     DESTINATION_TAG,
     ClaimConfig,
@@ -22,17 +23,15 @@ def claim_config(destination: str, batch_size: int) -> dg.RunConfig:
     return dg.RunConfig(ops={"claim_batch": ClaimConfig(destination=destination, batch_size=batch_size)})
 
 
-def build_sync_job(
-    destination: type[HttpDestination], sync: SyncSettings, requests_per_second: float
-) -> dg.JobDefinition:
+def build_sync_job(destination: HttpDestination, sync: SyncSettings) -> dg.JobDefinition:
     """The job `<destination>_sync`: claim_batch, sync_to_<destination>, record_results, in one process.
 
     A run that dies is started again from its first step: its contacts come back by their lease, not by its old token.
     """
     name = destination.destination
     sync_op = build_sync_op(destination)
-    longest_batch = max(sync.sensor_batch_limit, sync.scheduler_batch_size)
-    limit_seconds = max(SHORTEST_RUNTIME_LIMIT_SECONDS, round(3 * longest_batch / requests_per_second))
+    longest_batch = BatchLimit.of(max(sync.sensor_batch_limit, sync.scheduler_batch_size), destination).largest
+    limit_seconds = max(SHORTEST_RUNTIME_LIMIT_SECONDS, round(3 * longest_batch / destination.requests_per_second))
 
     @dg.job(
         name=f"{name}_sync",

@@ -8,10 +8,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from crm_sync_pipeline.bulk_delivery import deliver_batch
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.delivery import deliver, deliver_those_kept_apart
+from crm_sync_pipeline.delivery import deliver_those_kept_apart
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.contact import redacted
@@ -75,13 +76,13 @@ def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: D
             (contact_id,) = parse_ids([config.contact_id])
             batch = queue.claim_contact(contact_id, run_id=context.run_id)
         else:
-            batch = queue.claim(config.batch_size, run_id=context.run_id)
+            batch = queue.claim(config.batch_size, run_id=context.run_id, takes_up_imports=True)
     context.add_output_metadata({"claimed": batch.size, **({"note": batch.note} if batch.note else {})})
     context.log.info("batch_claimed destination=%s size=%d", batch.destination, batch.size)
     return batch
 
 
-def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
+def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     """The op `sync_to_<destination>`.
 
     It is synchronous and has no RetryPolicy: an `async def` op gets no clean-up on Terminate, and a RetryPolicy turns
@@ -98,12 +99,13 @@ def build_sync_op(destination: type[HttpDestination]) -> dg.OpDefinition:
         try:
             with _plain_failure():
                 crm.require_ready()
-                tally = deliver(queue, crm, batch, context.run_id)
+                tally = deliver_batch(queue, crm, batch, context.run_id)
                 if batch.is_alone:
                     deliver_those_kept_apart(queue, crm, tally, context.run_id)
         except BaseException:
             with _plain_failure():
-                queue.settle(batch.token)  # what is journaled counts, the rest is given back at once
+                # What is journaled counts, what an import holds is left to the next claim, the rest is given back.
+                queue.settle(batch.token)
             raise
         context.add_output_metadata(tally.as_metadata())
         return tally

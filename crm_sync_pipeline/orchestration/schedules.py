@@ -2,16 +2,17 @@ import dagster as dg
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.orchestration.guards import due_or_reason
+from crm_sync_pipeline.orchestration.guards import BatchLimit, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.settings import SyncSettings
 
 
 def build_schedule(
-    destination: type[HttpDestination], job: dg.JobDefinition, sync: SyncSettings, off_because: str | None
+    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, off_because: str | None
 ) -> dg.ScheduleDefinition:
     """The schedule `<destination>_sync_schedule`: every five minutes, ten contacts. Off where a setting is missing."""
     name = destination.destination
+    limit = BatchLimit.of(sync.scheduler_batch_size, destination)
     what = (
         f"Every {sync.scheduler_interval_minutes} minutes, {sync.scheduler_batch_size} contacts, "
         f"{sync.scheduler_max_instances} run(s) at a time."
@@ -28,10 +29,10 @@ def build_schedule(
         if off_because:
             return dg.SkipReason(off_because)
         due = due_or_reason(
-            context.instance, database, job.name, name, sync.scheduler_max_instances, sync.scheduler_batch_size
+            context.instance, database, job.name, name, sync.scheduler_max_instances, limit
         )
         if isinstance(due, dg.SkipReason):
             return due
-        return dg.RunRequest(run_config=claim_config(name, sync.scheduler_batch_size))
+        return dg.RunRequest(run_config=claim_config(name, max(due, sync.scheduler_batch_size)))
 
     return tick

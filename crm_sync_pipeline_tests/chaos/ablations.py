@@ -13,7 +13,7 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.statements import claim, columns, settle
 from crm_sync_pipeline.contact_queue.statements.columns import SIZE, TOKEN, DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries
-from crm_sync_pipeline.domain.batch import Attempt, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Held, Settlement
 from crm_sync_pipeline_tests.chaos.plan import Act
 
 
@@ -27,7 +27,7 @@ def without_token_check() -> None:
             sa.select(
                 its.id.label("id"),
                 TOKEN.label("claim_token"),
-                *(deliveries.c[name] for name in ("retry_count", "lost_count", "late_payload_hash")),
+                *(deliveries.c[name] for name in ("retry_count", "lost_count", "payload_hash", "late_payload_hash")),
                 its.is_held.label("is_held"),
                 *its.sent_fields(),
             )
@@ -44,8 +44,11 @@ def without_token_check() -> None:
         statement._where_criteria = tuple(each for each in statement._where_criteria if "claim_token" not in str(each))
         return statement
 
-    def journal_and_go_on(self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
-        return max(1, journal(self, token, done, run_id))
+    def journal_and_go_on(
+        self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
+    ) -> Held:
+        held = journal(self, token, done, run_id, look=look)
+        return held if held.total else Held(1, self.lease.total_seconds())
 
     _replace(settle, "lock_held", lock_mine)
     _replace(settle, "settle_deliveries", settle_whoever_holds)
@@ -88,9 +91,11 @@ def without_journal() -> None:
     journal, settle_token = ContactQueue.journal, ContactQueue.settle
     kept: dict[UUID, list[Attempt]] = {}
 
-    def remember(self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
+    def remember(
+        self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
+    ) -> Held:
         kept.setdefault(token, []).extend(done)
-        return journal(self, token, [], run_id)
+        return journal(self, token, [], run_id, look=look)
 
     def write_and_settle(self: ContactQueue, token: UUID) -> Settlement:
         journal(self, token, kept.pop(token, []))

@@ -11,8 +11,8 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
+from crm_sync_pipeline.destinations.base import HttpDestination, Prepared
+from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
 from crm_sync_pipeline_tests.chaos.points import Points
@@ -58,13 +58,15 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
         return contacts
 
     @wraps(journal)
-    def watched_journal(self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None) -> int:
+    def watched_journal(
+        self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
+    ) -> Held:
         attempts = list(done)
         trace.note("journaling", contacts=[attempt.contact_id for attempt in attempts])
-        held = journal(self, token, attempts, run_id)
+        held = journal(self, token, attempts, run_id, look=look)
         if points.chance(TWICE):
             journal(self, token, attempts, run_id)
-        trace.note("journaled", token=token, held=held, contacts=[attempt.contact_id for attempt in attempts])
+        trace.note("journaled", token=token, held=held.total, contacts=[attempt.contact_id for attempt in attempts])
         points.passed("journaled")
         return held
 
@@ -100,18 +102,19 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
 
 
 def _wrap_destination(trace: Trace, points: Points) -> None:
-    deliver, client = HttpDestination.deliver, HttpDestination.client
+    send, client = HttpDestination.send, HttpDestination.client
     numbers = itertools.count(1)
 
-    @wraps(deliver)
-    async def watched_deliver(self: HttpDestination, client: httpx.AsyncClient, contact: Contact) -> Attempt:
+    @wraps(send)
+    async def watched_send(self: HttpDestination, client: httpx.AsyncClient, prepared: Prepared) -> Attempt:
+        contact = prepared.contact
         call = f"{trace.worker}/{next(numbers)}"
         _call.set(call)
         if contact.name == KILLER:
             points.die("killer")
         points.passed("before_call")
         trace.note("sent", call=call, contact=contact.id)
-        attempt = await deliver(self, client, contact)
+        attempt = await send(self, client, prepared)
         name = OUTCOME_NAMES[type(attempt.outcome)]
         trace.note("answered", call=call, outcome=name, reason=attempt.outcome.reason, payload=attempt.payload_hash)
         points.passed("after_call_before_journal")
@@ -127,6 +130,6 @@ def _wrap_destination(trace: Trace, points: Points) -> None:
     async def _number_the_call(request: httpx.Request) -> None:
         request.headers[CALL_HEADER] = _call.get()
 
-    replaced: dict[str, Any] = {"deliver": watched_deliver, "client": watched_client}
+    replaced: dict[str, Any] = {"send": watched_send, "client": watched_client}
     for name, watched in replaced.items():
         setattr(HttpDestination, name, watched)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue import transactions
-from crm_sync_pipeline.contact_queue.statements import claim, columns, settle
+from crm_sync_pipeline.contact_queue.statements import ask, claim, columns, decide, settle
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import deliveries
 from crm_sync_pipeline_tests.builders import World
@@ -93,6 +93,24 @@ def test_the_orders_that_are_left_out_would_come_to_nothing_else(rig: Rig, pair:
 Patch = pytest.MonkeyPatch
 
 
+BUILDERS = [
+    each for module in (ask, claim, decide, settle) for each in vars(module).values() if hasattr(each, "cache_clear")
+]
+
+
+@pytest.fixture
+def built_anew() -> Iterator[None]:
+    """Statements are built once for all, but not those with a guard taken out."""
+    _forget_what_was_built()
+    yield
+    _forget_what_was_built()
+
+
+def _forget_what_was_built() -> None:
+    for each in BUILDERS:
+        each.cache_clear()
+
+
 def without_the_lease(patch: Patch) -> None:
     patch.setattr(columns, "is_free", sa.true)
     patch.setattr(claim, "is_free", sa.true)
@@ -145,6 +163,7 @@ def without_another_try(patch: Patch) -> None:
     patch.setattr(transactions, "TRANSIENT", ())
 
 
+@pytest.mark.usefixtures("built_anew")
 @pytest.mark.parametrize(
     ("take_out", "pair", "says"),
     [

@@ -14,7 +14,7 @@ def test_an_attempt_is_written_down_in_full(world: World) -> None:
     queue = world.queue()
     batch = queue.claim(1)
     done = Attempt(contact, Synced("42", "created", "ok"), "hash-of-row", "hash-of-json", 201, "req-1", 83)
-    assert queue.journal(batch.token, [done], run_id="run-7") == 1
+    assert queue.journal(batch.token, [done], run_id="run-7").total == 1
     (row,) = world.rows("SELECT * FROM crm_sync.attempts")
     row.pop("id")
     assert row.pop("attempted_at") <= world.value("SELECT now()")
@@ -99,7 +99,7 @@ def test_each_write_extends_the_lease_of_the_whole_claim(world: World) -> None:
     contact, _ = queue.contacts_of(batch.token)
     for _ in range(3):
         world.pass_time(LEASE - MINUTE)
-        assert queue.journal(batch.token, [attempt(contact)]) == 2
+        assert queue.journal(batch.token, [attempt(contact)]).total == 2
     assert queue.recover().total == 0
     assert world.value("SELECT min(lease_expires_at) > now() + interval '290 s' FROM crm_sync.deliveries")
 
@@ -109,7 +109,7 @@ def test_a_write_without_attempts_extends_the_lease_too(world: World) -> None:
     queue = world.queue()
     batch = queue.claim(1)
     world.pass_time(LEASE - MINUTE)
-    assert queue.journal(batch.token, []) == 1
+    assert queue.journal(batch.token, []).total == 1
     world.pass_time(2 * MINUTE)
     assert queue.recover().total == 0
 
@@ -121,17 +121,17 @@ def test_0_says_that_the_lease_is_lost_and_it_stays_lost(world: World) -> None:
     (contact,) = queue.contacts_of(batch.token)
     world.pass_time(LEASE + MINUTE)
     before = world.delivery(contact_id)
-    assert queue.journal(batch.token, []) == 0
+    assert queue.journal(batch.token, []).total == 0
     assert world.delivery(contact_id) == before
     newer = queue.claim(1)
-    assert queue.journal(batch.token, [attempt(contact)]) == 0
+    assert queue.journal(batch.token, [attempt(contact)]).total == 0
     assert world.delivery(contact_id)["claim_token"] == newer.token
 
 
 def test_a_token_that_never_claimed_holds_nothing(world: World) -> None:
     world.add("a@example.com")
     world.queue().claim(1)
-    assert world.queue().journal(uuid4(), []) == 0
+    assert world.queue().journal(uuid4(), []).total == 0
 
 
 def test_no_address_gets_into_the_journal_or_into_the_error_that_people_see(world: World) -> None:

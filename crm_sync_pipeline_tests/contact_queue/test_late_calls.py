@@ -34,7 +34,7 @@ def two_workers(world: World) -> tuple[ContactQueue, UUID, UUID, Contact]:
 @pytest.mark.parametrize("outcome", [SYNCED, Failed("timeout", "Brevo did not answer within 30 seconds")])
 def test_the_new_worker_sends_again_what_the_old_one_may_have_overwritten(world: World, outcome: Outcome) -> None:
     queue, first, second, contact = two_workers(world)
-    assert queue.journal(first, [sent(contact, OLD, outcome)]) == 0, "the old worker is told to stop"
+    assert queue.journal(first, [sent(contact, OLD, outcome)]).total == 0, "the old worker is told to stop"
     queue.journal(second, [sent(queue.contacts_of(second)[0], NEW)])
     assert queue.settle(second).as_metadata()["again"] == 1
     assert world.status(contact.id) == ("Queued", "Queued")

@@ -123,7 +123,7 @@ def test_a_long_run_that_keeps_extending_its_lease_is_not_taken_for_abandoned(wo
     batch = queue.claim(1)
     for _ in range(5):
         world.pass_time(LEASE - MINUTE)
-        assert queue.journal(batch.token, []) == 1
+        assert queue.journal(batch.token, []).total == 1
         assert not queue.needs_recovery()
         assert queue.recover().total == 0
     assert world.status(contact) == ("Processing", "Processing")

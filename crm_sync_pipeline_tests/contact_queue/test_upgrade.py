@@ -13,7 +13,7 @@ from crm_sync_pipeline.contact_queue.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
-INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing")}
+INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since")}
 CATALOG = {
     "columns": """
         SELECT attname, atttypid, atttypmod, attnotnull, atthasdef, attnum, attstorage, attacl::text,

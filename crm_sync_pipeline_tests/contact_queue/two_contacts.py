@@ -130,7 +130,7 @@ class TwoContacts:
 
     def prepare(self, state: str) -> None:
         """Both queued; or both held by TOKEN, with nothing or everything journaled; or that, and its lease ran out."""
-        names = {"ada": ADA, "ben": BEN, "token": TOKEN, "age": "1 minute", "lease": "5 minutes"}
+        names = {"ada": ADA, "ben": BEN, "token": TOKEN, "age": "1 minute", "lease": "4 minutes"}
         names |= {"sync": "Processing", "processing": "Processing"}
         names |= {"ada_hash": self._hashes[ADA], "ben_hash": self._hashes[BEN]}
         if state == "queued":

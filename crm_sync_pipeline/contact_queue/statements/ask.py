@@ -2,11 +2,19 @@
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements.columns import EPOCH, IDS, NOW, UUID_TYPE, DestinationColumns
-from crm_sync_pipeline.contact_queue.statements.settle import unclaimed_for_a_lease
+from crm_sync_pipeline.contact_queue.statements.columns import (
+    EPOCH,
+    IDS,
+    NOW,
+    UUID_TYPE,
+    DestinationColumns,
+    built_once,
+)
+from crm_sync_pipeline.contact_queue.statements.settle import abandoned, has_expired
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
 
+@built_once
 def due_now(columns: DestinationColumns) -> sa.Executable:
     """How many deliveries are due, counted up to :limit: walks the index, never the table."""
     some = (
@@ -20,36 +28,44 @@ def due_now(columns: DestinationColumns) -> sa.Executable:
     return sa.select(sa.func.count()).select_from(some)
 
 
+@built_once
 def left_behind(columns: DestinationColumns) -> sa.Executable:
-    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds."""
-    expired = sa.exists().where(
-        deliveries.c.destination == columns.crm.name,
-        deliveries.c.claim_token.is_not(None),
-        deliveries.c.lease_expires_at <= NOW,
+    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+
+    The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
+    """
+    expired = (
+        sa.select(deliveries.c.contact_id)
+        .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
+        .order_by(deliveries.c.lease_expires_at)
     )
-    abandoned = (
-        sa.select(sa.literal_column("1")).select_from(columns.table).where(unclaimed_for_a_lease(columns)).exists()
-    )
-    return sa.select(sa.or_(expired, abandoned))
+    return sa.select(sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns)))))
 
 
+@built_once
 def held_by_run(destination: str) -> sa.Executable:
     """Whether the run :run_id has a live claim."""
-    return sa.select(
-        sa.exists().where(
-            deliveries.c.destination == destination,
+    held = (
+        sa.select(deliveries.c.contact_id)
+        .where(
+            deliveries.c.destination == literal(destination),
             deliveries.c.claim_token.is_not(None),
             deliveries.c.lease_expires_at > NOW,
             deliveries.c.run_id == sa.bindparam("run_id", type_=sa.Text),
         )
+        .order_by(deliveries.c.lease_expires_at)
+        .limit(1)
     )
+    return sa.select(held.scalar_subquery().is_not(None))
 
 
+@built_once
 def known(columns: DestinationColumns) -> sa.Executable:
     """Those of :ids that there are."""
     return sa.select(columns.id.label("id")).where(columns.id == sa.any_(IDS)).order_by(columns.id)
 
 
+@built_once
 def lock_known(columns: DestinationColumns) -> sa.Executable:
     """Those of :ids that there are, locked in id order, so that two selections cannot deadlock."""
     return (
@@ -60,6 +76,7 @@ def lock_known(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def by_address(columns: DestinationColumns) -> sa.Executable:
     """The ids of the contacts with e-mail :address, whatever its case and surrounding blanks."""
     address = sa.func.lower(sa.func.btrim(sa.bindparam("address", type_=sa.Text)))
@@ -70,12 +87,14 @@ def by_address(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def counts_by_state(columns: DestinationColumns) -> sa.Executable:
     """How many contacts stand where, by what a person sees: the processing status, else the sync status."""
     state = sa.func.coalesce(sa.cast(columns.processing, sa.Text), sa.cast(columns.sync, sa.Text)).label("state")
     return sa.select(state, sa.func.count().label("total")).select_from(columns.table).group_by(state)
 
 
+@built_once
 def queue_figures(columns: DestinationColumns) -> sa.Executable:
     """Due, waiting and not wanted; the lag; the next retry. Reads all that is Queued."""
     waits_until = sa.func.coalesce(sa.case((~columns.is_fresh, deliveries.c.next_retry_at)), EPOCH)
@@ -95,19 +114,17 @@ def queue_figures(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def expired_leases(destination: str) -> sa.Executable:
     """How many deliveries a dead run holds still."""
     return (
         sa.select(sa.func.count())
         .select_from(deliveries)
-        .where(
-            deliveries.c.destination == destination,
-            deliveries.c.claim_token.is_not(None),
-            deliveries.c.lease_expires_at <= NOW,
-        )
+        .where(deliveries.c.destination == literal(destination), has_expired())
     )
 
 
+@built_once
 def error_groups(columns: DestinationColumns) -> sa.Executable:
     """The newest attempt of all that waits for a retry or is in Error, grouped by reason and state."""
     newest = (
@@ -138,6 +155,7 @@ def error_groups(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def delivery_of(columns: DestinationColumns) -> sa.Executable:
     """One contact's row and its delivery, with PostgreSQL's time."""
     return (
@@ -154,6 +172,7 @@ def delivery_of(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def history_of(destination: str) -> sa.Executable:
     """The attempts of the contact :id, the oldest first."""
     return (
@@ -163,6 +182,7 @@ def history_of(destination: str) -> sa.Executable:
     )
 
 
+@built_once
 def attempts_count(destination: str) -> sa.Executable:
     """How many attempts the journal holds."""
     return sa.select(sa.func.count()).select_from(attempts).where(attempts.c.destination == destination)

@@ -1,24 +1,32 @@
 """Claiming: which deliveries one run may work on."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.statements.columns import (
     IDS,
     LEASE,
+    LEASE_SECONDS,
     NOW,
     SIZE,
     TOKEN,
     UUID_TYPE,
     DestinationColumns,
+    built_once,
     is_free,
+    rows_of,
 )
+from crm_sync_pipeline.contact_queue.statements.imports import is_attempted, is_under_way
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
 _LATE_CONTACT = sa.bindparam("late_contact", type_=UUID_TYPE)
 _SENT_LATE = sa.bindparam("sent_late", type_=sa.Text)
 
 
+@built_once
 def lock_due(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size due contacts, those due longest first; rows that others hold are skipped, never waited for.
 
@@ -36,6 +44,7 @@ def lock_due(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def lock_one(columns: DestinationColumns) -> sa.Executable:
     """Lock the contact :id, whatever its state, waiting for whoever writes to it now."""
     return (
@@ -45,6 +54,7 @@ def lock_one(columns: DestinationColumns) -> sa.Executable:
     )
 
 
+@built_once
 def mark_claimed(columns: DestinationColumns) -> sa.Update:
     """Put the locked contacts :ids under :token. One that another live claim holds after all stays as it is.
 
@@ -104,6 +114,7 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
     )
 
 
+@built_once
 def held_by(destination: str) -> sa.Executable:
     """How many deliveries :token holds: not 0 after a COMMIT whose answer was lost."""
     return (
@@ -113,68 +124,115 @@ def held_by(destination: str) -> sa.Executable:
     )
 
 
+@built_once
 def contacts_of(columns: DestinationColumns) -> sa.Executable:
-    """The contacts claimed under :token that are as the claim left them: who was unselected since is not sent."""
-    return (
+    """The contacts claimed under :token that are as the claim left them: who was unselected since is not sent.
+
+    Nor is what the token has attempted already, or waits for in an import.
+    """
+    its_contact = (  # with LIMIT 1 each is looked up by its id: a join might read the whole table
         sa.select(columns.id.label("id"), *columns.sent_fields())
-        .select_from(columns.table.join(deliveries, columns.delivery))
-        .where(deliveries.c.claim_token == TOKEN, columns.is_held)
-        .order_by(columns.id)
+        .where(columns.id == deliveries.c.contact_id, columns.is_held)
+        .limit(1)
+        .lateral("its_contact")
     )
-
-
-def taken_back(columns: DestinationColumns) -> sa.Executable:
-    """Those under :token that a person unselected, selected anew or deleted since the claim."""
     return (
-        sa.select(deliveries.c.contact_id)
-        .select_from(deliveries.outerjoin(columns.table, deliveries.c.contact_id == columns.id))
+        sa.select(its_contact)
+        .select_from(deliveries.join(its_contact, sa.true()))
         .where(
-            deliveries.c.destination == columns.crm.name,
+            deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
-            sa.not_(sa.func.coalesce(columns.is_held, sa.false())),
+            ~is_attempted(),
+            ~is_under_way(),
         )
+        .order_by(deliveries.c.contact_id)
     )
 
 
-def extend_lease(destination: str) -> sa.Update:
-    """Move the lease of :token to :lease_seconds from now; returns what it still holds. A lost lease stays lost."""
-    return (
+_DONE: Mapping[str, sa.types.TypeEngine[Any]] = {
+    "contact_id": UUID_TYPE,
+    "outcome": sa.Text(),
+    "reason": sa.Text(),
+    "message": sa.Text(),
+    "http_status": sa.Integer(),
+    "request_id": sa.Text(),
+    "remote_id": sa.Text(),
+    "milliseconds": sa.Integer(),
+    "contact_hash": sa.Text(),
+    "payload_hash": sa.Text(),
+}
+EXTENDED_EVERY = 1 / 60
+"""Of a lease: one of 300 s is written anew every 5 s, and not with each of a hundred small writes to the journal."""
+
+
+@built_once
+def write_down(columns: DestinationColumns) -> sa.Select[Any]:
+    """Journal the attempts :done, each once, and extend the lease of :token; one row that says what it still holds.
+
+    An attempt's number is read from the delivery: retries done so far, plus one. A lease that was extended a moment ago
+    is left as it is: `lease_seconds` is how long it lasts. A lost lease stays lost. `not_held` are those of :done that
+    the token does not hold: it never did, or another run took them up when the lease had run out. `taken_back` are
+    those of the token that a person unselected, selected anew or deleted since the claim; NULL unless :look.
+
+    One snapshot for all of it is enough: whoever takes a contact over after that calls the destination after what is
+    journaled here.
+    """
+    ours = sa.and_(deliveries.c.destination == literal(columns.crm.name), deliveries.c.claim_token == TOKEN)
+    done = sa.select(rows_of("done", _DONE)).cte("done")
+
+    def of_its_delivery(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:  # a join might read them all
+        mine = sa.and_(
+            deliveries.c.contact_id == done.c.contact_id, deliveries.c.destination == literal(columns.crm.name)
+        )
+        return sa.select(value).where(mine).scalar_subquery()
+
+    attempted = sa.select(
+        literal(columns.crm.name),
+        TOKEN,
+        sa.bindparam("of_run", type_=sa.Text),
+        sa.func.coalesce(of_its_delivery(deliveries.c.retry_count + 1), 1),
+        *done.c,
+    )
+    written = (
+        pg.insert(attempts)
+        .from_select(["destination", "claim_token", "run_id", "number", *_DONE], attempted)
+        .on_conflict_do_nothing(index_elements=["claim_token", "contact_id"])
+        .cte("written")
+    )
+    fresh_until = NOW + LEASE * (1 - EXTENDED_EVERY)
+    extended = (
         sa.update(deliveries)
         .values(lease_expires_at=NOW + LEASE)
-        .where(
-            deliveries.c.destination == destination,
-            deliveries.c.claim_token == TOKEN,
-            deliveries.c.lease_expires_at > NOW,
-        )
+        .where(ours, deliveries.c.lease_expires_at > NOW, deliveries.c.lease_expires_at < fresh_until)
+        .returning(deliveries.c.contact_id)
+        .cte("extended")
     )
-
-
-def add_attempts(destination: str) -> sa.Insert:
-    """Journal attempts, each once; the number is read from the delivery: retries done so far, plus one."""
-    number = (
-        sa.select(deliveries.c.retry_count + 1)
-        .where(
-            deliveries.c.contact_id == sa.bindparam("of_contact", type_=UUID_TYPE),
-            deliveries.c.destination == destination,
-        )
-        .scalar_subquery()
+    now_extended = sa.select(sa.func.count().label("total")).select_from(extended).subquery("now_extended")
+    fresh = (
+        sa.select(sa.func.count().label("total"), sa.func.min(deliveries.c.lease_expires_at).label("until"))
+        .where(ours, deliveries.c.lease_expires_at >= fresh_until)
+        .subquery("fresh")
     )
+    not_held = sa.select(done.c.contact_id).where(of_its_delivery(deliveries.c.claim_token.is_distinct_from(TOKEN)))
+    is_held = sa.select(columns.is_held).where(columns.id == deliveries.c.contact_id).scalar_subquery()
+    taken_back = sa.select(deliveries.c.contact_id).where(ours, sa.not_(sa.func.coalesce(is_held, sa.false())))
     return (
-        pg.insert(attempts)
-        .values(destination=destination, number=sa.func.coalesce(number, 1))
-        .on_conflict_do_nothing(index_elements=["claim_token", "contact_id"])
+        sa.select(
+            (now_extended.c.total + fresh.c.total).label("total"),
+            sa.func.least(LEASE_SECONDS, sa.extract("epoch", fresh.c.until - NOW)).label("lease_seconds"),
+            _array(not_held).label("not_held"),
+            sa.case((sa.bindparam("look", type_=sa.Boolean), _array(taken_back))).label("taken_back"),
+        )
+        .select_from(now_extended.join(fresh, sa.true()))
+        .add_cte(written)
     )
 
 
-def no_longer_held(destination: str) -> sa.Executable:
-    """Those of :ids that :token does not hold: it never did, or another run took them up when the lease had run out."""
-    return sa.select(deliveries.c.contact_id).where(
-        deliveries.c.destination == destination,
-        deliveries.c.contact_id == sa.any_(IDS),
-        deliveries.c.claim_token.is_distinct_from(TOKEN),
-    )
+def _array(ids: sa.Select[Any]) -> sa.ColumnElement[Any]:
+    return sa.func.array(ids.scalar_subquery(), type_=pg.ARRAY(UUID_TYPE))
 
 
+@built_once
 def note_late_call(destination: str) -> sa.Update:
     """Tell whoever holds the contact :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
     return (
@@ -188,6 +246,7 @@ def note_late_call(destination: str) -> sa.Update:
     )
 
 
+@built_once
 def send_again(columns: DestinationColumns) -> sa.Update:
     """Queue :late_contact again if it is Complete with another payload than :sent_late, which came later."""
     differs = sa.exists().where(

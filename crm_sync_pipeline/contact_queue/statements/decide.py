@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, SIZE, DestinationColumns
+from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, SIZE, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.tables import deliveries, literal
 
 
@@ -31,21 +31,25 @@ def _decide(columns: DestinationColumns, sync: sa.ColumnElement[Any], processing
     )
 
 
+@built_once
 def select_now(columns: DestinationColumns) -> sa.Update:
     """Select :ids with fresh retries, whatever their state: the claim starts a Selected one from 0."""
     return _decide(columns, literal("Selected"), literal("Queued")).where(columns.id == sa.any_(IDS))
 
 
+@built_once
 def select(columns: DestinationColumns) -> sa.Update:
     """Select :ids; one that is already in the queue stays as it is, with its retries and its wait."""
     return select_now(columns).where(sa.not_(sa.func.coalesce(columns.is_queued, sa.false())))
 
 
+@built_once
 def unselect(columns: DestinationColumns) -> sa.Update:
     """Take :ids back; a result that arrives later changes nothing."""
     return _decide(columns, literal("New"), sa.null()).where(columns.id == sa.any_(IDS))
 
 
+@built_once
 def all_for(columns: DestinationColumns, selected: bool) -> sa.Update:
     """At most :size of all: select those that are New, or unselect those in the queue. Returns their ids."""
     if selected:
@@ -61,6 +65,7 @@ def all_for(columns: DestinationColumns, selected: bool) -> sa.Update:
     return update.where(columns.id == chosen.c.id).returning(columns.id)
 
 
+@built_once
 def requeue(columns: DestinationColumns, everything: bool) -> sa.Update:
     """Of those in Error or waiting for a retry (all, or :ids): due now, with fresh retries. Returns their ids."""
     waiting = sa.and_(

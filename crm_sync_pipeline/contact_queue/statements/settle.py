@@ -1,6 +1,6 @@
 """Settling: what became of the deliveries of a claim, and of those that a dead run left behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +14,11 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     TOKEN,
     UUID_TYPE,
     DestinationColumns,
+    built_once,
+    rows_of,
     seconds,
 )
+from crm_sync_pipeline.contact_queue.statements.imports import is_under_way
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SharedColumns, SyncStatus
 
@@ -26,17 +29,19 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
         deliveries.c.claim_token,
         deliveries.c.retry_count,
         deliveries.c.lost_count,
+        deliveries.c.payload_hash,
         deliveries.c.late_payload_hash,
         columns.is_held.label("is_held"),
         *columns.sent_fields(),
     ).select_from(columns.table.join(deliveries, columns.delivery))
 
 
+@built_once
 def lock_held(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries of :token with their contacts, in id order: two settlers cannot deadlock."""
     held: sa.Executable = (
         _claimed_rows(columns)
-        .where(deliveries.c.claim_token == TOKEN)
+        .where(deliveries.c.claim_token == TOKEN, ~is_under_way())
         .order_by(columns.id)
         .limit(SIZE)
         .with_for_update(key_share=True, of=[columns.table, deliveries])
@@ -44,18 +49,20 @@ def lock_held(columns: DestinationColumns) -> sa.Executable:
     return held
 
 
+@built_once
 def lock_expired(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is not taken."""
     expired: sa.Executable = (
         _claimed_rows(columns)
-        .where(deliveries.c.claim_token.is_not(None), deliveries.c.lease_expires_at <= NOW)
-        .order_by(columns.id)
+        .where(has_expired(), ~is_under_way())
+        .order_by(deliveries.c.lease_expires_at)
         .limit(SIZE)
         .with_for_update(key_share=True, skip_locked=True, of=[columns.table, deliveries])
     )
     return expired
 
 
+@built_once
 def attempts_of(destination: str) -> sa.Executable:
     """The journaled attempts of :ids under :tokens: at most one for each pair."""
     return sa.select(attempts).where(
@@ -65,36 +72,49 @@ def attempts_of(destination: str) -> sa.Executable:
     )
 
 
-def unclaimed_for_a_lease(columns: DestinationColumns) -> sa.ColumnElement[bool]:
-    """Of a contact: it stands Processing, nobody holds it, and nothing has touched it for a lease."""
-    return sa.and_(
-        columns.processing == literal("Processing"),
-        columns.table.c.updated_at <= NOW - LEASE,
-        ~sa.exists().where(columns.delivery, deliveries.c.claim_token.is_not(None)),
+@built_once
+def abandoned(columns: DestinationColumns) -> sa.Select[Any]:
+    """The contacts that stand Processing though nobody holds them, and that nothing has touched for a lease."""
+    token = sa.select(deliveries.c.claim_token).where(columns.delivery).scalar_subquery()
+    return (
+        sa.select(columns.id.label("id"))
+        .where(columns.processing == literal("Processing"), columns.table.c.updated_at <= NOW - LEASE, token.is_(None))
+        .order_by(columns.table.c.updated_at)
     )
 
 
+@built_once
 def release_abandoned(columns: DestinationColumns) -> sa.Update:
-    """Queue again what stands Processing though nobody holds it: left so, a lease ago, by another program."""
+    """Let go of at most :size abandoned ones, left so by another program: queue what is wanted or not decided.
+
+    Where a person changed the sync status alone, the other status is brought after it.
+    """
+    found = abandoned(columns).limit(SIZE).with_for_update(key_share=True, skip_locked=True, of=columns.table)
+    chosen = found.cte("chosen")
+    undecided = columns.sync == literal("Processing")
+    wanted = columns.sync.in_([literal("Selected"), literal("Queued")])
+    an_enum_as_it_may_be = (columns.processing == literal("Queued"), columns.processing)  # else the CASE is text
     return (
         sa.update(columns.table)
         .values(
             {
-                columns.crm.sync_status: literal("Queued"),
-                columns.crm.processing_status: literal("Queued"),
+                columns.crm.sync_status: sa.case((undecided, literal("Queued")), else_=columns.sync),
+                columns.crm.processing_status: sa.case(
+                    (sa.or_(undecided, wanted), literal("Queued")), an_enum_as_it_may_be
+                ),
                 "updated_at": NOW,
             }
         )
-        .where(columns.is_held, unclaimed_for_a_lease(columns))
+        .where(columns.id == chosen.c.id)
     )
 
 
+@built_once
 def honour_decisions(columns: DestinationColumns) -> tuple[sa.Update, sa.Update]:
-    """Of :ids, and of what nobody holds: where a person changed the sync status alone, bring the other status after it.
+    """Of :ids: where a person changed the sync status alone, bring the other status after it.
 
     The first queues what is wanted again, the second takes what is not wanted out of the queue.
     """
-    undecided = sa.or_(columns.id == sa.any_(IDS), unclaimed_for_a_lease(columns))
     wanted = columns.sync.in_([literal("Selected"), literal("Queued")])
     unwanted = sa.and_(~wanted, columns.sync != literal("Processing"))
 
@@ -102,12 +122,13 @@ def honour_decisions(columns: DestinationColumns) -> tuple[sa.Update, sa.Update]
         return (
             sa.update(columns.table)
             .values({columns.crm.processing_status: state, "updated_at": NOW})
-            .where(columns.processing == literal("Processing"), which, undecided)
+            .where(columns.id == sa.any_(IDS), columns.processing == literal("Processing"), which)
         )
 
     return bring(literal("Queued"), wanted), bring(sa.null(), unwanted)
 
 
+@built_once
 def honour_queued(columns: DestinationColumns) -> sa.Update:
     """Of :ids: where a person put the processing status alone back to Queued, bring the sync status after it."""
     return (
@@ -121,50 +142,30 @@ def honour_queued(columns: DestinationColumns) -> sa.Update:
     )
 
 
-_OUTCOMES = (
-    ("id", UUID_TYPE),
-    ("token", UUID_TYPE),
-    ("error", sa.Text()),
-    ("keeps_error", sa.Boolean()),
-    ("reference", sa.Text()),
-    ("shared", sa.Text()),
-    ("retry_count", sa.Integer()),
-    ("due_in_seconds", sa.Float()),
-    ("lost_count", sa.Integer()),
-    ("remote_id", sa.Text()),
-    ("payload_hash", sa.Text()),
-    ("synced_at", pg.TIMESTAMP(timezone=True)),
-)
+_SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
+    "id": UUID_TYPE,
+    "token": UUID_TYPE,
+    "error": sa.Text(),
+    "keeps_error": sa.Boolean(),
+    "reference": sa.Text(),
+    "shared": sa.Text(),
+    "retry_count": sa.Integer(),
+    "due_in_seconds": sa.Float(),
+    "lost_count": sa.Integer(),
+    "remote_id": sa.Text(),
+    "payload_hash": sa.Text(),
+    "synced_at": pg.TIMESTAMP(timezone=True),
+}
 
 
-def settled_parameters(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The arrays that settle_contacts and settle_deliveries take, from one mapping a delivery.
+@built_once
+def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: ProcessingStatus) -> sa.Update:
+    """Write the transitions :settled to contacts that are still Processing, and to their deliveries.
 
-    Their names are not those of columns, which SQLAlchemy keeps for itself in an UPDATE.
+    One that a person changed keeps their decision. The shared retry columns are a copy for readers: a failure writes
+    them, a success clears them only when the last failure was this destination's own.
     """
-    return {f"each_{name}": [entry[name] for entry in entries] for name, _ in _OUTCOMES}
-
-
-def _settled() -> sa.TableValuedAlias:
-    arrays = [sa.bindparam(f"each_{name}", type_=pg.ARRAY(kind)) for name, kind in _OUTCOMES]
-    return (
-        sa.func.unnest(*(sa.cast(array, array.type) for array in arrays))
-        .table_valued(*(sa.column(name, kind) for name, kind in _OUTCOMES), name="settled")
-        .render_derived()
-    )
-
-
-def _due_at(settled: sa.TableValuedAlias) -> sa.ColumnElement[Any]:
-    return NOW + seconds(settled.c.due_in_seconds)
-
-
-def settle_contacts(columns: DestinationColumns, sync: SyncStatus, processing: ProcessingStatus) -> sa.Update:
-    """Write transitions to contacts that are still Processing: one that a person changed keeps their decision.
-
-    The shared retry columns are a copy for readers: a failure writes them, a success clears them only when the last
-    failure was this destination's own.
-    """
-    settled, table = _settled(), columns.table
+    settled, table = sa.select(rows_of("settled", _SETTLED)).cte("settled"), columns.table
     failed = settled.c.shared == SharedColumns.RECORD_FAILURE.value
     cleared = sa.and_(
         settled.c.shared == SharedColumns.CLEAR_IF_OURS.value,
@@ -190,12 +191,18 @@ def settle_contacts(columns: DestinationColumns, sync: SyncStatus, processing: P
             }
         )
         .where(columns.id == settled.c.id, columns.is_held)
+        .add_cte(_let_go(settled, columns.crm.name).cte("let_go"))
     )
 
 
+@built_once
 def settle_deliveries(destination: str) -> sa.Update:
-    """Write transitions to deliveries and let them go, only under their token: a stale one changes nothing."""
-    settled = _settled()
+    """Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them go."""
+    return _let_go(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
+
+
+def _let_go(settled: sa.CTE, destination: str) -> sa.Update:
+    """Only under their token: a stale one changes nothing."""
     return (
         sa.update(deliveries)
         .values(
@@ -206,17 +213,22 @@ def settle_deliveries(destination: str) -> sa.Update:
             next_retry_at=_due_at(settled),
             lost_count=settled.c.lost_count,
             remote_id=sa.func.coalesce(settled.c.remote_id, deliveries.c.remote_id),
-            payload_hash=sa.func.coalesce(settled.c.payload_hash, deliveries.c.payload_hash),
+            payload_hash=settled.c.payload_hash,
             synced_at=sa.func.coalesce(settled.c.synced_at, deliveries.c.synced_at),
         )
         .where(
             deliveries.c.contact_id == settled.c.id,
-            deliveries.c.destination == destination,
+            deliveries.c.destination == literal(destination),
             deliveries.c.claim_token == settled.c.token,
         )
     )
 
 
+def _due_at(settled: sa.CTE) -> sa.ColumnElement[Any]:
+    return NOW + seconds(settled.c.due_in_seconds)
+
+
+@built_once
 def put_aside(destination: str) -> sa.Update:
     """Keep what :token holds of :ids out of every claim's and recovery's way for :lease_seconds."""
     return (
@@ -230,20 +242,34 @@ def put_aside(destination: str) -> sa.Update:
     )
 
 
+@built_once
 def forget_deleted(columns: DestinationColumns) -> sa.Delete:
     """Remove what :token holds of contacts that were deleted meanwhile."""
     return sa.delete(deliveries).where(
-        deliveries.c.destination == columns.crm.name,
-        deliveries.c.claim_token == TOKEN,
-        ~sa.exists().where(columns.id == deliveries.c.contact_id),
+        deliveries.c.destination == literal(columns.crm.name), deliveries.c.claim_token == TOKEN, _is_deleted(columns)
     )
 
 
+@built_once
 def forget_deleted_and_expired(columns: DestinationColumns) -> sa.Delete:
-    """Remove what dead claims hold of contacts that were deleted meanwhile."""
-    return sa.delete(deliveries).where(
-        deliveries.c.destination == columns.crm.name,
-        deliveries.c.claim_token.is_not(None),
-        deliveries.c.lease_expires_at <= NOW,
-        ~sa.exists().where(columns.id == deliveries.c.contact_id),
+    """Remove at most :size that dead claims hold of contacts that were deleted meanwhile."""
+    ours = deliveries.c.destination == literal(columns.crm.name)
+    chosen = (
+        sa.select(deliveries.c.contact_id)
+        .where(ours, has_expired(), _is_deleted(columns))
+        .order_by(deliveries.c.lease_expires_at)
+        .limit(SIZE)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
     )
+    return sa.delete(deliveries).where(ours, deliveries.c.contact_id == chosen.c.contact_id)
+
+
+def has_expired() -> sa.ColumnElement[bool]:
+    """Of a delivery: its claim is void."""
+    return sa.and_(deliveries.c.claim_token.is_not(None), deliveries.c.lease_expires_at <= NOW)
+
+
+def _is_deleted(columns: DestinationColumns) -> sa.ColumnElement[bool]:
+    its_contact = sa.select(columns.id).where(columns.id == deliveries.c.contact_id)
+    return its_contact.scalar_subquery().is_(None)

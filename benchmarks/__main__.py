@@ -1,0 +1,50 @@
+"""`./run bench`: measure, and write benchmarks/RESULTS.md and benchmarks/chart.svg."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.chart import draw
+from benchmarks.latency import latency
+from benchmarks.limits import limits
+from benchmarks.machine import describe_machine
+from benchmarks.memory import memory
+from benchmarks.results import render
+from benchmarks.throughput import throughput
+
+HERE = Path(__file__).parent
+PARTS = ("throughput", "limits", "latency", "memory")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A look: one repeat, few selections, no million. Takes about five minutes.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure this part anew; repeatable.")
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where the results go, if not here."
+)
+def bench(quick: bool, only: tuple[str, ...], into: Path) -> None:
+    """Measure this project against what else there is. Half an hour, on a machine that does nothing else."""
+    measure: dict[str, Callable[[], Any]] = {
+        "throughput": lambda: throughput(1 if quick else 5, click.echo),
+        "limits": lambda: limits(click.echo, 100 if quick else 300),
+        "latency": lambda: latency(8 if quick else 50, click.echo),
+        "memory": lambda: memory(click.echo, (500,) if quick else (500, 1_000_000)),
+    }
+    into.mkdir(parents=True, exist_ok=True)
+    kept = into / "results.json"
+    results: dict[str, Any] = json.loads(kept.read_text()) if only and kept.exists() else {}
+    results["machine"] = describe_machine()
+    for part in only or PARTS:
+        results[part] = measure[part]()
+        kept.write_text(json.dumps(results, indent=1) + "\n")
+        (into / "RESULTS.md").write_text(render(results))
+        if part == "throughput":
+            (into / "chart.svg").write_text(draw(results[part]))
+    click.echo(f"Written: {into / 'RESULTS.md'}")
+
+
+if __name__ == "__main__":
+    bench()

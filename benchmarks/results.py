@@ -1,0 +1,145 @@
+"""RESULTS.md, from what was measured."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+INTRODUCTION = """\
+# Benchmark results
+
+Made by `./run bench`; every figure comes from one run on one machine, and only figures of one run compare. `./run bench
+--quick` takes a look in a few minutes, `./run bench --only throughput` measures a part anew and leaves the others as
+they are. [results.json](results.json) has every repeat.
+"""
+
+THROUGHPUT = """\
+## From Selected to Complete
+
+All contenders deliver the same contacts, with a value in every field, to one server on loopback
+([server.py](server.py)), each in a process of its own; they take turns, and the median of {repeats} counts. Requests
+are counted at the server, and statuses in PostgreSQL: a contender that loses or doubles a contact stops the benchmark.
+
+- **(a) ours**: claim, deliver, journal and settle by the product's own functions, in batches of 500 as the sensor takes
+  them, until every contact is Complete in PostgreSQL. Not through Dagster, which adds what "A real run" below says.
+- **(b) the earlier implementation's algorithm**, on the same table: ten contacts a cycle, for each a new client, one
+  request, two commits, one after another. Without its five-minute pause between cycles.
+- **(c), (d) the official `brevo-python`**, in a loop and by ten threads; no database.
+- **(e) bare aiohttp**: no database, no retries, nothing written down: the limit.
+
+CPU is that of the contender's process while it works, and PostgreSQL's beside it. "≈": measured with fewer contacts
+(one after another, so that each takes the same time) and scaled.
+"""
+
+LIMITS = """\
+## Ten requests a second
+
+The Brevo simulator keeps Brevo's own limit (a token bucket of ten a second) and answers after 100 ms. Share: contacts
+delivered, of those that the limit allows in the time from the first step to the last. Each contender once.
+"""
+
+LATENCY = """\
+## From select to request
+
+Under `crm-sync dev` as `./run dev` starts it, with the real daemon: a contact is selected at a random moment, and the
+clock stops when the simulator gets its request. {selections} selections, one after another.
+"""
+
+MEMORY = """\
+## A real run
+
+A run worker of Dagster's that takes a batch of {batch}, with that many queued, and with a million: the largest resident
+set that Linux saw of it, and how long the run took from its start to its end (at most 1,000 requests a second; the
+simulator, the daemon and the webserver work on the same cores).
+"""
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The whole of RESULTS.md; a part that was not measured is left out."""
+    parts = [INTRODUCTION, *_machine(results["machine"])]
+    for name, part in PARTS.items():
+        if results.get(name):
+            parts += part(results[name])
+    return "\n".join(parts)
+
+
+def _machine(machine: Mapping[str, str]) -> Iterator[str]:
+    yield _table(("measured on", ""), machine.items())
+
+
+def _throughput(rows: Sequence[Row]) -> Iterator[str]:
+    yield THROUGHPUT.format(repeats=max(len(row["seconds_of_repeats"]) for row in rows))
+    cases = dict.fromkeys((row["contacts"], row["latency_ms"]) for row in rows)
+    for contacts, latency_ms in cases:
+        of_case = [row for row in rows if (row["contacts"], row["latency_ms"]) == (contacts, latency_ms)]
+        yield f"### {contacts:,} contacts, {latency_ms} ms until an answer\n"
+        limits = {row["contender"]: row["seconds"] for row in of_case if row["letter"] == "e"}
+        heads = ("", "seconds", "contacts/s", "of (e)'s time", "CPU ms/contact", "PostgreSQL", "peak MiB")
+        yield _table(heads, (_throughput_row(row, limits) for row in of_case))
+
+
+def _throughput_row(row: Row, limits: Mapping[str, float]) -> Sequence[str]:
+    about = "≈ " if row["contacts_measured"] < row["contacts"] else ""
+    limit = limits.get(f"bare {row['contender'].split()[-1]}")
+    return (
+        f"({row['letter']}) {row['title']}",
+        f"{about}{row['seconds']:.2f}",
+        f"{about}{row['contacts'] / row['seconds']:.0f}",
+        f"{row['seconds'] / limit:.2f}" if limit else "",
+        f"{row['cpu_ms']:.2f}",
+        f"{row['postgres_cpu_ms']:.2f}" if row["postgres_cpu_ms"] else "",
+        f"{row['peak_mib']:.0f}",
+    )
+
+
+def _limits(rows: Sequence[Row]) -> Iterator[str]:
+    yield LIMITS
+    heads = ("", "delivered", "seconds", "share of the limit", "all on the account", "429s", "failed attempts")
+    yield _table(heads, (_limits_row(row) for row in rows))
+
+
+def _limits_row(row: Row) -> Sequence[str]:
+    return (
+        f"({row['letter']}) {row['title']}" + (f", {row['beside']}" if row["beside"] else ""),
+        f"{row['delivered']} of {row['contacts']}",
+        f"{row['seconds']:.1f}",
+        f"{row['share']:.0%}",
+        f"{row['share_of_all']:.0%}" if row["beside"] else "",
+        str(row["too_many_requests"]),
+        str(row["failed_attempts"]),
+    )
+
+
+def _latency(row: Row) -> Iterator[str]:
+    yield LATENCY.format(**row)
+    ways = (
+        ("**half of them within**", row["p50"]),
+        ("**95 of 100 within**", row["p95"]),
+        ("the longest", row["longest"]),
+        ("median until the sensor asked for a run (it looks every 5 s)", row["until_run_asked_for"]),
+        ("then until the run queue started a worker (it looks every second)", row["until_worker_asked_for"]),
+        ("then until the worker began (it imports Dagster, then ours)", row["until_run_started"]),
+        ("then until the request arrived (claim, client, connection)", row["until_requested"]),
+    )
+    yield _table(("from select to request", "seconds"), ((name, f"{seconds:.2f}") for name, seconds in ways))
+
+
+def _memory(rows: Sequence[Row]) -> Iterator[str]:
+    yield MEMORY.format(**rows[0])
+    yield _table(
+        ("queued", "peak MiB of the worker", "seconds of the run"),
+        ((f"{row['queued']:,}", f"{row['peak_mib']:.0f}", f"{row['run_seconds']:.1f}") for row in rows),
+    )
+
+
+PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "throughput": _throughput,
+    "limits": _limits,
+    "latency": _latency,
+    "memory": _memory,
+}
+
+
+def _table(heads: Sequence[str], rows: Any) -> str:
+    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

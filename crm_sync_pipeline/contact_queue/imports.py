@@ -1,0 +1,226 @@
+"""Imports of one destination: what was sent at once is written down before, and waited for by whoever holds it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.statements import imports as statements
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
+from crm_sync_pipeline.domain.bulk import Results
+from crm_sync_pipeline.domain.contact import Contact, redacted
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+
+PAGE = 2000
+JOURNALED_AT_ONCE = 5000
+
+TAKEN_UP_AT_MOST = 5
+GIVEN_UP_AFTER = timedelta(hours=2)
+"""When an import whose runs die, or find the destination down, is left alone and its contacts are queued again."""
+
+_FIRST = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import under way. `process_id` is None as long as the destination has not said what it calls it."""
+
+    id: UUID
+    contacts: int
+    after_process_id: int
+    process_id: int | None = None
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One contact of an import, without its data. `message` says what was left out of what was sent."""
+
+    contact_id: UUID
+    contact_hash: str
+    payload_hash: str
+    address_hash: str
+    message: str = ""
+
+
+class _NotHeldError(Exception):
+    """A contact that was about to be sent is not held any more."""
+
+
+class Imports:
+    """What is under way by import for one destination. Every method is one short transaction."""
+
+    def __init__(self, engine: sa.Engine, columns: DestinationColumns, lease: timedelta) -> None:
+        self._engine = engine
+        self._columns = columns
+        self._crm = columns.crm.name
+        self._lease_seconds = lease.total_seconds()
+
+    def page(self, token: UUID, after: UUID | None, skips_unchanged: bool) -> Sequence[tuple[Contact, str | None]]:
+        """The next contacts of this token that may go into an import, in id order; empty after the last.
+
+        With each comes the hash of the payload that need not be sent again, if it is known and asked for.
+        """
+        parameters = {"token": token, "after": after or _FIRST, "size": PAGE, "everything": skips_unchanged}
+        rows = self._do(lambda connection: connection.execute(statements.page(self._columns), parameters).all())
+        return [(contact_of(row), row.delivered_last) for row in rows]
+
+    def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> bool:
+        """Write down what is about to be sent; False, and nothing written, where the lease is lost."""
+        parameters = {
+            "the_import": started.id,
+            "token": token,
+            "by_run": run_id,
+            "total": started.contacts,
+            "after_number": started.after_process_id,
+        }
+        rows = as_rows("entries", map(_as_row, entries))
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(statements.begin(self._crm), parameters)
+            key = {"the_import": started.id, "token": token}
+            if connection.execute(statements.add_entries(self._crm), {**key, **rows}).rowcount < len(entries):
+                raise _NotHeldError
+
+        try:
+            self._do(write)
+        except _NotHeldError:
+            return False
+        return True
+
+    def of(self, token: UUID) -> Import | None:
+        """The import that this token waits for."""
+        row = self._do(
+            lambda connection: connection.execute(statements.of_token(self._crm), {"token": token}).one_or_none()
+        )
+        if row is None:
+            return None
+        return Import(row.id, row.contacts, row.after_process_id, row.process_id, float(row.age_seconds))
+
+    def note_process(self, import_id: UUID, process_id: int) -> None:
+        """Remember what the destination calls it."""
+        parameters = {"the_import": import_id, "number": process_id}
+        self._do(lambda connection: connection.execute(statements.note_process(self._crm), parameters))
+
+    def processes_known(self, after_process_id: int) -> frozenset[int]:
+        """Which of the destination's later processes are imports of ours."""
+        query, parameters = statements.processes_known(self._crm), {"after_number": after_process_id}
+        return frozenset(self._do(lambda connection: connection.execute(query, parameters).scalars().all()))
+
+    def overtaken(self, import_id: UUID, token: UUID) -> list[Entry]:
+        """Those that the token does not hold any more: what was sent of them may have landed late."""
+        parameters = {"the_import": import_id, "token": token}
+        query = statements.overtaken(self._crm)
+        rows = self._do(lambda connection: connection.execute(query, parameters).mappings().all())
+        return [Entry(**row) for row in rows]
+
+    def unknown(self, under_way: Import, address_hashes: Sequence[str]) -> int:
+        """How many of these addresses the import never held. 0 for one that is journaled in part: it was asked then."""
+        parameters = {"the_import": under_way.id, "hashes": list(address_hashes)}
+        query = statements.count_known(self._crm)
+        row = self._do(lambda connection: connection.execute(query, parameters).one())
+        return len(address_hashes) - row.known if row.total == under_way.contacts else 0
+
+    def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
+        """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
+
+        A few thousand at a time: should this worker die, the next one takes up the rest. Nothing where another run has
+        taken the import over.
+        """
+        own = {address: _outcome_words(outcome) for address, outcome in results.by_address_hash.items()}
+        parameters = {
+            "came_to": json.dumps(own),
+            **{f"others_{name}": word for name, word in _outcome_words(results.others).items()},
+            "the_import": under_way.id,
+            "token": token,
+            "by_run": run_id,
+            "called": f"process {under_way.process_id}",
+            "size": JOURNALED_AT_ONCE,
+        }
+        key = {"the_import": under_way.id, "token": token}
+        counts: Counter[Outcome] = Counter()
+        named_outcomes = {
+            _words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]
+        }
+
+        def some(connection: sa.Connection) -> tuple[bool, Sequence[Any]]:
+            if connection.execute(statements.lock(self._crm), key).one_or_none() is None:
+                return True, ()
+            done = connection.execute(statements.journal_some(self._crm), parameters).all()
+            is_over = bool(connection.execute(statements.is_empty(self._crm), key).scalar_one())
+            if is_over:
+                connection.execute(statements.finish(self._crm), key)
+            return is_over, done
+
+        is_over = False
+        while not is_over:
+            is_over, done = self._do(some)
+            counts.update({named_outcomes[row.outcome, row.reason]: row.total for row in done})
+        return counts
+
+    def give_up(self, import_id: UUID) -> None:
+        """Nothing will be heard of this import: its contacts go another way."""
+        self._do(lambda connection: self._give_up(connection, import_id))
+
+    def _give_up(self, connection: sa.Connection, import_id: UUID) -> None:
+        connection.execute(statements.release(self._crm), {"the_import": import_id})
+        connection.execute(statements.finish(self._crm), {"the_import": import_id})
+
+    def let_go(self, token: UUID) -> None:
+        """Stop waiting: the next claim takes up what this token waits for."""
+        self._do(lambda connection: connection.execute(statements.let_go(self._crm), {"token": token}))
+
+    def take_up(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+        """Within a claim: wait under `token` for an import whose run is gone; returns how many contacts it holds.
+
+        One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
+        """
+        while left := connection.execute(statements.lock_left_behind(self._crm)).one_or_none():
+            key = {"the_import": left.id}
+            connection.execute(statements.lock_contacts(self._columns), key)
+            moved = 0
+            if left.taken_up < TAKEN_UP_AT_MOST and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
+                parameters = {
+                    **key,
+                    "token": token,
+                    "by_run": run_id,
+                    "old_token": left.claim_token,
+                    "lease_seconds": self._lease_seconds,
+                }
+                moved = connection.execute(statements.move_deliveries(self._crm), parameters).rowcount
+            if moved:
+                connection.execute(statements.take_up(self._crm), {**key, "token": token, "by_run": run_id})
+                return moved
+            if connection.execute(statements.is_waited_for(self._crm), key).scalar_one():
+                return 0  # another run took it up, or came back to life, before the lock was ours
+            self._give_up(connection, left.id)
+        return 0
+
+    def _do(self, work: Any) -> Any:
+        return in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
+
+
+def _as_row(entry: Entry) -> Mapping[str, Any]:
+    return {
+        "contact_id": entry.contact_id,
+        "contact_hash": entry.contact_hash,
+        "payload_hash": entry.payload_hash,
+        "address_hash": entry.address_hash,
+        "message": entry.message,
+    }
+
+
+def _words_of(outcome: Outcome) -> tuple[str, str]:
+    return OUTCOME_NAMES[type(outcome)], outcome.reason
+
+
+def _outcome_words(outcome: Outcome) -> Mapping[str, str]:
+    name, reason = _words_of(outcome)
+    return {"outcome": name, "reason": reason, "message": redacted(outcome.message)}

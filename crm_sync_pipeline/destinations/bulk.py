@@ -1,0 +1,70 @@
+"""What a destination can do that takes many contacts in one request, and carries them out on its own time."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar
+
+import httpx
+
+from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected
+
+
+class Stage(Enum):
+    """Where a process stands that has come to nothing yet."""
+
+    UNDER_WAY = "under way"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A process that is over. `refusals` tells, for each file of refused rows, why its rows were refused."""
+
+    refusals: Mapping[str, Rejected] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A process that is over, and of whose contacts nothing good can be said."""
+
+    outcome: Failed
+
+
+class BulkImport(ABC):
+    """One vendor's import. What could not be asked comes back as the `Outcome` that the answer would mean for a contact.
+
+    A process is one import under way at the vendor; later ones have higher numbers.
+    """
+
+    most_bytes: ClassVar[int]
+    """How long a body may be."""
+
+    @abstractmethod
+    def row(self, payload: Mapping[str, Any]) -> bytes:
+        """A contact as it stands in a body, of what a single call would send."""
+
+    @abstractmethod
+    def body(self, rows: Sequence[bytes]) -> bytes:
+        """A whole request: these rows, and at most a kilobyte more."""
+
+    @abstractmethod
+    async def newest(self, client: httpx.AsyncClient) -> int | Outcome:
+        """The vendor's newest process; 0 where there is none."""
+
+    @abstractmethod
+    async def post(self, client: httpx.AsyncClient, body: bytes) -> int | Outcome:
+        """Start an import; its process."""
+
+    @abstractmethod
+    async def find(self, client: httpx.AsyncClient, after: int, known: Collection[int]) -> Sequence[int] | Outcome:
+        """The imports that came after process `after`, but for those that are known."""
+
+    @abstractmethod
+    async def look(self, client: httpx.AsyncClient, process_id: int) -> Stage | Finished | Broken | Outcome:
+        """How far a process has got."""
+
+    @abstractmethod
+    async def refused(self, finished: Finished) -> Mapping[str, Rejected] | Failed:
+        """Each refused address, and why; `Failed` where a file of refused rows can't be read."""

@@ -1,0 +1,85 @@
+"""Waiting that is longer than a lease: the claim is kept alive meanwhile, and a run that is told to stop does stop."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TypeVar
+from uuid import UUID
+
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.delivery import GRACE_SECONDS
+
+T = TypeVar("T")
+
+EXTENSIONS_A_LEASE = 3
+
+
+class LeaseLostError(Exception):
+    """Another run may hold these contacts by now: nothing more is sent or written."""
+
+
+class StoppedError(Exception):
+    """The run was told to stop."""
+
+
+class Holding:
+    """Keeps one claim alive while something else is waited for. `waited_seconds` is how long that took in all."""
+
+    def __init__(self, queue: ContactQueue, token: UUID, run_id: str | None) -> None:
+        self.waited_seconds = 0.0
+        self._queue = queue
+        self._token = token
+        self._run_id = run_id
+        self._every_seconds = queue.lease.total_seconds() / EXTENSIONS_A_LEASE
+        self._extended_at = float("-inf")
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self) -> None:
+        """Within the event loop that it is used in."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Wait for nothing more. From another thread; harmless once all is done."""
+        if self._loop:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def extend(self) -> None:
+        """Extend the lease now. LeaseLostError where there is none any more, StoppedError where it shall end."""
+        if self._stopping.is_set():
+            raise StoppedError
+        asked_at = time.monotonic()
+        held = await asyncio.to_thread(self._queue.journal, self._token, (), self._run_id, look=False)
+        if not held.total:
+            raise LeaseLostError
+        self._extended_at = asked_at
+
+    async def sleep(self, seconds: float) -> None:
+        """Do nothing for so long."""
+        with suppress(asyncio.TimeoutError):
+            await self.while_waiting_for(asyncio.wait_for(self._stopping.wait(), seconds))
+        if self._stopping.is_set():
+            raise StoppedError
+
+    async def while_waiting_for(self, work: Awaitable[T]) -> T:
+        """What `work` comes to. Once the run is told to stop, it gets ten seconds."""
+        began_at = time.monotonic()
+        task = asyncio.ensure_future(work)
+        told = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not told.done():
+                if time.monotonic() - self._extended_at > self._every_seconds:
+                    await self.extend()
+                await asyncio.wait({task, told}, timeout=self._every_seconds, return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    return task.result()
+            await asyncio.wait({task}, timeout=GRACE_SECONDS)
+            if not task.done():
+                raise StoppedError
+            return task.result()
+        finally:
+            task.cancel()
+            told.cancel()
+            self.waited_seconds += time.monotonic() - began_at
