@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from benchmarks.bulk import bulk
 from benchmarks.chart import draw
 from benchmarks.latency import latency
 from benchmarks.limits import limits
@@ -16,7 +17,7 @@ from benchmarks.results import render
 from benchmarks.throughput import throughput
 
 HERE = Path(__file__).parent
-PARTS = ("throughput", "limits", "latency", "memory")
+PARTS = ("throughput", "limits", "latency", "memory", "bulk")
 
 
 @click.command()
@@ -31,6 +32,7 @@ def bench(quick: bool, only: tuple[str, ...], into: Path) -> None:
         "throughput": lambda: throughput(1 if quick else 5, click.echo),
         "limits": lambda: limits(click.echo, 100 if quick else 300),
         "latency": lambda: latency(8 if quick else 50, click.echo),
+        "bulk": lambda: bulk(10_000 if quick else 100_000, import_seconds=10),
         "memory": lambda: memory(click.echo, (500,) if quick else (500, 1_000_000)),
     }
     into.mkdir(parents=True, exist_ok=True)

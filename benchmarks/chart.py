@@ -10,6 +10,7 @@ CUT_ABOVE = 1.5
 """A bar this many times longer than the second longest is cut off, and says so."""
 
 FONTS = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+CAPTION = "Ours and the earlier one keep every step in PostgreSQL; the others have no database, and write nothing down."
 STYLE = """
     .page { fill: #ffffff } .ours { fill: #3f73b0 } .other { fill: #b3bcc6 } .cut { fill: #ffffff }
     text { fill: #1b222a } .soft { fill: #55606c; font-size: 12px } .title { font-weight: 600 }
@@ -27,7 +28,8 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> str:
         of_case = [row for row in rows if (row["contacts"], row["latency_ms"]) == (contacts, latency_ms)]
         if of_case:
             top = _group(parts, of_case, f"{contacts:,} contacts, Brevo answers {_after(latency_ms)}", top)
-    height = top + 10
+    parts.append(f'<text class="soft" x="20" y="{top + 6}">{CAPTION}</text>')
+    height = top + 22
     inner = "\n  ".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'

@@ -77,12 +77,12 @@ def _measure(
 ) -> dict[str, float]:
     server.reset(latency_ms / 1000)
     with copies.with_selected(contacts) if contender.has_database else nullcontext("") as url:
-        before = copies.cpu_seconds()
+        before = copies.cpu_seconds() if contender.has_database else 0.0
         measured = run_contender(contender.module, Task(contacts, f"{server.url}/v3", url, contender.in_the_air))
         of_postgres = copies.cpu_seconds() - before if contender.has_database else 0.0
         if contender.has_database and (unfinished := copies.unfinished(url)):
             raise BenchmarkError(f"{contender.title} left {unfinished} of {contacts} contacts unfinished.")
-    _require_all(contender, contacts, measured, server.counts())
+    require_all(contender, contacts, measured, server.counts())
     return {
         "seconds": measured.seconds,
         "cpu_ms": measured.cpu_seconds / contacts * 1000,
@@ -91,7 +91,8 @@ def _measure(
     }
 
 
-def _require_all(contender: Contender, contacts: int, measured: Measured, counts: Mapping[str, int]) -> None:
+def require_all(contender: Contender, contacts: int, measured: Measured, counts: Mapping[str, int]) -> None:
+    """BenchmarkError where a contact was lost, or sent twice."""
     arrived = (counts["contacts"], counts["requests"], measured.delivered)
     if arrived != (contacts, contacts, contacts):
         raise BenchmarkError(f"{contender.title}: of {contacts} contacts (arrived, requests, delivered): {arrived}.")

@@ -47,6 +47,7 @@ SEARCH_AFTER_SECONDS = (2.0, 8.0)
 """After a POST without an answer: when to look for what it may have started."""
 
 BODY_MARGIN_BYTES = 1024
+SEPARATOR_BYTES = 2
 
 
 class _OneByOneError(Exception):
@@ -144,8 +145,8 @@ class _BulkDelivery:
             async with self._destination.client() as client:
                 if under_way:
                     await self._see_through(client, under_way)
-                while wanted and await self._import_some(client):
-                    pass
+                if wanted:
+                    await self._import_all(client)
         except (LeaseLostError, StoppedError):
             pass  # what is under way is taken up by the next claim
         except _OneByOneError as why:
@@ -165,70 +166,83 @@ class _BulkDelivery:
         """What is still under way is the next claim's."""
         self._imports.let_go(self._token)
 
-    async def _import_some(self, client: httpx.AsyncClient) -> bool:
-        """Send what fits into one import, and see it through. False where nothing was left to send."""
-        await self.holding.extend()
+    async def _import_all(self, client: httpx.AsyncClient) -> None:
+        """One import after another; while one is under way, the next is made ready."""
+        load = await self._made_ready()
+        while load.entries:
+            under_way = await self._send(client, load)
+            following = asyncio.ensure_future(self._made_ready())
+            try:
+                is_known = under_way is None or await self._see_through(client, under_way)
+            except BaseException:
+                following.cancel()
+                raise
+            load = await following
+            if not is_known and not load.entries:
+                load = await self._made_ready()
+
+    async def _made_ready(self) -> _Load:
         load = await asyncio.to_thread(self._load)
         if load.ended:
             await asyncio.to_thread(self._queue.journal, self._token, load.ended, self._run_id)
             for attempt in load.ended:
                 self._tally.count(attempt.outcome)
-        if not load.entries:
-            return False
+        return load
+
+    async def _send(self, client: httpx.AsyncClient, load: _Load) -> Import | None:
+        """Start an import of what was made ready, without those whom a person took back since; None: all of them."""
         if self._newest is None:
             self._newest = await self._newest_process(client)
         await self.holding.extend()
         under_way = Import(load.import_id, len(load.entries), self._newest)
-        if not await asyncio.to_thread(self._imports.begin, self._token, self._run_id, under_way, load.entries):
-            raise LeaseLostError
-        body = self._bulk.body(load.rows)
-        del load
-        process_id = await self._post(client, under_way, body)
-        del body
-        await self._see_through(client, replace(under_way, process_id=process_id))
-        return True
+        held = await asyncio.to_thread(self._imports.begin, self._token, self._run_id, under_way, load.entries)
+        if not held:
+            return None
+        rows = [row for row, entry in zip(load.rows, load.entries, strict=True) if entry.contact_id in held]
+        process_id = await self._post(client, under_way, self._bulk.body(rows))
+        return replace(under_way, contacts=len(held), process_id=process_id)
 
     def _load(self) -> _Load:
         """The contacts of one import, in id order. Of those with one address the first, the others go by themselves."""
-        load, size, after = _Load(uuid4()), BODY_MARGIN_BYTES, None
-        while page := self._imports.page(self._token, after, self._destination.skip_unchanged):
-            for contact, delivered_last in page:
-                after = contact.id
-                if contact.address in self._addresses:
-                    continue
-                prepared = self._destination.prepare(contact)
-                if isinstance(prepared, Attempt):
-                    load.ended.append(prepared)
-                    continue
-                if prepared.payload_hash == delivered_last:
-                    load.ended.append(unchanged(prepared))
-                    continue
-                row = self._bulk.row(prepared.call.payload)
-                if BODY_MARGIN_BYTES + len(row) > self._bulk.most_bytes:
-                    continue
-                size += len(row) + 2
-                if size > self._bulk.most_bytes:
-                    return load
-                self._addresses.add(contact.address)
-                load.rows.append(row)
-                load.entries.append(
-                    Entry(
-                        contact.id,
-                        contact.fingerprint(),
-                        prepared.payload_hash,
-                        address_hash(contact.address, load.import_id),
-                        self._destination.left_out(contact),
-                    )
+        load, size = _Load(uuid4()), BODY_MARGIN_BYTES
+        for contact, delivered_last in self._imports.candidates(self._token, self._destination.skip_unchanged):
+            if contact.address in self._addresses:
+                continue
+            prepared = self._destination.prepare(contact)
+            if isinstance(prepared, Attempt):
+                load.ended.append(prepared)
+                continue
+            if prepared.payload_hash == delivered_last:
+                load.ended.append(unchanged(prepared))
+                continue
+            row = self._bulk.row(prepared.call.payload)
+            if BODY_MARGIN_BYTES + len(row) > self._bulk.most_bytes:
+                continue
+            size += len(row) + SEPARATOR_BYTES
+            if size > self._bulk.most_bytes:
+                break
+            self._addresses.add(contact.address)
+            load.rows.append(row)
+            load.entries.append(
+                Entry(
+                    contact.id,
+                    contact.fingerprint(),
+                    prepared.payload_hash,
+                    address_hash(contact.address, load.import_id),
+                    self._destination.left_out(contact),
                 )
+            )
         return load
 
     async def _newest_process(self, client: httpx.AsyncClient) -> int:
         """What a lost answer is told apart from: what is later may be ours."""
+        reason = ""
         for _ in range(MOST_POSTS):
             newest = await self._ask(lambda: self._bulk.newest(client))
             if isinstance(newest, int):
                 return newest
-        raise _OneByOneError(newest.reason)
+            reason = newest.reason
+        raise _OneByOneError(reason)
 
     async def _post(self, client: httpx.AsyncClient, under_way: Import, body: bytes) -> int:
         """Start an import; its process. Where no answer came it is looked for before it is sent again."""
@@ -264,8 +278,8 @@ class _BulkDelivery:
                 return found[0] if len(found) == 1 else None
         return None
 
-    async def _see_through(self, client: httpx.AsyncClient, under_way: Import) -> None:
-        """Wait for an import, and journal what became of its contacts. One that is not found is as if never sent."""
+    async def _see_through(self, client: httpx.AsyncClient, under_way: Import) -> bool:
+        """Wait for an import, and journal what became of its contacts; False where nobody knows of it."""
         if under_way.process_id is None:
             process_id = await self._search(client, under_way)
             if process_id:
@@ -274,11 +288,13 @@ class _BulkDelivery:
         results = await self._results(client, under_way) if under_way.process_id else None
         if results:
             await self._journal(under_way, results)
-            return
+            return True
         await asyncio.to_thread(self._imports.give_up, under_way.id)
         self._lost += 1
+        self._addresses.clear()
         if self._lost >= MOST_IMPORTS_LOST:
             raise _OneByOneError("process_unknown")
+        return False
 
     async def _results(self, client: httpx.AsyncClient, under_way: Import) -> Results | None:
         """What an import came to; None where the destination does not know it."""
@@ -315,7 +331,6 @@ class _BulkDelivery:
         return Results(Failed("import_unclear", what), by_hash)
 
     async def _journal(self, under_way: Import, results: Results) -> None:
-        await self.holding.extend()
         if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._token):
             late = [
                 Attempt(each.contact_id, results.of(each.address_hash), each.contact_hash, each.payload_hash)

@@ -47,9 +47,11 @@ class Holding:
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def extend(self) -> None:
-        """Extend the lease now. LeaseLostError where there is none any more, StoppedError where it shall end."""
+        """See that the lease lasts. LeaseLostError where there is none any more, StoppedError when told to stop."""
         if self._stopping.is_set():
             raise StoppedError
+        if time.monotonic() - self._extended_at < self._every_seconds:
+            return
         asked_at = time.monotonic()
         held = await asyncio.to_thread(self._queue.journal, self._token, (), self._run_id, look=False)
         if not held.total:
@@ -70,8 +72,7 @@ class Holding:
         told = asyncio.ensure_future(self._stopping.wait())
         try:
             while not told.done():
-                if time.monotonic() - self._extended_at > self._every_seconds:
-                    await self.extend()
+                await self.extend()
                 await asyncio.wait({task, told}, timeout=self._every_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     return task.result()

@@ -210,6 +210,7 @@ class World:
                 ),
                 "crm_sync.destinations": ("down_since", "next_probe_at", "paced_until"),
                 "crm_sync.attempts": ("attempted_at",),
+                "crm_sync.imports": ("posted_at", "finished_at"),
             }.items():
                 moved = ", ".join(f"{column} = {column} - CAST(:wait AS interval)" for column in columns)
                 connection.execute(sa.text(f"UPDATE {table} SET {moved}"), {"wait": wait})

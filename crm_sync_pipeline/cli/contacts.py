@@ -74,7 +74,7 @@ def _decide(
     wanted = _given_ids(ids, everything, file)
     selection = database().selection()
     if wanted is None:
-        result = selection.apply_to_all(action, crms)
+        result = selection.apply_to_all(action, crms, changed_only)
     else:
         result = selection.apply(action, wanted, crms, changed_only)
     if json_wanted:

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -26,6 +26,8 @@ GIVEN_UP_AFTER = timedelta(hours=2)
 """When an import whose runs die, or find the destination down, is left alone and its contacts are queued again."""
 
 _FIRST = UUID(int=0)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,6 @@ class Entry:
     message: str = ""
 
 
-class _NotHeldError(Exception):
-    """A contact that was about to be sent is not held any more."""
-
-
 class Imports:
     """What is under way by import for one destination. Every method is one short transaction."""
 
@@ -63,37 +61,38 @@ class Imports:
         self._crm = columns.crm.name
         self._lease_seconds = lease.total_seconds()
 
-    def page(self, token: UUID, after: UUID | None, skips_unchanged: bool) -> Sequence[tuple[Contact, str | None]]:
-        """The next contacts of this token that may go into an import, in id order; empty after the last.
+    def candidates(self, token: UUID, skips_unchanged: bool) -> Iterator[tuple[Contact, str | None]]:
+        """The contacts of this token that may go into an import, in id order, read a page at a time.
 
         With each comes the hash of the payload that need not be sent again, if it is known and asked for.
         """
-        parameters = {"token": token, "after": after or _FIRST, "size": PAGE, "everything": skips_unchanged}
-        rows = self._do(lambda connection: connection.execute(statements.page(self._columns), parameters).all())
-        return [(contact_of(row), row.delivered_last) for row in rows]
+        query = statements.page(self._columns)
+        parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": skips_unchanged}
+        while rows := self._do(lambda connection: connection.execute(query, parameters).all()):
+            yield from ((contact_of(row), row.delivered_last) for row in rows if row.goes)
+            parameters["after"] = rows[-1].id
 
-    def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> bool:
-        """Write down what is about to be sent; False, and nothing written, where the lease is lost."""
+    def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
+        """Write down what is about to be sent; returns who may be: all whom the token holds, and nobody took back."""
+        key = {"the_import": started.id, "token": token}
         parameters = {
-            "the_import": started.id,
-            "token": token,
+            **key,
             "by_run": run_id,
-            "total": started.contacts,
+            "total": len(entries),
             "after_number": started.after_process_id,
         }
         rows = as_rows("entries", map(_as_row, entries))
 
-        def write(connection: sa.Connection) -> None:
+        def write(connection: sa.Connection) -> frozenset[UUID]:
             connection.execute(statements.begin(self._crm), parameters)
-            key = {"the_import": started.id, "token": token}
-            if connection.execute(statements.add_entries(self._crm), {**key, **rows}).rowcount < len(entries):
-                raise _NotHeldError
+            added = frozenset(connection.execute(statements.add_entries(self._columns), {**key, **rows}).scalars())
+            if not added:
+                self._give_up(connection, started.id)
+            elif len(added) < len(entries):
+                connection.execute(statements.count_entries(self._crm), {**key, "total": len(added)})
+            return added
 
-        try:
-            self._do(write)
-        except _NotHeldError:
-            return False
-        return True
+        return self._do(write)
 
     def of(self, token: UUID) -> Import | None:
         """The import that this token waits for."""
@@ -203,7 +202,7 @@ class Imports:
             self._give_up(connection, left.id)
         return 0
 
-    def _do(self, work: Any) -> Any:
+    def _do(self, work: Callable[[sa.Connection], T]) -> T:
         return in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
 
 

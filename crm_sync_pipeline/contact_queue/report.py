@@ -92,7 +92,7 @@ class Report:
 
     def errors(self, crm: Crm, ids_shown: int = 3) -> list[ErrorGroup]:
         """Why deliveries wait for a retry or ended in Error, the most frequent reason first."""
-        query = ask.error_groups(DestinationColumns.of(self._contacts, crm))
+        query = ask.error_groups(DestinationColumns.of(self._contacts, crm), ids_shown)
         rows = in_transaction(self._engine, lambda connection: connection.execute(query).all())
         return [
             ErrorGroup(
@@ -101,7 +101,7 @@ class Report:
                 row.state,
                 row.total,
                 row.next_retry_at,
-                tuple(str(contact_id) for contact_id in row.contact_ids[:ids_shown]),
+                tuple(row.contact_ids),
             )
             for row in rows
         ]

@@ -1,6 +1,6 @@
 """What people decide: select, unselect, requeue."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,6 +15,14 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 
 ACTIONS = ("select", "unselect")
 _AT_ONCE = 5000
+
+
+_Which = Callable[[DestinationColumns], sa.ColumnElement[bool]]
+_Statement = Callable[[DestinationColumns], sa.Update]
+_EVERY: Mapping[str, tuple[_Which, _Statement]] = {
+    "select": (decide.is_new, decide.select_new),
+    "unselect": (decide.is_wanted_still, decide.unselect_wanted),
+}
 
 
 class SelectionError(CrmSyncError):
@@ -60,7 +68,7 @@ class Selection:
             found += self._apply_some(action, wanted[start : start + _AT_ONCE], targets, changed_only)
         return _result(action, found, len(wanted) - found, tuple(crm.name for crm in targets))
 
-    def apply_to_all(self, action: str, crms: Sequence[str]) -> SelectionResult:
+    def apply_to_all(self, action: str, crms: Sequence[str], changed_only: bool = False) -> SelectionResult:
         """Select every contact that is New, or unselect every one that waits or is being delivered, for these CRMs.
 
         What is Complete, in Error or Skipped stays as it is: to send such contacts again, name them.
@@ -68,21 +76,43 @@ class Selection:
         if action not in ACTIONS:
             raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
         targets = self.known_crms(crms)
-        changed: set[UUID] = set()
-        queued = 0
-        for target in targets:
-            statement = decide.all_for(DestinationColumns.of(self._contacts, target), action == "select")
-            while ids := self._some_of_all(statement):
-                changed.update(ids)
-                queued += len(ids) if action == "select" else 0
+        columns = [DestinationColumns.of(self._contacts, crm) for crm in targets]
+        which, statement = _EVERY[action]
+        found = queued = 0
+        for changed, writes in self._in_stretches(columns, which, statement, changed_only):
+            found += changed
+            queued += writes if action == "select" else 0
         names = tuple(crm.name for crm in targets)
-        message = _result(action, len(changed), 0, names).message if changed else f"No contact was there to {action}"
-        return SelectionResult(len(changed), queued, 0, names, action, message)
+        message = _result(action, found, 0, names).message if found else f"No contact was there to {action}"
+        return SelectionResult(found, queued, 0, names, action, message)
 
-    def _some_of_all(self, statement: sa.Update) -> Sequence[UUID]:
-        return in_transaction(
-            self._engine, lambda connection: connection.execute(statement, {"size": _AT_ONCE}).scalars().all()
-        )
+    def _in_stretches(
+        self, columns: Sequence[DestinationColumns], which: _Which, statement: _Statement, changed_only: bool = False
+    ) -> Iterator[tuple[int, int]]:
+        """Write to all contacts that `which` holds for, so many ids at a time, each lot in a transaction of its own.
+
+        Yields how many contacts and how many rows times CRMs were written. Whatever the table's size, no transaction
+        is long, and nothing is kept in memory.
+        """
+        if not columns:
+            return
+        any_of_them = sa.or_(*(which(each) for each in columns))
+        first: UUID | None = UUID(int=0)
+        while first is not None:
+
+            def write(connection: sa.Connection, first: UUID = first) -> tuple[UUID | None, int, int]:
+                stretch = {"first": first, "size": _AT_ONCE}
+                behind = connection.execute(decide.end_of_stretch(columns[0]), stretch).scalar_one_or_none()
+                lock = decide.lock_stretch(columns[0], any_of_them, to_the_end=behind is None)
+                found = connection.execute(lock, stretch if behind is None else stretch | {"behind": behind})
+                ids = found.scalars().all()
+                written = sum(connection.execute(statement(each), {"ids": ids}).rowcount for each in columns if ids)
+                for each in columns if changed_only and ids else ():
+                    connection.execute(unchanged.mark_changed_only(each), {"ids": ids})
+                return behind, len(ids), written
+
+            first, changed, written = in_transaction(self._engine, write)
+            yield changed, written
 
     def _apply_some(self, action: str, ids: Sequence[UUID], targets: Sequence[Crm], changed_only: bool) -> int:
         def write(connection: sa.Connection) -> int:
@@ -101,11 +131,17 @@ class Selection:
         """Make those in Error or waiting for a retry due now, with fresh retries; `ids` None: all. Returns how many."""
         (target,) = self.known_crms([crm])
         require_usable(self._engine, self._contacts, target)
-        wanted = None if ids is None else parse_ids(ids)
-        statement = decide.requeue(DestinationColumns.of(self._contacts, target), everything=wanted is None)
+        columns = DestinationColumns.of(self._contacts, target)
+        if ids is None:
+            return sum(changed for changed, _ in self._in_stretches([columns], decide.has_failed, decide.requeue))
+        wanted = parse_ids(ids)
+        lots = (wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE))
+        return sum(self._requeue_some(columns, lot) for lot in lots)
 
+    def _requeue_some(self, columns: DestinationColumns, ids: Sequence[UUID]) -> int:
         def write(connection: sa.Connection) -> int:
-            return len(connection.execute(statement, {} if wanted is None else {"ids": wanted}).all())
+            connection.execute(ask.lock_known(columns), {"ids": ids})
+            return connection.execute(decide.requeue(columns), {"ids": ids}).rowcount
 
         return in_transaction(self._engine, write)
 

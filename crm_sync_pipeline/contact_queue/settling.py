@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
-from crm_sync_pipeline.contact_queue.statements import settle
+from crm_sync_pipeline.contact_queue.statements import imports, settle
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
@@ -27,6 +27,7 @@ from crm_sync_pipeline.domain.transition import (
 )
 
 SETTLED_AT_ONCE = 1000
+UUID_END = 2**128 - 1
 NOT_SENT = Deferred("not_sent")
 ASIDE = timedelta(hours=1)
 """How long a row is left alone that takes no update at all."""
@@ -45,20 +46,26 @@ class Settling:
     def settle(self, token: UUID) -> Settlement:
         """See ContactQueue.settle."""
         total = Settlement()
-        while True:
-            settled = in_transaction(
-                self._engine, lambda connection: self._settle_held(connection, token), PATIENCE_FOR_RESULTS
-            )
-            total.add(settled)
-            if settled.total < SETTLED_AT_ONCE:
-                return total
+        first: UUID | None = UUID(int=0)
+        while first is not None:
 
-    def _settle_held(self, connection: sa.Connection, token: UUID) -> Settlement:
-        rows = connection.execute(settle.lock_held(self._columns), {"token": token, "size": SETTLED_AT_ONCE}).all()
+            def work(connection: sa.Connection, first: UUID = first) -> tuple[Settlement, UUID | None]:
+                return self._settle_held(connection, token, first)
+
+            settled, first = in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
+            total.add(settled)
+        return total
+
+    def _settle_held(self, connection: sa.Connection, token: UUID, first: UUID) -> tuple[Settlement, UUID | None]:
+        """Settle some, from the id `first` on; returns from where to go on, None at the end."""
+        held = settle.lock_held(self._columns, self._spares_imports(connection))
+        rows = connection.execute(held, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
         settled = self._settle_rows(connection, rows, was_lost=False)
-        if len(rows) < SETTLED_AT_ONCE:
-            settled.superseded += connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
-        return settled
+        if len(rows) == SETTLED_AT_ONCE:
+            return settled, UUID(int=min(rows[-1].id.int + 1, UUID_END))
+        forgotten: int = connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
+        settled.superseded += forgotten
+        return settled, first if forgotten else None  # what was deleted may have stood before others
 
     def recover(self) -> Settlement:
         """See ContactQueue.recover."""
@@ -72,11 +79,16 @@ class Settling:
     def _settle_expired(self, connection: sa.Connection) -> tuple[Settlement, bool]:
         size = {"size": SETTLED_AT_ONCE}
         lease = {"lease_seconds": self.lease.total_seconds()}
-        rows = connection.execute(settle.lock_expired(self._columns), size).all()
+        expired = settle.lock_expired(self._columns, self._spares_imports(connection))
+        rows = connection.execute(expired, size).all()
         settled = self._settle_rows(connection, rows, was_lost=True)
         released = connection.execute(settle.release_abandoned(self._columns), size | lease).rowcount
         forgotten = connection.execute(settle.forget_deleted_and_expired(self._columns), size).rowcount
         return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
+
+    def _spares_imports(self, connection: sa.Connection) -> bool:
+        """Whether to look at each row for an import that it is under way in: there is none most of the time."""
+        return bool(connection.execute(imports.is_any_under_way(self.crm.name)).scalar_one())
 
     def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
         """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""

@@ -169,13 +169,14 @@ class ContactsTable:
         """The table for statements; its columns carry no type, so that enum and text statuses read alike."""
         return _clause(self.schema, self.name, tuple(self.columns))
 
-    def clause_of(self, crm: Crm) -> sa.TableClause:
+    @property
+    def known(self) -> sa.TableClause:
         """The same with those columns alone that we know, whatever else the user has.
 
         SQLAlchemy takes a parameter for a value to be written where an updated table has a column of that name. One
         object for all descriptions that are equal, so that the statements on it are built once.
         """
-        known = {*_SHARED_COLUMNS, *SENT_FIELDS, *crm.columns}
+        known = {*_SHARED_COLUMNS, *SENT_FIELDS, *(name for crm in CRMS.values() for name in crm.columns)}
         return _clause(self.schema, self.name, tuple(name for name in self.columns if name in known))
 
     @property

@@ -85,7 +85,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
     concurrency: int = Field(default=8, ge=1, le=64, description="Requests in the air at the same time.")
     requests_per_second: float = Field(default=10, gt=0, description="The account's limit; a little less is used.")
     skip_unchanged: bool = Field(default=False, description="Do not send again what was delivered last.")
-    bulk_threshold: int | None = Field(default=None, ge=1, description="From how many contacts on to import; None: never.")
+    bulk_threshold: int | None = Field(default=None, ge=1, description="Imports begin at so many contacts.")
     bulk_batch_limit: int = Field(default=50_000, ge=1, description="How many contacts a run takes that imports.")
 
     @classmethod

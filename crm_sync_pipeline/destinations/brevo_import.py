@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
-from crm_sync_pipeline.destinations.base import Answer, HttpDestination
+from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected
 
@@ -37,6 +37,9 @@ _REFUSALS = {
     "duplicate_whatsapp_id": ("whatsapp_in_use", "another contact has its WhatsApp number"),
     "duplicate_landline_number_id": ("landline_in_use", "another contact has its landline number"),
 }
+FAILURE_FILES = tuple(_REFUSALS)
+"""The files of refused rows that Brevo documents."""
+
 _STABLE_NAME = re.compile("[a-z][a-z0-9_]{0,63}")
 _ADDRESS_COLUMNS = frozenset({"email", "e-mail", "email address", "email_address", "email_id"})
 
@@ -108,7 +111,7 @@ class BrevoImport(BulkImport):
         return number if isinstance(number, int) and _is_number(number) else self._unexpected(answer)
 
     async def look(self, client: httpx.AsyncClient, process_id: int) -> Stage | Finished | Broken | Outcome:
-        """See BulkImport. A status that Brevo does not document counts as under way, until the caller's patience ends."""
+        """See BulkImport. A status that Brevo does not document counts as under way: the caller's patience ends."""
         answer = await self._brevo.exchange(client, "GET", f"/processes/{process_id}")
         if isinstance(answer, Answer) and answer.status == 404:
             return Stage.UNKNOWN
@@ -168,8 +171,9 @@ def _refusals_in(process: Mapping[str, Any]) -> Mapping[str, Rejected]:
         if url is None or url == "":
             continue
         if not isinstance(url, str) or not re.match("https?://[^/]", url):
-            raise UnreadableError(f"'{name[:64]}' is no address of a file")
-        reason, words = _REFUSALS.get(name, (name if _STABLE_NAME.fullmatch(name) else "import_refused", name[:64]))
+            raise UnreadableError(f"'{printable(name)[:64]}' is no address of a file")
+        unknown = (name if _STABLE_NAME.fullmatch(name) else "import_refused", printable(name)[:64])
+        reason, words = _REFUSALS.get(name, unknown)
         found[url] = Rejected(reason, f"Brevo's import refused the contact: {words}")
     return found
 
@@ -202,7 +206,7 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> str:
 
 
 def _addresses_in(text: str) -> Iterator[str]:
-    """The addresses in a CSV with semicolons. UnreadableError where it has no column of addresses, or a row has none."""
+    """The addresses in a CSV with semicolons. UnreadableError where there is no column of them, or a row has none."""
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
     try:
         head = [name.strip().lower() for name in next(rows, [])]

@@ -33,7 +33,7 @@ class Broken:
 
 
 class BulkImport(ABC):
-    """One vendor's import. What could not be asked comes back as the `Outcome` that the answer would mean for a contact.
+    """One vendor's import. What could not be asked comes back as what the answer would mean for a contact.
 
     A process is one import under way at the vendor; later ones have higher numbers.
     """

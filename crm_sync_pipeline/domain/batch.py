@@ -113,6 +113,7 @@ class Tally:
             "rate_limited": self.rate_limited,
             "unchanged": self.reasons[UNCHANGED],
             "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_seconds, 3),
             "reasons": dict(self.reasons),
         }
 

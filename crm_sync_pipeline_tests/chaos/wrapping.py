@@ -40,11 +40,9 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
     settle, recover = ContactQueue.settle, Settling.recover
 
     @wraps(claim)
-    def watched_claim(
-        self: ContactQueue, size: int, run_id: str | None = None, token: UUID | None = None, only_alone: bool = False
-    ) -> Batch:
+    def watched_claim(self: ContactQueue, *arguments: Any, **options: Any) -> Batch:
         points.passed("before_claim")
-        batch = claim(self, size, run_id, token, only_alone)
+        batch = claim(self, *arguments, **options)
         if batch.size:
             trace.note("claimed", token=batch.token, size=batch.size)
             points.passed("claimed")

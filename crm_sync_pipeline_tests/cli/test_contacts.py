@@ -48,6 +48,16 @@ def test_selecting_for_a_crm_that_nothing_delivers_to_says_so(crm_sync: Command,
     assert "Mautic is not delivered to by this version; its contacts wait in the queue." in said.out
 
 
+@pytest.mark.parametrize("which", ["named", "all"])
+def test_with_changed_what_was_delivered_as_it_is_needs_no_call(crm_sync: Command, shop: Shop, which: str) -> None:
+    (contact,) = shop.world.add("a@example.com", selected=False)
+    assert crm_sync("sync-now", contact).code == 0
+    crm_sync("unselect", contact)
+    assert crm_sync("select", *(["--all"] if which == "all" else [contact]), "--changed").code == 0
+    queue = shop.world.queue()
+    assert list(queue.delivered_last(queue.claim(1).token, everything=False)) == [contact]
+
+
 def test_all_means_every_contact(crm_sync: Command, shop: Shop) -> None:
     contacts = shop.world.add("a@example.com", "b@example.com", "c@example.com", selected=False)
     assert crm_sync("select", "--all").code == 0

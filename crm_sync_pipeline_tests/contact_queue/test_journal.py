@@ -104,6 +104,32 @@ def test_each_write_extends_the_lease_of_the_whole_claim(world: World) -> None:
     assert world.value("SELECT min(lease_expires_at) > now() + interval '290 s' FROM crm_sync.deliveries")
 
 
+def test_a_lease_that_was_extended_a_moment_ago_is_not_written_again(world: World) -> None:
+    world.add("a@example.com")
+    queue = world.queue()
+    batch = queue.claim(1)
+    world.pass_time(timedelta(seconds=10))
+    extended = queue.journal(batch.token, [])
+    assert (extended.total, extended.lease_seconds) == (1, LEASE.total_seconds())
+    before = world.snapshot()
+    again = queue.journal(batch.token, [])
+    assert again.total == 1
+    assert LEASE.total_seconds() * 59 / 60 <= again.lease_seconds <= LEASE.total_seconds()
+    assert world.snapshot() == before
+
+
+def test_who_was_taken_back_is_told_to_those_who_look(world: World) -> None:
+    ids = world.add("a@example.com", "b@example.com", "c@example.com", "d@example.com")
+    queue = world.queue()
+    batch = queue.claim(4)
+    unselected, selected_anew, deleted, _ = ids
+    world.unselect(unselected)
+    world.select(selected_anew)
+    world.execute("DELETE FROM contacts WHERE id = :id", id=deleted)
+    assert queue.journal(batch.token, []).taken_back == {unselected, selected_anew, deleted}
+    assert queue.journal(batch.token, [], look=False).taken_back is None
+
+
 def test_a_write_without_attempts_extends_the_lease_too(world: World) -> None:
     world.add("a@example.com")
     queue = world.queue()

@@ -223,6 +223,33 @@ def test_requeue_of_everything_takes_errors_and_waits_and_leaves_the_rest(world:
     assert states == {done: "Complete", waits: "Selected", fresh: "Selected", ended: "Selected", new: "New"}
 
 
+def test_requeue_of_everything_finds_nothing_the_second_time(world: World) -> None:
+    world.add("a@example.com", "b@example.com")
+    one_run(world.queue(), FAILED)
+    assert world.database.selection().requeue("brevo") == 2
+    assert world.database.selection().requeue("brevo") == 0
+    assert world.queue().depth() == 2
+
+
+def test_a_table_of_more_than_one_stretch_is_requeued_and_unselected_whole(world: World) -> None:
+    world.add_many(5001)
+    world.execute("UPDATE contacts SET brevo_sync_status = 'Error', brevo_processing_status = 'Error'")
+    assert world.database.selection().requeue("brevo") == 5001
+    assert (
+        world.database.selection().requeue("brevo", [row["id"] for row in world.rows("SELECT id FROM contacts")]) == 0
+    )
+    result = world.database.selection().apply_to_all("unselect", ["brevo", "hubspot"])
+    assert (result.updated_count, result.queued_count) == (5001, 0)
+    assert world.database.selection().apply_to_all("unselect", ["brevo"]).updated_count == 0
+
+
+def test_a_contact_is_counted_once_however_many_crms_it_is_selected_for(world: World) -> None:
+    world.add("a@example.com")
+    world.add("b@example.com", selected=False)
+    result = world.database.selection().apply_to_all("select", ["brevo", "hubspot"])
+    assert (result.updated_count, result.queued_count) == (2, 3)
+
+
 def test_requeue_looks_at_one_crm_alone(world: World) -> None:
     (contact,) = world.add("a@example.com", selected=False)
     apply(world, "select", [contact], "brevo", "hubspot")

@@ -391,6 +391,16 @@ def test_two_settlers_of_one_token_settle_each_contact_once(world: World) -> Non
     assert world.value("SELECT count(*) FROM crm_sync.deliveries WHERE retry_count = 1") == 1500
 
 
+def test_contacts_that_were_deleted_do_not_hide_those_after_them(world: World) -> None:
+    world.add_many(2500)
+    queue = world.queue()
+    batch = queue.claim(2500)
+    world.execute("DELETE FROM contacts WHERE id IN (SELECT id FROM contacts ORDER BY id OFFSET 900 LIMIT 1100)")
+    settled = queue.settle(batch.token)
+    assert (settled.total, settled.superseded) == (2500, 1100)
+    assert world.value("SELECT count(*) FROM crm_sync.deliveries WHERE claim_token IS NOT NULL") == 0
+
+
 def test_more_than_a_thousand_are_settled(world: World) -> None:
     world.add_many(2001)
     queue = world.queue()

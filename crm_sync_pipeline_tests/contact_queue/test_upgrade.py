@@ -13,6 +13,7 @@ from crm_sync_pipeline.contact_queue.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
+NEWEST = "0005"
 INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since")}
 CATALOG = {
     "columns": """
@@ -59,7 +60,7 @@ def test_from_nothing_it_makes_the_table_our_schema_and_the_indexes_and_says_so(
     assert said[:3] == [
         "created table public.contacts",
         "created schema crm_sync",
-        "migrated schema crm_sync from nothing to 0002",
+        f"migrated schema crm_sync from nothing to {NEWEST}",
     ]
     assert {line.removeprefix("built index ") for line in said[3:]} == INDEXES
     empty.add("a@example.com")
@@ -94,7 +95,7 @@ def test_two_at_once_do_it_once(empty: World) -> None:
     with ThreadPoolExecutor(2) as pool:
         said = [line for lines in pool.map(run, range(2)) for line in lines]
     assert said.count("created table public.contacts") == 1
-    assert said.count("migrated schema crm_sync from nothing to 0002") == 1
+    assert said.count(f"migrated schema crm_sync from nothing to {NEWEST}") == 1
     assert sorted(line for line in said if line.startswith("built")) == sorted(
         f"built index {name}" for name in INDEXES
     )
@@ -170,12 +171,15 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history
     one_run(fresh.queue(), size=1)
     token = fresh.queue().claim(1).token
     fresh.script(
-        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash;"
+        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at;"
+        "ALTER TABLE crm_sync.destinations DROP COLUMN paced_until;"
+        "DROP TABLE crm_sync.import_contacts, crm_sync.imports;"
+        "DROP INDEX crm_sync.deliveries_leases;"
         "UPDATE crm_sync.alembic_version SET version_num = '0001';"
         "ALTER INDEX contacts_crm_sync_brevo_queued RENAME TO contacts_crm_sync_brevo_due"
     )
     assert fresh.upgrade() == [
-        "migrated schema crm_sync from 0001 to 0002",
+        f"migrated schema crm_sync from 0001 to {NEWEST}",
         "built index contacts_crm_sync_brevo_queued",
         "dropped index contacts_crm_sync_brevo_due, which an older version needed",
     ]

@@ -1,6 +1,7 @@
 """Questions that change nothing. Those of the sensor walk an index and stop early."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.statements.columns import (
     EPOCH,
@@ -19,8 +20,8 @@ def due_now(columns: DestinationColumns) -> sa.Executable:
     """How many deliveries are due, counted up to :limit: walks the index, never the table."""
     some = (
         sa.select(sa.literal_column("1"))
-        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
-        .where(columns.is_queued, columns.is_ready)
+        .select_from(columns.table)
+        .where(columns.is_queued, columns.is_due)
         .order_by(columns.steering, columns.table.c.updated_at)
         .limit(sa.bindparam("limit", type_=sa.Integer))
         .subquery()
@@ -125,8 +126,8 @@ def expired_leases(destination: str) -> sa.Executable:
 
 
 @built_once
-def error_groups(columns: DestinationColumns) -> sa.Executable:
-    """The newest attempt of all that waits for a retry or is in Error, grouped by reason and state."""
+def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
+    """The newest attempt of all that waits for a retry or is in Error, by reason and state; some ids of each."""
     newest = (
         sa.select(attempts.c.reason, attempts.c.message)
         .where(attempts.c.contact_id == columns.id, attempts.c.destination == columns.crm.name)
@@ -146,7 +147,7 @@ def error_groups(columns: DestinationColumns) -> sa.Executable:
             state,
             sa.func.count().label("total"),
             sa.func.min(deliveries.c.next_retry_at).label("next_retry_at"),
-            sa.func.array_agg(sa.cast(columns.id, sa.Text)).label("contact_ids"),
+            sa.func.array_agg(sa.cast(columns.id, sa.Text), type_=pg.ARRAY(sa.Text))[1:ids_shown].label("contact_ids"),
         )
         .select_from(columns.table.outerjoin(deliveries, columns.delivery).outerjoin(newest, sa.true()))
         .where(sa.or_(columns.processing == literal("Error"), sa.and_(columns.is_queued, error.is_not(None))))

@@ -33,11 +33,11 @@ def lock_due(columns: DestinationColumns) -> sa.Executable:
     FOR NO KEY UPDATE, because FOR UPDATE would skip contacts to which a foreign key was just added. A fresh selection
     forgets the losses.
     """
-    lost_count = sa.case((columns.is_fresh, 0), else_=sa.func.coalesce(deliveries.c.lost_count, 0))
+    lost = sa.select(deliveries.c.lost_count).where(columns.delivery).correlate(columns.table).scalar_subquery()
+    lost_count = sa.case((columns.is_fresh, 0), else_=sa.func.coalesce(lost, 0))
     return (
         sa.select(columns.id.label("id"), lost_count.label("lost_count"))
-        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
-        .where(columns.is_queued, columns.is_ready)
+        .where(columns.is_queued, columns.is_due)
         .order_by(columns.steering, columns.table.c.updated_at)
         .limit(SIZE)
         .with_for_update(key_share=True, skip_locked=True, of=columns.table)

@@ -57,7 +57,7 @@ class DestinationColumns:
     @classmethod
     def of(cls, contacts: ContactsTable, crm: Crm) -> "DestinationColumns":
         """The columns of `crm` on `contacts`."""
-        return cls(contacts.clause_of(crm), crm)
+        return cls(contacts.known, crm)
 
     @property
     def id(self) -> sa.ColumnElement[UUID]:
@@ -107,12 +107,22 @@ class DestinationColumns:
 
     @property
     def is_ready(self) -> sa.ColumnElement[bool]:
-        """Of a queued contact: past its wait, and held by nobody."""
-        return sa.and_(
-            self.steering <= NOW,
-            sa.or_(self.is_fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW),
-            is_free(),
-        )
+        """Of a queued contact joined to its delivery: past its wait, and held by nobody."""
+        return sa.and_(self.steering <= NOW, self._may_go)
+
+    @property
+    def is_due(self) -> sa.ColumnElement[bool]:
+        """The same without a join: each delivery is looked up.
+
+        PostgreSQL might make the join by reading all deliveries, where nearly all of a million wait for a retry.
+        """
+        looked_up = sa.select(self._may_go).where(self.delivery).correlate(self.table).scalar_subquery()
+        return sa.and_(self.steering <= NOW, sa.func.coalesce(looked_up, sa.true()))
+
+    @property
+    def _may_go(self) -> sa.ColumnElement[bool]:
+        waits_no_more = sa.or_(deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
+        return sa.and_(sa.or_(self.is_fresh, waits_no_more), is_free())
 
     def sent_fields(self) -> list[sa.ColumnElement[Any]]:
         """What may be sent, as text (has_gmail as boolean), NULL for a column that the table does not have."""

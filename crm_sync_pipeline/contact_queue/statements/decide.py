@@ -4,8 +4,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, SIZE, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.statements.columns import IDS, NOW, SIZE, UUID_TYPE, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.tables import deliveries, literal
+
+_FIRST = sa.bindparam("first", type_=UUID_TYPE)
 
 
 def _fresh_start(columns: DestinationColumns) -> dict[str, Any]:
@@ -49,32 +51,50 @@ def unselect(columns: DestinationColumns) -> sa.Update:
     return _decide(columns, literal("New"), sa.null()).where(columns.id == sa.any_(IDS))
 
 
-@built_once
-def all_for(columns: DestinationColumns, selected: bool) -> sa.Update:
-    """At most :size of all: select those that are New, or unselect those in the queue. Returns their ids."""
-    if selected:
-        which = sa.and_(columns.sync == literal("New"), columns.processing.is_(None))
-        update = _decide(columns, literal("Selected"), literal("Queued"))
-    else:
-        which = columns.processing.in_([literal("Queued"), literal("Processing")])
-        update = _decide(columns, literal("New"), sa.null())
-    some = (
-        sa.select(columns.id.label("id")).where(which).order_by(columns.id).limit(SIZE).with_for_update(key_share=True)
-    )
-    chosen = some.cte("chosen")
-    return update.where(columns.id == chosen.c.id).returning(columns.id)
+def is_new(columns: DestinationColumns) -> sa.ColumnElement[bool]:
+    """Nobody has decided anything of it yet."""
+    return sa.and_(columns.sync == literal("New"), columns.processing.is_(None))
+
+
+def is_wanted_still(columns: DestinationColumns) -> sa.ColumnElement[bool]:
+    """It waits, or is being delivered."""
+    return columns.processing.in_([literal("Queued"), literal("Processing")])
+
+
+def has_failed(columns: DestinationColumns) -> sa.ColumnElement[bool]:
+    """It is in Error or waits for a retry, and nobody has given it a fresh start since."""
+    has_retries = sa.or_(deliveries.c.retry_count > 0, deliveries.c.next_retry_at > NOW)
+    waiting = sa.select(has_retries).where(columns.delivery).scalar_subquery()
+    return sa.or_(columns.processing == literal("Error"), sa.and_(columns.is_queued, ~columns.is_fresh, waiting))
 
 
 @built_once
-def requeue(columns: DestinationColumns, everything: bool) -> sa.Update:
-    """Of those in Error or waiting for a retry (all, or :ids): due now, with fresh retries. Returns their ids."""
-    waiting = sa.and_(
-        columns.is_queued,
-        sa.exists().where(columns.delivery, sa.or_(deliveries.c.retry_count > 0, deliveries.c.next_retry_at > NOW)),
-    )
-    update = _decide(columns, literal("Selected"), literal("Queued")).where(
-        sa.or_(columns.processing == literal("Error"), waiting)
-    )
-    if not everything:
-        update = update.where(columns.id == sa.any_(IDS))
-    return update.returning(columns.id)
+def select_new(columns: DestinationColumns) -> sa.Update:
+    """Select those of :ids that are New."""
+    return select_now(columns).where(is_new(columns))
+
+
+@built_once
+def unselect_wanted(columns: DestinationColumns) -> sa.Update:
+    """Take those of :ids back that wait or are being delivered."""
+    return unselect(columns).where(is_wanted_still(columns))
+
+
+@built_once
+def requeue(columns: DestinationColumns) -> sa.Update:
+    """Of :ids, those in Error or waiting for a retry: due now, with fresh retries."""
+    return select_now(columns).where(has_failed(columns))
+
+
+@built_once
+def end_of_stretch(columns: DestinationColumns) -> sa.Select[Any]:
+    """The id behind the :size contacts that begin with the id :first; none where the table ends before that."""
+    return sa.select(columns.id).where(columns.id >= _FIRST).order_by(columns.id).offset(SIZE).limit(1)
+
+
+def lock_stretch(columns: DestinationColumns, which: sa.ColumnElement[bool], *, to_the_end: bool) -> sa.Executable:
+    """Lock those from the id :first on, and before :behind, that `which` holds for, in id order."""
+    found = sa.select(columns.id.label("id")).where(which, columns.id >= _FIRST)
+    if not to_the_end:
+        found = found.where(columns.id < sa.bindparam("behind", type_=UUID_TYPE))
+    return found.order_by(columns.id).limit(SIZE).with_for_update(key_share=True)

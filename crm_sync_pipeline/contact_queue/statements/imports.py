@@ -51,6 +51,12 @@ def is_under_way() -> sa.ColumnElement[bool]:
     return sa.func.coalesce(waiting == deliveries.c.claim_token, sa.false())
 
 
+@built_once
+def is_any_under_way(destination: str) -> sa.Executable:
+    """Whether there is any import under way."""
+    return sa.select(sa.exists().where(imports.c.destination == literal(destination), _IS_UNDER_WAY))
+
+
 def is_attempted() -> sa.ColumnElement[bool]:
     """Of a delivery: its token has journaled an attempt at it."""
     attempt = (
@@ -64,31 +70,40 @@ def is_attempted() -> sa.ColumnElement[bool]:
 
 @built_once
 def page(columns: DestinationColumns) -> sa.Executable:
-    """At most :size contacts of :token behind :after that were never tried since they were selected, in id order.
+    """The next :size contacts of :token behind :after, in id order; `goes` tells those that may go into an import.
 
-    Those that the token has attempted, or that an import holds, are left out; so is what waits for no answer of ours:
-    a contact that failed once goes by itself, so that a second import can't fail it for its neighbours' sake.
+    They are as the claim left them, and the token has not attempted them. It is their first attempt since they were
+    selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake.
     `delivered_last` is the payload that need not be sent again; NULL for most.
     """
+    held = (
+        sa.select(deliveries.c.contact_id)
+        .where(deliveries.c.claim_token == TOKEN, deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
+        .order_by(deliveries.c.contact_id)
+        .limit(SIZE)
+        .cte("held")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
     asked_for = deliveries.c.changed_only_at == deliveries.c.selected_at
     skips = sa.or_(sa.bindparam("everything", type_=sa.Boolean), asked_for)
+    goes = sa.and_(columns.is_held, deliveries.c.retry_count == 0, ~is_attempted(), ~is_under_way())
     return (
         sa.select(
-            columns.id.label("id"),
+            held.c.contact_id.label("id"),
+            goes.label("goes"),
             sa.case((skips, deliveries.c.payload_hash)).label("delivered_last"),
             *columns.sent_fields(),
         )
-        .select_from(columns.table.join(deliveries, columns.delivery))
-        .where(
-            deliveries.c.claim_token == TOKEN,
-            deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE),
-            deliveries.c.retry_count == 0,
-            columns.is_held,
-            ~is_attempted(),
-            ~is_under_way(),
+        .select_from(
+            held.join(
+                deliveries,
+                sa.and_(
+                    deliveries.c.contact_id == held.c.contact_id,
+                    deliveries.c.destination == literal(columns.crm.name),
+                ),
+            ).outerjoin(columns.table, columns.id == held.c.contact_id)
         )
-        .order_by(deliveries.c.contact_id)
-        .limit(SIZE)
+        .order_by(held.c.contact_id)
     )
 
 
@@ -119,27 +134,39 @@ def begin(destination: str) -> sa.Insert:
 
 
 @built_once
-def add_entries(destination: str) -> sa.Insert:
-    """Put the contacts :entries into import :the_import, as far as a live lease of :token holds them.
+def add_entries(columns: DestinationColumns) -> Any:
+    """Put the contacts :entries into import :the_import, if a live lease of :token holds them; returns their ids.
 
-    One that an older import has, of a claim that is void by now, moves over.
+    One that a person took back since it was read stays out. One that an older import has, of a claim that is void by
+    now, moves over. Questions for each row instead of joins, whose plan would rest on a guess of how many there are.
     """
     entries = rows_of("entries", _ENTRIES)
     holder = (
         sa.select(deliveries.c.claim_token)
         .where(
             deliveries.c.contact_id == entries.c.contact_id,
-            deliveries.c.destination == literal(destination),
+            deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.lease_expires_at > NOW,
         )
-        .scalar_subquery()  # not a join: its plan would rest on a guess of how many entries there are
+        .scalar_subquery()
     )
-    held = sa.select(literal(destination), _IMPORT, *entries.c).where(holder == TOKEN)
+    is_held = sa.select(columns.is_held).where(columns.id == entries.c.contact_id).scalar_subquery()
+    held = sa.select(literal(columns.crm.name), _IMPORT, *entries.c).where(holder == TOKEN, is_held)
     insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], held)
     names = [name for name in ("import_id", *_ENTRIES) if name != "contact_id"]
     moved = {name: insert.excluded[name] for name in names}
-    return insert.on_conflict_do_update(index_elements=["contact_id", "destination"], set_=moved).execution_options(
-        preserve_rowcount=True
+    return insert.on_conflict_do_update(index_elements=["contact_id", "destination"], set_=moved).returning(
+        import_contacts.c.contact_id
+    )
+
+
+@built_once
+def count_entries(destination: str) -> sa.Update:
+    """Import :the_import holds :total contacts."""
+    return (
+        sa.update(imports)
+        .values(contacts=sa.bindparam("total", type_=sa.Integer))
+        .where(imports.c.id == _IMPORT, imports.c.destination == destination)
     )
 
 
@@ -187,7 +214,7 @@ def lock(destination: str) -> sa.Executable:
 
 @built_once
 def overtaken(destination: str) -> sa.Executable:
-    """Those of import :the_import that :token does not hold: another worker took them up, or they were deleted."""
+    """Those of import :the_import, if :token waits for it, that it does not hold: another worker took them up."""
     return (
         sa.select(
             import_contacts.c.contact_id,
@@ -196,10 +223,15 @@ def overtaken(destination: str) -> sa.Executable:
             import_contacts.c.address_hash,
             import_contacts.c.message,
         )
-        .select_from(import_contacts.outerjoin(deliveries, _DELIVERY_OF_ENTRY))
+        .select_from(
+            import_contacts.join(imports, imports.c.id == import_contacts.c.import_id).outerjoin(
+                deliveries, _DELIVERY_OF_ENTRY
+            )
+        )
         .where(
-            import_contacts.c.import_id == _IMPORT,
-            import_contacts.c.destination == destination,
+            imports.c.id == _IMPORT,
+            imports.c.destination == destination,
+            imports.c.claim_token == TOKEN,
             deliveries.c.claim_token.is_distinct_from(TOKEN),
         )
     )

@@ -7,6 +7,7 @@ from crm_sync_pipeline.simulators.limiter import Clock, Limiter, TokenBucket
 from crm_sync_pipeline.simulators.simulator import REQUEST_LOG_SIZE
 
 DEFAULT_KEY = "xkeysib-simulator"
+IMPORT_ENDS = ("completed", "failed", "cancelled")
 ATTRIBUTE_TYPES = ("text", "date", "float", "boolean", "id", "category", "multiple-choice", "user")
 
 DEFAULT_ATTRIBUTES: Mapping[str, str] = {
@@ -87,6 +88,7 @@ class BrevoConfig:
     old_duplicate_wording      "Contact already exist" for a duplicate, as Brevo said until mid-2024
     batch_gone                 410 from /v3/contacts/batch, which Brevo may end after 30 October 2026
     import_seconds             how long an import takes; the first third it is queued
+    import_ends                how: completed, or failed or cancelled, with nobody imported
     import_clears_blocklist    an import without emailBlacklist re-subscribes, as some users of Brevo fear
     request_log_size           how many requests are remembered
     seed                       of the faults that strike at random
@@ -102,6 +104,7 @@ class BrevoConfig:
     old_duplicate_wording: bool = False
     batch_gone: bool = False
     import_seconds: float = 1
+    import_ends: str = "completed"
     import_clears_blocklist: bool = False
     request_log_size: int = REQUEST_LOG_SIZE
     seed: int = 0
@@ -112,5 +115,7 @@ class BrevoConfig:
                 raise ValueError(f"Attribute {name} cannot be {kind!r}; the types are {', '.join(ATTRIBUTE_TYPES)}.")
         if any(list_id < 1 for list_id in self.lists):
             raise ValueError(f"List ids begin at 1: {sorted(self.lists)}.")
+        if self.import_ends not in IMPORT_ENDS:
+            raise ValueError(f"An import ends {', '.join(IMPORT_ENDS)}, not {self.import_ends!r}.")
         if self.import_seconds < 0:
             raise ValueError(f"import_seconds is 0 or more, not {self.import_seconds}.")

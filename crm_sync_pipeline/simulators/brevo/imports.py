@@ -162,7 +162,8 @@ class Imports:
         """Carry out what is due by the clock's reading `seconds`, in the order it came."""
         while self._unfinished and self._elapsed(self._unfinished[0], seconds) >= self._config.import_seconds:
             process = self._unfinished.pop(0)
-            self._carry_out(process)
+            if self._config.import_ends == "completed":
+                self._carry_out(process)
             process.completed_at = max(
                 self._account.now(), process.created_at + timedelta(seconds=self._config.import_seconds)
             )
@@ -173,6 +174,7 @@ class Imports:
         shown["created_at"] = shown_time(process.created_at)
         if process.completed_at is not None:
             shown["completed_at"] = shown_time(process.completed_at)
+        if shown["status"] == "completed":
             shown["info"] = {
                 "import": {
                     name: f"{files_url}/{process.id}/{name}.csv" if name in process.failures else None
@@ -183,7 +185,7 @@ class Imports:
 
     def _status(self, process: Process, seconds: float) -> str:
         if process.completed_at is not None:
-            return "completed"
+            return self._config.import_ends
         # in_process is what accounts show; the enum of the OpenAPI document has "processing" in its place.
         return "queued" if self._elapsed(process, seconds) < self._config.import_seconds / 3 else "in_process"
 

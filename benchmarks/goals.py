@@ -1,0 +1,95 @@
+"""What was aimed for, and what was reached: ratios of one run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A measured figure and its bound; `at_least` where more is better."""
+
+    what: str
+    measured: float
+    bound: float
+    unit: str = ""
+    at_least: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it keeps the bound."""
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """As a row of a table."""
+        sign = "≥" if self.at_least else "≤"
+        return (self.what, f"{sign} {_figure(self.bound, self.unit)}", _figure(self.measured, self.unit), self._word())
+
+    def _word(self) -> str:
+        return "reached" if self.is_reached else "**missed**"
+
+
+def _figure(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{value:.0%}"
+    digits = 0 if value >= 100 or value == int(value) else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def goals(results: Mapping[str, Any]) -> list[Goal]:
+    """Those that the results can tell of."""
+    return [
+        *_of_throughput(results.get("throughput") or []),
+        *_of_limits(results.get("limits") or []),
+        *_of_latency(results.get("latency")),
+        *_of_memory(results.get("memory") or []),
+        *_of_bulk(results.get("bulk")),
+    ]
+
+
+def _of_throughput(rows: Sequence[Row]) -> Iterator[Goal]:
+    found = {(row["contender"], row["contacts"], row["latency_ms"]): row for row in rows}
+    ours, loop, threads = (found.get((name, 5000, 0)) for name in ("ours 32", "official 1", "official 10"))
+    if ours and loop and threads:
+        title = "5,000 contacts, no latency"
+        yield Goal(f"{title}: (a)'s time, of (d)'s", ours["seconds"] / threads["seconds"], 1)
+        yield Goal(f"{title}: CPU a contact, of (c)'s", ours["cpu_ms"] / loop["cpu_ms"], 1)
+    for number in (8, 32):
+        ours, bare = found.get((f"ours {number}", 1000, 100)), found.get((f"bare {number}", 1000, 100))
+        if ours and bare:
+            what = f"1,000 contacts at 100 ms, {number} in the air: (a)'s time, of (e)'s"
+            yield Goal(what, ours["seconds"] / bare["seconds"], 1.3)
+
+
+def _of_limits(rows: Sequence[Row]) -> Iterator[Goal]:
+    for row in rows:
+        if row["letter"] == "a" and not row["beside"]:
+            yield Goal(f"10 a second, {row['title']}: share of the limit", row["share"], 0.95, "%", at_least=True)
+            yield Goal(f"10 a second, {row['title']}: 429s", row["too_many_requests"], 0)
+        elif row["letter"] == "a":
+            what = f"10 a second, {row['beside']}"
+            yield Goal(f"{what}: share of the limit, all together", row["share_of_all"], 0.9, "%", at_least=True)
+            yield Goal(f"{what}: contacts that failed", row["failed_attempts"], 0)
+
+
+def _of_latency(row: Row | None) -> Iterator[Goal]:
+    if row:
+        yield Goal("from select to request, half of them", row["p50"], 6, "s")
+        yield Goal("from select to request, 95 of 100", row["p95"], 10, "s")
+
+
+def _of_memory(rows: Sequence[Row]) -> Iterator[Goal]:
+    for row in rows:
+        what = f"peak memory of a run worker, {row['queued']:,} queued"
+        yield Goal(what, row["peak_mib"] * 2**20 / 10**6, 200, "MB")
+
+
+def _of_bulk(row: Row | None) -> Iterator[Goal]:
+    if row:
+        what = f"bulk, {row['contacts']:,} contacts"
+        yield Goal(f"{what}: requests", row["requests"], 25)
+        rate = row["contacts_a_second_while_not_waiting"]
+        yield Goal(f"{what}: contacts a second while it does not wait", rate, 5000, at_least=True)
+        yield Goal(f"{what}: peak memory of the worker", row["peak_mib"] * 2**20 / 10**6, 350, "MB")

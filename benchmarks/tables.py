@@ -1,0 +1,144 @@
+"""What the queue's own work takes in tables of different sizes: `python -m benchmarks.tables --rows 10000 5000000`."""
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import rich
+import sqlalchemy as sa
+from rich.table import Table
+
+from benchmarks.site import databases
+from crm_sync_pipeline.contact_queue.database import DatabaseResource, engine_without_time_outs
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.domain.batch import Attempt
+from crm_sync_pipeline.domain.outcome import Synced
+
+SIZES = (10_000, 1_000_000, 5_000_000)
+BATCH = 1000
+REPEATS = 5
+ROWS_A_STATEMENT = 500_000
+SENSOR_LIMIT = 500
+MOST_WAITING = 1_000_000
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+FILL = f"""
+    INSERT INTO contacts (id, email, name, brevo_sync_status, brevo_processing_status, updated_at,
+                          retry_count, next_retry_at, last_failed_crm)
+    SELECT id, n || '@example.com', 'Contact ' || n,
+           CASE state WHEN 0 THEN 'Selected' WHEN 1 THEN 'Queued' ELSE 'Complete' END,
+           CASE state WHEN 2 THEN 'Complete' ELSE 'Queued' END,
+           now() - interval '1 day' + interval '1 second' * ('x' || left(id::text, 4))::bit(16)::int,
+           CASE state WHEN 1 THEN 1 ELSE 0 END,
+           CASE state WHEN 1 THEN now() + interval '1 day' END,
+           CASE state WHEN 1 THEN 'brevo' END
+    FROM (SELECT n, gen_random_uuid() AS id, CASE WHEN n % 2 = 0 THEN 0 WHEN n < {2 * MOST_WAITING} THEN 1 ELSE 2 END
+          FROM generate_series(CAST(:first AS int), CAST(:last AS int)) n) AS each (n, id, state);
+"""  # noqa: S608 # numbers of our own
+FILL_DELIVERIES = """
+    INSERT INTO crm_sync.deliveries (contact_id, destination, retry_count, next_retry_at)
+    SELECT id, 'brevo', retry_count, next_retry_at FROM contacts WHERE brevo_sync_status <> 'Selected';
+"""
+EXPIRE = "UPDATE crm_sync.deliveries SET lease_expires_at = now() - interval '1 s' WHERE claim_token IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Took:
+    """Milliseconds that one piece of work took in a table of so many rows: the median, and the extremes."""
+
+    rows: int
+    work: str
+    median_ms: float
+    fastest_ms: float
+    slowest_ms: float
+
+
+def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -> list[Took]:
+    """Each piece of work in a table of each size, the sizes taking turns.
+
+    Half of each table is selected, in an order that has nothing to do with where the rows lie; up to a million wait for
+    a retry; the rest is delivered. PostgreSQL has its default settings and its files on disk: 4 GB with five million.
+    """
+    with databases() as copies, ExitStack() as parts:
+        tables = []
+        for size in rows:
+            started = time.monotonic()
+            database = DatabaseResource(url=parts.enter_context(copies.with_selected(0)))
+            _fill(database, size)
+            tables.append((size, database))
+            say(f"{size:,} rows are there after {time.monotonic() - started:.0f} s")
+        times: dict[tuple[int, str], list[float]] = defaultdict(list)
+        for _ in range(REPEATS):
+            for size, database in tables:
+                for work, seconds in _one_round(database).items():
+                    times[size, work].append(seconds * 1000)
+        for _, database in tables:
+            database.engine.dispose()
+    return [Took(size, work, statistics.median(found), min(found), max(found)) for (size, work), found in times.items()]
+
+
+def _fill(database: DatabaseResource, rows: int) -> None:
+    engine = engine_without_time_outs(database.engine)
+    for first in range(1, rows + 1, ROWS_A_STATEMENT):
+        with engine.begin() as connection:
+            connection.execute(sa.text(FILL), {"first": first, "last": min(rows, first + ROWS_A_STATEMENT - 1)})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(FILL_DELIVERIES))
+        connection.execute(sa.text("VACUUM (ANALYZE) contacts, crm_sync.deliveries"))
+        connection.execute(sa.text("CHECKPOINT"))
+
+
+def _one_round(database: DatabaseResource) -> dict[str, float]:
+    queue, report = database.queue("brevo"), database.report()
+    took: dict[str, float] = {}
+
+    def timed(work: str, do: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        done = do()
+        took[work] = time.perf_counter() - started
+        return done
+
+    timed("sensor: how many are due", lambda: queue.depth(SENSOR_LIMIT))
+    timed("sensor: is anything left behind", queue.needs_recovery)
+    token = timed(f"claim of {BATCH:,}", lambda: queue.claim(BATCH)).token
+    contacts = timed(f"reading {BATCH:,}", lambda: queue.contacts_of(token))
+    done = [Attempt(each.id, Synced("1", "created"), each.fingerprint(), "0" * 32, 201) for each in contacts]
+    timed("journal of 8", lambda: queue.journal(token, done[:8], look=False))
+    timed(f"journal of {BATCH:,}", lambda: queue.journal(token, done))
+    timed(f"settling {BATCH:,}", lambda: queue.settle(token))
+    queue.claim(BATCH)
+    with database.engine.begin() as connection:
+        connection.execute(sa.text(EXPIRE))
+    timed(f"recovering {BATCH:,}", queue.recover)
+    timed("recovering nothing", queue.recover)
+    timed("status, which reads the table", lambda: report.status(CRMS["brevo"]))
+    return took
+
+
+def table_of(found: Sequence[Took]) -> Table:
+    """The medians in milliseconds: a row for each piece of work, a column for each size."""
+    sizes = sorted({each.rows for each in found})
+    medians = {(each.work, each.rows): each.median_ms for each in found}
+    table = Table("milliseconds, median", *(f"{size:,} rows" for size in sizes), "largest / smallest")
+    for work in dict.fromkeys(each.work for each in found):
+        of_sizes = [medians[work, size] for size in sizes]
+        table.add_row(work, *(f"{each:.1f}" for each in of_sizes), f"{of_sizes[-1] / of_sizes[0]:.2f}")
+    return table
+
+
+def main(arguments: Any = None) -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES))
+    rich.print(table_of(measure_tables(parser.parse_args(arguments).rows, rich.print)))
+
+
+if __name__ == "__main__":
+    main()

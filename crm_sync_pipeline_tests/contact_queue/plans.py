@@ -1,0 +1,124 @@
+"""Every statement that runs while contacts are delivered, and PostgreSQL's plan for it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, settle, unchanged
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
+from crm_sync_pipeline_tests.builders import World
+
+OWN, GENERIC = "", "GENERIC_PLAN, "
+"""PostgreSQL's plan for these parameters, and the one for any, which a prepared statement may get."""
+
+_LARGE = """
+    SELECT relname FROM pg_class
+    WHERE relname IN ('contacts', 'deliveries', 'attempts') AND pg_relation_size(oid) > 100 * 8192
+"""
+
+Statement = tuple[sa.Executable, Mapping[str, Any]]
+
+
+def statements(world: World) -> dict[str, Statement]:
+    columns = DestinationColumns.of(world.database.contacts(), CRMS["brevo"])
+    ids: list[UUID] = [uuid4() for _ in range(200)]
+    token, lease, size, some = {"token": uuid4()}, {"lease_seconds": 300.0}, {"size": 1000}, {"ids": ids}
+    done = as_rows("done", ({"contact_id": each, "outcome": "synced"} for each in ids))
+    settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
+    stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
+    wanted, unwanted = settle.honour_decisions(columns)
+    late = {"late_contact": ids[0], "sent_late": "a"}
+    found: dict[str, Statement] = {
+        "sensor: depth": (ask.due_now(columns), {"limit": 10_000}),
+        "sensor: is anything left behind": (ask.left_behind(columns), lease),
+        "sensor: held by a run": (ask.held_by_run("brevo"), {"run_id": "r"}),
+        "claim: look for the token": (claim.held_by("brevo"), token),
+        "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
+        "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
+        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **some, **token, **lease}),
+        "read the claimed": (claim.contacts_of(columns), token),
+        "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
+        "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
+        "journal: note a late call": (claim.note_late_call("brevo"), late),
+        "journal: send again": (claim.send_again(columns), late),
+        "settle: lock the held": (settle.lock_held(columns), {"first": UUID(int=0), **token, **size}),
+        "settle: read the journal": (settle.attempts_of("brevo"), {"tokens": ids[:2], **some}),
+        "settle: write both": (
+            settle.settle_both(columns, SyncStatus.COMPLETE, ProcessingStatus.COMPLETE),
+            settled,
+        ),
+        "settle: write deliveries": (settle.settle_deliveries("brevo"), settled),
+        "settle: honour what is wanted": (wanted, some),
+        "settle: honour what is not": (unwanted, some),
+        "settle: honour what is queued": (settle.honour_queued(columns), some),
+        "settle: put aside": (settle.put_aside("brevo"), some | token | lease),
+        "settle: forget the deleted": (settle.forget_deleted(columns), token),
+        "recover: lock the expired": (settle.lock_expired(columns), size),
+        "recover: release the abandoned": (settle.release_abandoned(columns), size | lease),
+        "recover: forget the deleted": (settle.forget_deleted_and_expired(columns), size),
+        "select": (decide.select(columns), some),
+        "unselect": (decide.unselect(columns), some),
+        "requeue": (decide.requeue(columns), some),
+        "decide: lock": (ask.lock_known(columns), some),
+        "decide for all: find the end": (decide.end_of_stretch(columns), stretch),
+        "explain": (ask.delivery_of(columns), {"id": ids[0]}),
+        "explain: history": (ask.history_of("brevo"), {"id": ids[0]}),
+    }
+    for which in (decide.is_new, decide.is_wanted_still, decide.has_failed):
+        found[f"decide for all: {which.__name__}"] = (
+            decide.lock_stretch(columns, which(columns), to_the_end=False),
+            stretch,
+        )
+    return found
+
+
+def nodes(plan: Any) -> Iterator[dict[str, Any]]:
+    """Every node of a plan, whichever way it is nested."""
+    if isinstance(plan, dict):
+        if "Node Type" in plan:
+            yield plan
+        for part in plan.values():
+            yield from nodes(part)
+    elif isinstance(plan, list):
+        for part in plan:
+            yield from nodes(part)
+
+
+def explained(connection: sa.Connection, statement: Statement, how: str) -> list[dict[str, Any]]:
+    """The nodes of the plan; with "ANALYZE, " in `how` it is carried out, and rolled back."""
+    executable, parameters = statement
+    compiled: Any = executable.compile(dialect=connection.dialect)  # type: ignore[attr-defined] # all of them have it
+    prefix = f"EXPLAIN ({how}FORMAT JSON) "
+    if how == GENERIC:
+        order: dict[str, int] = {}
+        text = re.sub(
+            r"%\((\w+)\)s", lambda match: f"${order.setdefault(match[1], len(order) + 1)}", str(compiled)
+        ).replace("%%", "%")
+        plan = connection.exec_driver_sql(prefix + text).scalar_one()
+    else:
+        values = compiled.construct_params(dict(parameters))
+        plan = connection.exec_driver_sql(prefix + str(compiled), values).scalar_one()
+    connection.rollback()
+    return list(nodes(json.loads(plan) if isinstance(plan, str) else plan))
+
+
+def read_whole(world: World) -> list[str]:
+    """The statements that would read one of the large tables from end to end, and how they are planned."""
+    found = []
+    with world.engine.connect() as connection:
+        large = set(connection.exec_driver_sql(_LARGE).scalars())
+        for name, statement in statements(world).items():
+            for how in (OWN, GENERIC):
+                tables = {
+                    node["Relation Name"]
+                    for node in explained(connection, statement, how)
+                    if node["Node Type"] == "Seq Scan" and node["Relation Name"] in large
+                }
+                found += [f"{name} reads {table} whole{' by a generic plan' * bool(how)}" for table in sorted(tables)]
+    return found
