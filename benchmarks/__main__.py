@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,28 @@ from benchmarks.limits import limits
 from benchmarks.machine import describe_machine
 from benchmarks.memory import memory
 from benchmarks.results import render
+from benchmarks.tables import SIZES, measure_tables
 from benchmarks.throughput import throughput
 
 HERE = Path(__file__).parent
-PARTS = ("throughput", "limits", "latency", "memory", "bulk")
+PARTS = ("throughput", "limits", "latency", "memory", "bulk", "tables")
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="A look: one repeat, few selections, no million. Takes about five minutes.")
+@click.option("--quick", is_flag=True, help="A look: one repeat, few selections, no million. Ten minutes.")
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure this part anew; repeatable.")
 @click.option(
     "--into", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where the results go, if not here."
 )
 def bench(quick: bool, only: tuple[str, ...], into: Path) -> None:
-    """Measure this project against what else there is. Half an hour, on a machine that does nothing else."""
+    """Measure this project against what else there is: three quarters of an hour, on an idle machine."""
     measure: dict[str, Callable[[], Any]] = {
         "throughput": lambda: throughput(1 if quick else 5, click.echo),
         "limits": lambda: limits(click.echo, 100 if quick else 300),
         "latency": lambda: latency(8 if quick else 50, click.echo),
         "bulk": lambda: bulk(10_000 if quick else 100_000, import_seconds=10),
         "memory": lambda: memory(click.echo, (500,) if quick else (500, 1_000_000)),
+        "tables": lambda: list(map(asdict, measure_tables((10_000,) if quick else SIZES, click.echo))),
     }
     into.mkdir(parents=True, exist_ok=True)
     kept = into / "results.json"

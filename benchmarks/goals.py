@@ -46,6 +46,7 @@ def goals(results: Mapping[str, Any]) -> list[Goal]:
         *_of_latency(results.get("latency")),
         *_of_memory(results.get("memory") or []),
         *_of_bulk(results.get("bulk")),
+        *_of_tables(results.get("tables") or []),
     ]
 
 
@@ -93,3 +94,15 @@ def _of_bulk(row: Row | None) -> Iterator[Goal]:
         rate = row["contacts_a_second_while_not_waiting"]
         yield Goal(f"{what}: contacts a second while it does not wait", rate, 5000, at_least=True)
         yield Goal(f"{what}: peak memory of the worker", row["peak_mib"] * 2**20 / 10**6, 350, "MB")
+
+
+def _of_tables(rows: Sequence[Row]) -> Iterator[Goal]:
+    sizes = sorted({row["rows"] for row in rows})
+    medians = {(row["work"], row["rows"]): row["median_ms"] for row in rows}
+    for work in ("claim of 1,000", "settling 1,000"):
+        if len(sizes) > 1:
+            ratio = medians[work, sizes[-1]] / medians[work, sizes[0]]
+            yield Goal(f"{work} at {sizes[-1]:,} rows, of the same at {sizes[0]:,}", ratio, 1.5)
+    for size in sizes:
+        asked = sum(found for (work, rows_there), found in medians.items() if rows_there == size and "sensor" in work)
+        yield Goal(f"the sensor's question at {size:,} rows", asked, 10, "ms")

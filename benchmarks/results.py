@@ -62,6 +62,13 @@ BULK = """\
 in Error, or the benchmark stops. The worker is a process of its own.
 """
 
+TABLES = """\
+## As the table grows
+
+Half of each table is selected, in an order that has nothing to do with where the rows lie; up to a million wait for a
+retry; the rest is delivered. Medians of five rounds, the sizes taking turns; PostgreSQL has its default settings.
+"""
+
 
 def render(results: Mapping[str, Any]) -> str:
     """The whole of RESULTS.md; a part that was not measured is left out."""
@@ -161,12 +168,26 @@ def _bulk(row: Row) -> Iterator[str]:
     yield _table(("bulk import", ""), figures)
 
 
+def _tables(rows: Sequence[Row]) -> Iterator[str]:
+    yield TABLES
+    sizes = sorted({row["rows"] for row in rows})
+    medians = {(row["work"], row["rows"]): row["median_ms"] for row in rows}
+    heads = ("milliseconds", *(f"{size:,} rows" for size in sizes), "largest / smallest")
+    works = dict.fromkeys(row["work"] for row in rows)
+    yield _table(heads, (_tables_row(work, [medians[work, size] for size in sizes]) for work in works))
+
+
+def _tables_row(work: str, of_sizes: Sequence[float]) -> Sequence[str]:
+    return (work, *(f"{each:.1f}" for each in of_sizes), f"{of_sizes[-1] / of_sizes[0]:.2f}")
+
+
 PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "throughput": _throughput,
     "limits": _limits,
     "latency": _latency,
     "memory": _memory,
     "bulk": _bulk,
+    "tables": _tables,
 }
 
 

@@ -17,11 +17,12 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.destinations.base import TIMED_OUT, HttpDestination, unchanged
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Tally
+from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Rejected, Synced
+from crm_sync_pipeline.journal_writer import JournalWriter
 from crm_sync_pipeline.traffic import Traffic
 
 GRACE_SECONDS = 10
@@ -30,15 +31,6 @@ GRACE_SECONDS = 10
 LONGEST_LEASE_MARGIN_SECONDS = 5.0
 
 KEPT_APART_SECONDS = 60
-
-GROUPED_SECONDS = 0.02
-"""How long the journal waits for more answers to come before it writes: a COMMIT costs the same for one and for fifty."""
-
-UNWRITTEN_SECONDS = 0.1
-"""How old an answer may be that is not in the journal yet, before nothing more is sent."""
-
-LOOK_EVERY_SECONDS = 0.2
-"""How often a run looks for contacts that a person took back. It costs PostgreSQL a look at each one of the batch."""
 
 Progress = Callable[[Tally, int], None]
 
@@ -76,7 +68,7 @@ def deliver(
             finally:
                 delivery.stop()
     finally:
-        delivery.journal_the_rest()
+        delivery.journal.write_the_rest()
 
 
 def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, tally: Tally, run_id: str) -> None:
@@ -113,35 +105,23 @@ class _Delivery:
         self._queue = queue
         self._destination = destination
         self._batch = batch
-        self._run_id = run_id
         self._progress = progress
         self._breaker = Breaker()
         self._is_probe = False
         self._has_answered = False
         self._tally = Tally()
-        self._arrived: list[Attempt] = []
-        self._arrived_since = 0.0
-        self._being_written: Sequence[Attempt] = ()
-        self._writing_since = 0.0
-        self._wake = asyncio.Event()
+        self.journal = JournalWriter(queue, batch.token, run_id, self._tell, self._send_no_more)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._traffic: Traffic | None = None
         self._delivered: Mapping[UUID, str] = {}
         self._stopping = asyncio.Event()
-        self._written = asyncio.Event()
         self._may_go_on = True
-        self._taken_back: frozenset[UUID] = frozenset()
-        self._looked_at = float("-inf")
-        self._is_over = False
-        self._deadline = 0.0
 
     async def run(self) -> Tally:
         started = time.monotonic()
         self._loop = asyncio.get_running_loop()
-        held = await asyncio.to_thread(self._journal, ())
-        if not held.total:
+        if not await self.journal.extend():
             return self._tally  # the lease ran out between the claim and now
-        self._extend(started, held)
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         self._delivered = await asyncio.to_thread(
             self._queue.delivered_last, self._batch.token, self._destination.skip_unchanged
@@ -153,14 +133,13 @@ class _Delivery:
         self._traffic = traffic = Traffic(
             self._queue.pace, self._destination.requests_per_second, self._destination.concurrency, len(contacts)
         )
-        journal = asyncio.create_task(self._keep_journal())
+        journal = asyncio.create_task(self.journal.keep())
         try:
             async with self._destination.client() as client:
                 workers = min(self._destination.concurrency, len(contacts))
                 await self._until_done_or_stopped([self._work(client, traffic, waiting) for _ in range(workers)])
         finally:
-            self._is_over = True
-            self._wake.set()
+            self.journal.end()
             await journal
         await asyncio.to_thread(self._remember_health)
         self._tally.seconds = time.monotonic() - started
@@ -176,7 +155,7 @@ class _Delivery:
 
     def _send_no_more(self) -> None:
         self._may_go_on = False
-        self._written.set()
+        self.journal.release()
         if self._traffic:
             self._traffic.stop()
 
@@ -214,13 +193,13 @@ class _Delivery:
         if self._delivered.get(contact.id) == prepared.payload_hash:
             return await self._without_a_call(contact, unchanged(prepared))
         while True:
-            await self._until_written_down()
+            await self.journal.until_written_down()
             await traffic.take_off()
             pushed_back = False
             try:
                 if not self._may_send():
                     return False
-                if contact.id in self._taken_back:
+                if contact.id in self.journal.taken_back:
                     return True
                 attempt = await self._destination.send(client, prepared)
                 pushed_back = attempt.http_status == 429 or attempt.outcome.reason == TIMED_OUT
@@ -232,88 +211,36 @@ class _Delivery:
             if self._breaker.is_open:
                 traffic.stop()
             self._has_answered = self._has_answered or isinstance(outcome, (Synced, Rejected))
+            is_rate_limited = isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown)
+            if not is_rate_limited:
+                self._note(attempt)
             if attempt.pause:
                 await traffic.pause(attempt.pause.total_seconds())
-            if isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown):
-                self._tally.rate_limited += 1
-                continue
-            self._note(attempt)
-            return True
+            if not is_rate_limited:
+                return True
+            self._tally.rate_limited += 1
 
     async def _without_a_call(self, contact: Contact, attempt: Attempt) -> bool:
         """Note what is known without asking the destination, which says nothing of the destination either."""
-        await self._until_written_down()
+        await self.journal.until_written_down()
         if not self._may_send():
             return False
-        if contact.id not in self._taken_back:
+        if contact.id not in self.journal.taken_back:
             self._note(attempt)
         return True
 
     def _note(self, attempt: Attempt) -> None:
         self._tally.count(attempt.outcome)
-        if not self._arrived:
-            self._arrived_since = time.monotonic()
-        self._arrived.append(attempt)
-        self._wake.set()
-
-    async def _until_written_down(self) -> None:
-        """Let the journal keep up: what a run has sent and not written down goes out again if it dies."""
-        while self._may_go_on and self._unwritten_for() > UNWRITTEN_SECONDS:
-            self._written.clear()
-            await self._written.wait()
-
-    def _unwritten_for(self) -> float:
-        """Seconds since the oldest answer came that is not in the journal yet."""
-        if self._being_written:
-            return time.monotonic() - self._writing_since
-        return time.monotonic() - self._arrived_since if self._arrived else 0.0
+        self.journal.note(attempt)
 
     def _may_send(self) -> bool:
         needed = self._destination.timeout_seconds + lease_margin_seconds(self._queue.lease)
-        in_time = time.monotonic() + needed < self._deadline
+        in_time = time.monotonic() + needed < self.journal.deadline
         return in_time and self._may_go_on and not self._breaker.is_open
 
-    def _extend(self, asked_at: float, held: Held) -> None:
-        """The lease runs from when PostgreSQL answered; counting from when it was asked errs on the safe side."""
-        self._deadline = asked_at + held.lease_seconds
-
-    async def _keep_journal(self) -> None:
-        """Group commit: what came in while the last write ran goes into the next."""
-        try:
-            while not self._is_over or self._arrived:
-                await self._wake.wait()
-                self._wake.clear()
-                if not self._is_over:
-                    await asyncio.sleep(GROUPED_SECONDS)
-                if self._arrived:
-                    await self._write()
-        except BaseException:
-            self._send_no_more()  # what can't be written down must not be sent
-            raise
-
-    async def _write(self) -> None:
-        asked_at = time.monotonic()
-        self._being_written, self._arrived, self._writing_since = self._arrived, [], self._arrived_since
-        held = await asyncio.to_thread(self._journal, self._being_written)
-        self._being_written = ()
-        self._written.set()
-        if held.taken_back is not None:
-            self._taken_back, self._looked_at = held.taken_back, asked_at
-        if held.total:
-            self._extend(asked_at, held)
-        else:
-            self._send_no_more()  # the lease is lost: another run may hold these contacts by now
+    def _tell(self) -> None:
         if self._progress:
             self._progress(self._tally, self._batch.size)
-
-    def _journal(self, attempts: Sequence[Attempt]) -> Held:
-        look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
-        return self._queue.journal(self._batch.token, attempts, self._run_id, look=look)
-
-    def journal_the_rest(self) -> None:
-        """What arrived and could not be written before: once more. Writing an attempt twice writes it once."""
-        if rest := [*self._being_written, *self._arrived]:
-            self._journal(rest)
 
     def _remember_health(self) -> None:
         if opened_by := self._breaker.opened_by:

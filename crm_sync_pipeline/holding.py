@@ -35,13 +35,17 @@ class Holding:
         self._extended_at = float("-inf")
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_told_to_stop = False
 
     def begin(self) -> None:
         """Within the event loop that it is used in."""
         self._loop = asyncio.get_running_loop()
+        if self._is_told_to_stop:
+            self._stopping.set()
 
     def stop(self) -> None:
-        """Wait for nothing more. From another thread; harmless once all is done."""
+        """Wait for nothing more. From another thread; harmless before the loop has begun, and once all is done."""
+        self._is_told_to_stop = True
         if self._loop:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._stopping.set)

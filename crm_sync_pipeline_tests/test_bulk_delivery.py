@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import dagster as dg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from crm_sync_pipeline import bulk_delivery
+from crm_sync_pipeline import importer
 from crm_sync_pipeline.bulk_delivery import deliver_batch
 from crm_sync_pipeline.contact_queue import imports as queue_imports
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
@@ -34,8 +35,8 @@ POST, LOOK = "POST /v3/contacts/import", "GET /v3/processes/N"
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing here speaks TLS; and the simulator needs no time for an import unless a test says so."""
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    monkeypatch.setattr(bulk_delivery, "SHORTEST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(bulk_delivery, "SEARCH_AFTER_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(importer, "SHORTEST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(importer, "SEARCH_AFTER_SECONDS", (0.01, 0.02))
 
 
 @pytest.fixture
@@ -69,12 +70,18 @@ def asked(simulator: BrevoSimulator) -> Counter[str]:
 
 def run(queue: ContactQueue, brevo: BrevoResource, size: int = 1000) -> tuple[Tally, Settlement]:
     batch = queue.claim(size, takes_up_imports=True)
-    tally = deliver_batch(queue, brevo, batch)
-    return tally, queue.settle(batch.token)
+    return finished(queue, batch, deliver_batch(queue, brevo, batch))
+
+
+def finished(queue: ContactQueue, batch: Batch, tally: Tally) -> tuple[Tally, Settlement]:
+    """As the op that records results does."""
+    settled = queue.settle(batch.token)
+    settled.add(tally.settled)
+    return tally, settled
 
 
 def endings(settled: Settlement) -> dict[str, int]:
-    return {ending.value: count for ending, count in settled.endings.items()}
+    return {ending.value: count for ending, count in settled.endings.items() if count}
 
 
 def test_all_are_delivered_by_one_import(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
@@ -191,8 +198,7 @@ def test_an_edit_while_an_import_is_under_way_goes_out_again(world: World, brevo
     queue = world.queue()
     batch = queue.claim(10)
     with_people = _Meanwhile(brevo, lambda: _decide(world, edited, unselected, deleted))
-    deliver_batch(queue, with_people.brevo, batch)
-    settled = queue.settle(batch.token)
+    _, settled = finished(queue, batch, deliver_batch(queue, with_people.brevo, batch))
     assert with_people.calls == 1
     assert world.status(edited) == ("Queued", "Queued")
     assert world.status(unselected) == ("New", None)
@@ -230,6 +236,30 @@ class _Meanwhile:
                 return Bulk(self, self.list_id)
 
         self.brevo = Brevo(**{name: getattr(brevo, name) for name in BrevoResource.model_fields})
+
+
+def test_what_another_program_wrote_into_a_row_meanwhile_neither_hides_nor_repeats_it(
+    world: World, brevo: BrevoResource
+) -> None:
+    touched, other = world.add("a@example.com", "b@example.com")
+    queue = world.queue()
+    batch = queue.claim(10)
+    touch = partial(world.execute, "UPDATE contacts SET context = 'seen' WHERE id = :id", id=touched)
+    _, settled = finished(queue, batch, deliver_batch(queue, _Meanwhile(brevo, touch).brevo, batch))
+    assert endings(settled) == {"complete": 2}
+    for contact in (touched, other):
+        assert world.delivery(contact)["claim_token"] is None
+        assert world.delivery(contact)["payload_hash"]
+        assert world.contact(contact)["brevo_contact_id"] == world.contact(contact)["email"]
+
+
+def test_a_row_that_does_not_take_its_result_ends_alone(world: World, brevo: BrevoResource) -> None:
+    bad, good = world.add("a@example.com", "b@example.com")
+    world.execute("ALTER TABLE contacts ADD CHECK (NOT (email = 'a@example.com' AND brevo_sync_status = 'Complete'))")
+    _, settled = run(world.queue(), brevo)
+    assert endings(settled) == {"complete": 1, "error": 1}
+    assert "not_recorded" in world.contact(bad)["brevo_processing_error"]
+    assert world.status(good) == ("Complete", "Complete")
 
 
 def test_who_is_taken_back_before_the_request_is_not_sent(
@@ -291,8 +321,8 @@ def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twic
     queue = world.queue()
     batch = queue.claim(5, takes_up_imports=True)
     assert batch.size == 20, "whatever the size of a batch"
-    tally = deliver_batch(queue, brevo, batch)
-    assert endings(queue.settle(batch.token)) == {"complete": 20}
+    tally, settled = finished(queue, batch, deliver_batch(queue, brevo, batch))
+    assert endings(settled) == {"complete": 20}
     assert asked(simulator) == {LOOK: 1}
     assert (tally.outcomes, under_way(world)) == (Counter(synced=20), 0)
 
@@ -396,8 +426,8 @@ def test_a_worker_that_lost_its_lease_while_it_waited_touches_nothing(
     assert queue.settle(batch.token).total == 0
     (other,) = others
     assert other.size == 20
-    deliver_batch(world.queue(), brevo, other)
-    assert endings(world.queue().settle(other.token)) == {"complete": 20}
+    _, settled = finished(queue, other, deliver_batch(queue, brevo, other))
+    assert endings(settled) == {"complete": 20}
     assert asked(simulator)[POST] == 1
 
 
@@ -520,7 +550,7 @@ def test_imports_that_do_not_get_through_go_one_by_one_in_the_same_run(
     simulator.inject("status-524-html:path=/v3/contacts/import:written=no")
     _, settled = run(world.queue(), brevo)
     assert endings(settled) == {"complete": 20}
-    assert asked(simulator)[POST] == bulk_delivery.MOST_POSTS
+    assert asked(simulator)[POST] == importer.MOST_POSTS
 
 
 def test_a_429_costs_nobody_anything(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
@@ -591,7 +621,7 @@ def test_a_process_that_brevo_forgot_is_as_if_it_was_never_sent(
 def test_an_import_that_comes_to_no_end_fails_and_its_contacts_go_by_themselves_next_time(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_delivery, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(importer, "PATIENCE_SECONDS", 0.1)
     world.add_many(5)
     simulator.imports._config = BrevoConfig(import_seconds=1000)
     tally, settled = run(world.queue(), brevo)

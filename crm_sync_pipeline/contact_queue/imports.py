@@ -12,11 +12,15 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.statements import imports as statements
+from crm_sync_pipeline.contact_queue.statements import settle_import, take_up
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
+from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
+from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
 from crm_sync_pipeline.domain.contact import Contact, redacted
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome, Synced
+from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.domain.transition import Ending, Standing, transition
 
 PAGE = 2000
 JOURNALED_AT_ONCE = 5000
@@ -49,7 +53,20 @@ class Entry:
     contact_hash: str
     payload_hash: str
     address_hash: str
+    row_version: str
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A contact that may go into an import, as its row stood in `row_version`.
+
+    `delivered_last` is the hash of the payload that need not be sent again, if it is known and asked for.
+    """
+
+    contact: Contact
+    row_version: str
+    delivered_last: str | None
 
 
 class Imports:
@@ -61,15 +78,12 @@ class Imports:
         self._crm = columns.crm.name
         self._lease_seconds = lease.total_seconds()
 
-    def candidates(self, token: UUID, skips_unchanged: bool) -> Iterator[tuple[Contact, str | None]]:
-        """The contacts of this token that may go into an import, in id order, read a page at a time.
-
-        With each comes the hash of the payload that need not be sent again, if it is known and asked for.
-        """
+    def candidates(self, token: UUID, skips_unchanged: bool) -> Iterator[Candidate]:
+        """The contacts of this token that may go into an import, in id order, read a page at a time."""
         query = statements.page(self._columns)
         parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": skips_unchanged}
         while rows := self._do(lambda connection: connection.execute(query, parameters).all()):
-            yield from ((contact_of(row), row.delivered_last) for row in rows if row.goes)
+            yield from (Candidate(contact_of(row), row.row_version, row.delivered_last) for row in rows if row.goes)
             parameters["after"] = rows[-1].id
 
     def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
@@ -127,42 +141,57 @@ class Imports:
         row = self._do(lambda connection: connection.execute(query, parameters).one())
         return len(address_hashes) - row.known if row.total == under_way.contacts else 0
 
-    def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
+    def finish(
+        self, under_way: Import, token: UUID, run_id: str | None, results: Results
+    ) -> tuple[Counter[Outcome], Settlement]:
         """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
 
+        Those that succeeded and whose rows nobody has touched since are settled at once; the rest is left to `settle`.
         A few thousand at a time: should this worker die, the next one takes up the rest. Nothing where another run has
         taken the import over.
         """
         own = {address: _outcome_words(outcome) for address, outcome in results.by_address_hash.items()}
+        key = {"the_import": under_way.id, "token": token}
         parameters = {
-            "came_to": json.dumps(own),
+            **key,
             **{f"others_{name}": word for name, word in _outcome_words(results.others).items()},
-            "the_import": under_way.id,
-            "token": token,
+            "came_to": json.dumps(own),
             "by_run": run_id,
             "called": f"process {under_way.process_id}",
             "size": JOURNALED_AT_ONCE,
         }
-        key = {"the_import": under_way.id, "token": token}
-        counts: Counter[Outcome] = Counter()
-        named_outcomes = {
-            _words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]
-        }
+        outcomes = {_words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]}
 
-        def some(connection: sa.Connection) -> tuple[bool, Sequence[Any]]:
+        def some(connection: sa.Connection) -> tuple[bool, Sequence[Any], int]:
             if connection.execute(statements.lock(self._crm), key).one_or_none() is None:
-                return True, ()
+                return True, (), 0
+            settled = self._settle_some(connection, results, parameters)
             done = connection.execute(statements.journal_some(self._crm), parameters).all()
             is_over = bool(connection.execute(statements.is_empty(self._crm), key).scalar_one())
             if is_over:
                 connection.execute(statements.finish(self._crm), key)
-            return is_over, done
+            return is_over, done, settled
 
-        is_over = False
+        counts: Counter[Outcome] = Counter()
+        settlement, is_over = Settlement(), False
         while not is_over:
-            is_over, done = self._do(some)
-            counts.update({named_outcomes[row.outcome, row.reason]: row.total for row in done})
-        return counts
+            is_over, done, settled = self._do(some)
+            counts.update({outcomes[row.outcome, row.reason]: row.total for row in done})
+            settlement.endings[Ending.COMPLETE] += settled
+        return counts, settlement
+
+    def _settle_some(self, connection: sa.Connection, results: Results, parameters: Mapping[str, Any]) -> int:
+        connection.execute(settle_import.lock_some(self._columns), parameters)
+        if not isinstance(results.others, Synced):
+            return 0
+        becomes = transition(Standing(), results.others, RetryPolicy())
+        try:
+            with connection.begin_nested():
+                return connection.execute(settle_import.settle_some(self._columns, becomes), parameters).rowcount
+        except sa.exc.DBAPIError as error:
+            if blames_row(error) is None:
+                raise
+            return 0  # a row that does not take its result is found, and ended alone, by `settle`
 
     def give_up(self, import_id: UUID) -> None:
         """Nothing will be heard of this import: its contacts go another way."""
@@ -174,16 +203,16 @@ class Imports:
 
     def let_go(self, token: UUID) -> None:
         """Stop waiting: the next claim takes up what this token waits for."""
-        self._do(lambda connection: connection.execute(statements.let_go(self._crm), {"token": token}))
+        self._do(lambda connection: connection.execute(take_up.let_go(self._crm), {"token": token}))
 
     def take_up(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
         """Within a claim: wait under `token` for an import whose run is gone; returns how many contacts it holds.
 
         One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
         """
-        while left := connection.execute(statements.lock_left_behind(self._crm)).one_or_none():
+        while left := connection.execute(take_up.lock_left_behind(self._crm)).one_or_none():
             key = {"the_import": left.id}
-            connection.execute(statements.lock_contacts(self._columns), key)
+            connection.execute(take_up.lock_contacts(self._columns), key)
             moved = 0
             if left.taken_up < TAKEN_UP_AT_MOST and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
                 parameters = {
@@ -193,11 +222,11 @@ class Imports:
                     "old_token": left.claim_token,
                     "lease_seconds": self._lease_seconds,
                 }
-                moved = connection.execute(statements.move_deliveries(self._crm), parameters).rowcount
+                moved = connection.execute(take_up.move_deliveries(self._crm), parameters).rowcount
             if moved:
-                connection.execute(statements.take_up(self._crm), {**key, "token": token, "by_run": run_id})
+                connection.execute(take_up.take_up(self._crm), {**key, "token": token, "by_run": run_id})
                 return moved
-            if connection.execute(statements.is_waited_for(self._crm), key).scalar_one():
+            if connection.execute(take_up.is_waited_for(self._crm), key).scalar_one():
                 return 0  # another run took it up, or came back to life, before the lock was ours
             self._give_up(connection, left.id)
         return 0
@@ -212,6 +241,7 @@ def _as_row(entry: Entry) -> Mapping[str, Any]:
         "contact_hash": entry.contact_hash,
         "payload_hash": entry.payload_hash,
         "address_hash": entry.address_hash,
+        "row_version": entry.row_version,
         "message": entry.message,
     }
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
-from crm_sync_pipeline.contact_queue.statements import imports, settle
+from crm_sync_pipeline.contact_queue.statements import settle, under_way
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
@@ -88,7 +88,7 @@ class Settling:
 
     def _spares_imports(self, connection: sa.Connection) -> bool:
         """Whether to look at each row for an import that it is under way in: there is none most of the time."""
-        return bool(connection.execute(imports.is_any_under_way(self.crm.name)).scalar_one())
+        return bool(connection.execute(under_way.is_any_under_way(self.crm.name)).scalar_one())
 
     def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
         """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""

@@ -33,7 +33,7 @@ deliveries = sa.Table(
     sa.Column("changed_only_at", pg.TIMESTAMP(timezone=True), comment="the selection that skips what has not changed"),
     sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
     sa.Index(
-        "deliveries_leases", "destination", "lease_expires_at", postgresql_where=sa.text("claim_token IS NOT NULL")
+        "deliveries_leases", "destination", "lease_expires_at", postgresql_where=sa.text("lease_expires_at IS NOT NULL")
     ),
 )
 
@@ -98,6 +98,7 @@ import_contacts = sa.Table(
     sa.Column("contact_hash", sa.Text, nullable=False, comment="of what was read from the contacts row"),
     sa.Column("payload_hash", sa.Text, nullable=False, comment="of the JSON of a single call"),
     sa.Column("address_hash", sa.Text, nullable=False, comment="of the address: failures name addresses"),
+    sa.Column("row_version", sa.Text, nullable=False, comment="xmin of the contacts row that was read"),
     sa.Column("message", sa.Text, nullable=False, server_default="", comment="what was left out"),
     sa.Index("import_contacts_of_import", "import_id", "contact_id"),
 )

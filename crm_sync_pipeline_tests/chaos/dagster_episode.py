@@ -31,7 +31,7 @@ from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
 KEY = "xkeysib-4f1d0secret0never0to0be0seen"
 BATCH_SIZE = 12
 RUNS_AT_A_TIME = 3
-REQUESTS_PER_SECOND = 6
+REQUESTS_PER_SECOND = 15
 LATENCY = "latency=150:jitter=100"
 """Of the simulator: with the pace, a batch takes two seconds, and some calls are always in the air."""
 

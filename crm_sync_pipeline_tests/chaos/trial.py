@@ -29,7 +29,8 @@ from crm_sync_pipeline_tests.chaos.worker import Orders
 
 CONTACTS = 100
 BATCH_SIZE = 16
-REQUESTS_PER_SECOND = 25
+REQUESTS_PER_SECOND = 75
+"""Of all workers together: they share one pace."""
 QUIET_SECONDS = 0.4
 """The queue counts as empty once it has been so for as long: a worker that slept may still bring something back."""
 

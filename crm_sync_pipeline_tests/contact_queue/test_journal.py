@@ -126,7 +126,7 @@ def test_who_was_taken_back_is_told_to_those_who_look(world: World) -> None:
     world.unselect(unselected)
     world.select(selected_anew)
     world.execute("DELETE FROM contacts WHERE id = :id", id=deleted)
-    assert queue.journal(batch.token, []).taken_back == {unselected, selected_anew, deleted}
+    assert queue.journal(batch.token, []).taken_back == frozenset({unselected, selected_anew, deleted})
     assert queue.journal(batch.token, [], look=False).taken_back is None
 
 

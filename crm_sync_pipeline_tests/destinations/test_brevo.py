@@ -346,6 +346,23 @@ def test_a_pause_is_read_from_the_headers_and_kept_within_its_bounds(headers: di
     assert outcome.wait == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"x-sib-ratelimit-remaining": "1", "x-sib-ratelimit-reset": "1"}, 0),
+        ({"x-sib-ratelimit-remaining": "0", "x-sib-ratelimit-reset": "0.4"}, 0.4),
+        ({"x-sib-ratelimit-remaining": "0", "x-sib-ratelimit-reset": "3600"}, 60),
+        ({"x-sib-ratelimit-remaining": "0"}, 0),
+        ({"x-sib-ratelimit-remaining": "none", "x-sib-ratelimit-reset": "1"}, 0),
+    ],
+)
+def test_after_the_last_request_of_the_limit_nothing_is_sent_for_a_while(
+    headers: dict[str, str], seconds: float
+) -> None:
+    assert BREVO.pause_after(answered(204, b"", headers)) == seconds
+
+
 def test_brevos_request_id_is_kept() -> None:
     assert BREVO.request_id(answered(201, {"id": 1}, {"Sib-Request-Id": "a-uuid"})) == "a-uuid"
     assert BREVO.request_id(answered(201, {"id": 1})) is None

@@ -123,6 +123,16 @@ def test_nobody_listening_is_a_lost_connection(rig: Rig) -> None:
     assert_tells_nothing_private(attempt)
 
 
+def test_a_proxy_of_the_environment_is_used(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator as its own proxy: it is sent the whole URL, of a host that there is not."""
+    monkeypatch.setenv("HTTP_PROXY", rig.base_url)
+    rig.deliver()
+    direct = rig.simulator.requests.total
+    monkeypatch.setenv("NO_PROXY", "")
+    replace(rig, base_url="http://crm.invalid").deliver()
+    assert rig.simulator.requests.total > direct
+
+
 @pytest.mark.parametrize("email", ["", " ", "\t\n"])
 def test_a_contact_without_an_address_is_rejected_without_a_call(rig: Rig, email: str) -> None:
     (attempt,) = rig.deliver(replace(CONTACT, email=email))

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.statements.columns import (
+    EPOCH,
     IDS,
     LEASE,
     LEASE_SECONDS,
@@ -19,7 +20,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     is_free,
     rows_of,
 )
-from crm_sync_pipeline.contact_queue.statements.imports import is_attempted, is_under_way
+from crm_sync_pipeline.contact_queue.statements.under_way import is_attempted, is_under_way
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
 _LATE_CONTACT = sa.bindparam("late_contact", type_=UUID_TYPE)
@@ -200,17 +201,18 @@ def write_down(columns: DestinationColumns) -> sa.Select[Any]:
         .cte("written")
     )
     fresh_until = NOW + LEASE * (1 - EXTENDED_EVERY)
+    until = sa.func.coalesce(deliveries.c.lease_expires_at, EPOCH)  # so the index of all leases is not for this
     extended = (
         sa.update(deliveries)
         .values(lease_expires_at=NOW + LEASE)
-        .where(ours, deliveries.c.lease_expires_at > NOW, deliveries.c.lease_expires_at < fresh_until)
+        .where(ours, until > NOW, until < fresh_until)
         .returning(deliveries.c.contact_id)
         .cte("extended")
     )
     now_extended = sa.select(sa.func.count().label("total")).select_from(extended).subquery("now_extended")
     fresh = (
-        sa.select(sa.func.count().label("total"), sa.func.min(deliveries.c.lease_expires_at).label("until"))
-        .where(ours, deliveries.c.lease_expires_at >= fresh_until)
+        sa.select(sa.func.count().label("total"), sa.func.min(until).label("until"))
+        .where(ours, until >= fresh_until)
         .subquery("fresh")
     )
     not_held = sa.select(done.c.contact_id).where(of_its_delivery(deliveries.c.claim_token.is_distinct_from(TOKEN)))

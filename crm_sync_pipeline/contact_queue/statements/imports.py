@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.statements.columns import (
-    LEASE,
     NOW,
     SIZE,
     TOKEN,
@@ -19,53 +18,18 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     DestinationColumns,
     built_once,
     rows_of,
-    seconds,
+)
+from crm_sync_pipeline.contact_queue.statements.under_way import (
+    DELIVERY_OF_ENTRY,
+    IS_UNDER_WAY,
+    is_attempted,
+    is_under_way,
 )
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, import_contacts, imports, literal
 
-_IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
-_RUN = sa.bindparam("by_run", type_=sa.Text)
+IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
+RUN = sa.bindparam("by_run", type_=sa.Text)
 # No parameter has a column's name: SQLAlchemy keeps those for itself in an INSERT and an UPDATE.
-_IS_UNDER_WAY = imports.c.finished_at.is_(None)
-_DELIVERY_OF_ENTRY = sa.and_(
-    deliveries.c.contact_id == import_contacts.c.contact_id, deliveries.c.destination == import_contacts.c.destination
-)
-
-
-def is_under_way() -> sa.ColumnElement[bool]:
-    """Of a delivery: an import that its own token waits for holds it.
-
-    A question for each row, by primary keys, as is_attempted: the plan of an anti-join rests on statistics, which a
-    table that is empty most of the time does not have.
-    """
-    waiting = (
-        sa.select(imports.c.claim_token)
-        .select_from(import_contacts.join(imports, imports.c.id == import_contacts.c.import_id))
-        .where(
-            import_contacts.c.contact_id == deliveries.c.contact_id,
-            import_contacts.c.destination == deliveries.c.destination,
-        )
-        .correlate(deliveries)
-        .scalar_subquery()
-    )
-    return sa.func.coalesce(waiting == deliveries.c.claim_token, sa.false())
-
-
-@built_once
-def is_any_under_way(destination: str) -> sa.Executable:
-    """Whether there is any import under way."""
-    return sa.select(sa.exists().where(imports.c.destination == literal(destination), _IS_UNDER_WAY))
-
-
-def is_attempted() -> sa.ColumnElement[bool]:
-    """Of a delivery: its token has journaled an attempt at it."""
-    attempt = (
-        sa.select(attempts.c.id)
-        .where(attempts.c.claim_token == deliveries.c.claim_token, attempts.c.contact_id == deliveries.c.contact_id)
-        .correlate(deliveries)
-        .scalar_subquery()
-    )
-    return attempt.is_not(None)
 
 
 @built_once
@@ -86,13 +50,23 @@ def page(columns: DestinationColumns) -> sa.Executable:
     )
     asked_for = deliveries.c.changed_only_at == deliveries.c.selected_at
     skips = sa.or_(sa.bindparam("everything", type_=sa.Boolean), asked_for)
-    goes = sa.and_(columns.is_held, deliveries.c.retry_count == 0, ~is_attempted(), ~is_under_way())
+    its_contact = (
+        sa.select(
+            sa.cast(sa.literal_column("xmin"), sa.Text).label("row_version"),
+            columns.is_held.label("is_held"),
+            *columns.sent_fields(),
+        )
+        .where(columns.id == held.c.contact_id)
+        .limit(1)
+        .lateral("its_contact")
+    )
+    goes = sa.and_(its_contact.c.is_held, deliveries.c.retry_count == 0, ~is_attempted(), ~is_under_way())
     return (
         sa.select(
             held.c.contact_id.label("id"),
             goes.label("goes"),
             sa.case((skips, deliveries.c.payload_hash)).label("delivered_last"),
-            *columns.sent_fields(),
+            *its_contact.c,
         )
         .select_from(
             held.join(
@@ -101,7 +75,7 @@ def page(columns: DestinationColumns) -> sa.Executable:
                     deliveries.c.contact_id == held.c.contact_id,
                     deliveries.c.destination == literal(columns.crm.name),
                 ),
-            ).outerjoin(columns.table, columns.id == held.c.contact_id)
+            ).outerjoin(its_contact, sa.true())
         )
         .order_by(held.c.contact_id)
     )
@@ -112,6 +86,7 @@ _ENTRIES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "contact_hash": sa.Text(),
     "payload_hash": sa.Text(),
     "address_hash": sa.Text(),
+    "row_version": sa.Text(),
     "message": sa.Text(),
 }
 
@@ -122,10 +97,10 @@ def begin(destination: str) -> sa.Insert:
     return (
         pg.insert(imports)
         .values(
-            id=_IMPORT,
+            id=IMPORT,
             destination=destination,
             claim_token=TOKEN,
-            run_id=_RUN,
+            run_id=RUN,
             contacts=sa.bindparam("total", type_=sa.Integer),
             after_process_id=sa.bindparam("after_number", type_=sa.BigInteger),
         )
@@ -151,7 +126,7 @@ def add_entries(columns: DestinationColumns) -> Any:
         .scalar_subquery()
     )
     is_held = sa.select(columns.is_held).where(columns.id == entries.c.contact_id).scalar_subquery()
-    held = sa.select(literal(columns.crm.name), _IMPORT, *entries.c).where(holder == TOKEN, is_held)
+    held = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(holder == TOKEN, is_held)
     insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], held)
     names = [name for name in ("import_id", *_ENTRIES) if name != "contact_id"]
     moved = {name: insert.excluded[name] for name in names}
@@ -166,7 +141,7 @@ def count_entries(destination: str) -> sa.Update:
     return (
         sa.update(imports)
         .values(contacts=sa.bindparam("total", type_=sa.Integer))
-        .where(imports.c.id == _IMPORT, imports.c.destination == destination)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination)
     )
 
 
@@ -176,7 +151,7 @@ def note_process(destination: str) -> sa.Update:
     return (
         sa.update(imports)
         .values(process_id=sa.bindparam("number", type_=sa.BigInteger))
-        .where(imports.c.id == _IMPORT, imports.c.destination == destination)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination)
     )
 
 
@@ -189,7 +164,7 @@ def of_token(destination: str) -> sa.Executable:
         imports.c.after_process_id,
         imports.c.contacts,
         sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
-    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, _IS_UNDER_WAY)
+    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, IS_UNDER_WAY)
 
 
 @built_once
@@ -206,8 +181,8 @@ def lock(destination: str) -> sa.Executable:
     """Lock import :the_import, if it is under way and :token waits for it still."""
     return (
         sa.select(imports.c.id)
-        .where(imports.c.id == _IMPORT, imports.c.destination == destination, imports.c.claim_token == TOKEN)
-        .where(_IS_UNDER_WAY)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination, imports.c.claim_token == TOKEN)
+        .where(IS_UNDER_WAY)
         .with_for_update()
     )
 
@@ -221,15 +196,16 @@ def overtaken(destination: str) -> sa.Executable:
             import_contacts.c.contact_hash,
             import_contacts.c.payload_hash,
             import_contacts.c.address_hash,
+            import_contacts.c.row_version,
             import_contacts.c.message,
         )
         .select_from(
             import_contacts.join(imports, imports.c.id == import_contacts.c.import_id).outerjoin(
-                deliveries, _DELIVERY_OF_ENTRY
+                deliveries, DELIVERY_OF_ENTRY
             )
         )
         .where(
-            imports.c.id == _IMPORT,
+            imports.c.id == IMPORT,
             imports.c.destination == destination,
             imports.c.claim_token == TOKEN,
             deliveries.c.claim_token.is_distinct_from(TOKEN),
@@ -243,7 +219,7 @@ def count_known(destination: str) -> sa.Executable:
     hashes = sa.bindparam("hashes", type_=pg.ARRAY(sa.Text))
     has_one = import_contacts.c.address_hash == sa.any_(hashes)
     return sa.select(sa.func.count().label("total"), sa.func.count().filter(has_one).label("known")).where(
-        import_contacts.c.import_id == _IMPORT, import_contacts.c.destination == destination
+        import_contacts.c.import_id == IMPORT, import_contacts.c.destination == destination
     )
 
 
@@ -256,7 +232,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
     """
     some = (
         sa.select(import_contacts.c.contact_id)
-        .where(import_contacts.c.import_id == _IMPORT)
+        .where(import_contacts.c.import_id == IMPORT)
         .order_by(import_contacts.c.contact_id)
         .limit(SIZE)
     )
@@ -264,7 +240,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
         sa.delete(import_contacts)
         .where(
             import_contacts.c.destination == destination,
-            import_contacts.c.import_id == _IMPORT,
+            import_contacts.c.import_id == IMPORT,
             import_contacts.c.contact_id == sa.any_(sa.func.array(some.scalar_subquery(), type_=pg.ARRAY(UUID_TYPE))),
         )
         .returning(*import_contacts.c)
@@ -280,7 +256,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
         "contact_id": done.c.contact_id,
         "destination": done.c.destination,
         "claim_token": TOKEN,
-        "run_id": _RUN,
+        "run_id": RUN,
         "number": sa.literal_column("1"),
         "outcome": word("outcome"),
         "reason": word("reason"),
@@ -305,7 +281,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
 def is_empty(destination: str) -> sa.Executable:
     """Whether import :the_import holds nobody any more."""
     return sa.select(
-        ~sa.exists().where(import_contacts.c.import_id == _IMPORT, import_contacts.c.destination == destination)
+        ~sa.exists().where(import_contacts.c.import_id == IMPORT, import_contacts.c.destination == destination)
     )
 
 
@@ -315,7 +291,7 @@ def finish(destination: str) -> sa.Update:
     return (
         sa.update(imports)
         .values(finished_at=NOW)
-        .where(imports.c.id == _IMPORT, imports.c.destination == destination, _IS_UNDER_WAY)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination, IS_UNDER_WAY)
     )
 
 
@@ -323,98 +299,5 @@ def finish(destination: str) -> sa.Update:
 def release(destination: str) -> sa.Delete:
     """Let go of all that import :the_import holds: its contacts are their token's alone again."""
     return sa.delete(import_contacts).where(
-        import_contacts.c.import_id == _IMPORT, import_contacts.c.destination == destination
-    )
-
-
-def _has_live_lease() -> sa.ColumnElement[bool]:
-    return (
-        sa.exists()
-        .select_from(import_contacts.join(deliveries, _DELIVERY_OF_ENTRY))
-        .where(
-            import_contacts.c.import_id == imports.c.id,
-            deliveries.c.claim_token == imports.c.claim_token,
-            deliveries.c.lease_expires_at > NOW,
-        )
-        .correlate(imports)
-    )
-
-
-@built_once
-def lock_left_behind(destination: str) -> sa.Executable:
-    """Lock the oldest import whose run is gone; one that another run takes up now is skipped."""
-    return (
-        sa.select(
-            imports.c.id,
-            imports.c.claim_token,
-            imports.c.taken_up,
-            sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
-        )
-        .where(imports.c.destination == destination, _IS_UNDER_WAY, ~_has_live_lease())
-        .order_by(imports.c.posted_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-
-
-@built_once
-def is_waited_for(destination: str) -> sa.Executable:
-    """Whether the lease on import :the_import is alive. Asked under its lock, this sees the truth."""
-    return sa.select(
-        sa.exists().where(imports.c.id == _IMPORT, imports.c.destination == destination, _has_live_lease())
-    )
-
-
-@built_once
-def lock_contacts(columns: DestinationColumns) -> sa.Executable:
-    """Lock the contacts of import :the_import in id order, as every writer of their deliveries does first."""
-    return (
-        sa.select(columns.id)
-        .select_from(columns.table.join(import_contacts, import_contacts.c.contact_id == columns.id))
-        .where(import_contacts.c.import_id == _IMPORT, import_contacts.c.destination == columns.crm.name)
-        .order_by(columns.id)
-        .with_for_update(key_share=True, of=columns.table)
-    )
-
-
-@built_once
-def move_deliveries(destination: str) -> sa.Update:
-    """Put what import :the_import holds under :token with a new lease, unless the lease of :old_token is alive."""
-    return (
-        sa.update(deliveries)
-        .values(claim_token=TOKEN, run_id=_RUN, lease_expires_at=NOW + LEASE)
-        .where(
-            _DELIVERY_OF_ENTRY,
-            import_contacts.c.import_id == _IMPORT,
-            deliveries.c.destination == destination,
-            deliveries.c.claim_token == sa.bindparam("old_token", type_=UUID_TYPE),
-            deliveries.c.lease_expires_at <= NOW,
-        )
-    )
-
-
-@built_once
-def take_up(destination: str) -> sa.Update:
-    """From now on :token waits for import :the_import."""
-    return (
-        sa.update(imports)
-        .values(claim_token=TOKEN, run_id=_RUN, taken_up=imports.c.taken_up + 1)
-        .where(imports.c.id == _IMPORT, imports.c.destination == destination)
-    )
-
-
-@built_once
-def let_go(destination: str) -> sa.Update:
-    """End the lease of what the import of :token holds, so that the next claim takes it up."""
-    return (
-        sa.update(deliveries)
-        .values(lease_expires_at=NOW - seconds(sa.literal(1.0)))
-        .where(
-            _DELIVERY_OF_ENTRY,
-            import_contacts.c.import_id == imports.c.id,
-            imports.c.claim_token == TOKEN,
-            deliveries.c.claim_token == TOKEN,
-            deliveries.c.destination == destination,
-            deliveries.c.lease_expires_at > NOW,
-        )
+        import_contacts.c.import_id == IMPORT, import_contacts.c.destination == destination
     )

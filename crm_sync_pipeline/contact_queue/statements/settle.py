@@ -18,7 +18,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     rows_of,
     seconds,
 )
-from crm_sync_pipeline.contact_queue.statements.imports import is_under_way
+from crm_sync_pipeline.contact_queue.statements.under_way import is_under_way
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SharedColumns, SyncStatus
 
@@ -140,7 +140,7 @@ def honour_decisions(columns: DestinationColumns) -> tuple[sa.Update, sa.Update]
         return (
             sa.update(columns.table)
             .values({columns.crm.processing_status: state, "updated_at": NOW})
-            .where(columns.id == sa.any_(IDS), columns.processing == literal("Processing"), which)
+            .where(columns.id == sa.any_(IDS), columns.is_processing, which)
         )
 
     return bring(literal("Queued"), wanted), bring(sa.null(), unwanted)
@@ -160,7 +160,7 @@ def honour_queued(columns: DestinationColumns) -> sa.Update:
     )
 
 
-_SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
+SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
     "id": UUID_TYPE,
     "token": UUID_TYPE,
     "error": sa.Text(),
@@ -183,7 +183,14 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
     One that a person changed keeps their decision. The shared retry columns are a copy for readers: a failure writes
     them, a success clears them only when the last failure was this destination's own.
     """
-    settled, table = sa.select(rows_of("settled", _SETTLED)).cte("settled"), columns.table
+    return write_transitions(columns, sync, processing, sa.select(rows_of("settled", SETTLED)).cte("settled"))
+
+
+def write_transitions(
+    columns: DestinationColumns, sync: SyncStatus, processing: ProcessingStatus, settled: sa.CTE
+) -> sa.Update:
+    """See settle_both; `settled` has the columns of SETTLED."""
+    table = columns.table
     failed = settled.c.shared == SharedColumns.RECORD_FAILURE.value
     cleared = sa.and_(
         settled.c.shared == SharedColumns.CLEAR_IF_OURS.value,
@@ -216,7 +223,7 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
 @built_once
 def settle_deliveries(destination: str) -> sa.Update:
     """Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them go."""
-    return _let_go(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
+    return _let_go(sa.select(rows_of("settled", SETTLED)).cte("settled"), destination)
 
 
 def _let_go(settled: sa.CTE, destination: str) -> sa.Update:

@@ -21,7 +21,7 @@ def upgrade() -> None:
         "deliveries",
         ["destination", "lease_expires_at"],
         schema="crm_sync",
-        postgresql_where=sa.text("claim_token IS NOT NULL"),
+        postgresql_where=sa.text("lease_expires_at IS NOT NULL"),
     )
     settings = ", ".join(f"{name} = {value}" for name, value in FOLLOWS.items())
     for table in TABLES:
