@@ -19,9 +19,9 @@ from crm_sync_pipeline_tests.chaos.plan import Act
 
 def without_token_check() -> None:
     """A worker settles what it journaled whoever holds it by now, and never learns that its claim is lost."""
-    settle_deliveries, journal = settle.settle_deliveries, ContactQueue.journal
+    let_go, journal = settle._let_go, ContactQueue.journal
 
-    def lock_mine(its: DestinationColumns) -> sa.Executable:
+    def lock_mine(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
         journaled = sa.select(attempts.c.contact_id).where(attempts.c.claim_token == TOKEN)
         mine: sa.Executable = (
             sa.select(
@@ -39,8 +39,8 @@ def without_token_check() -> None:
         )
         return mine
 
-    def settle_whoever_holds(destination: str) -> Any:
-        statement: Any = settle_deliveries(destination)
+    def let_go_whoever_holds(settled: sa.CTE, destination: str) -> Any:
+        statement: Any = let_go(settled, destination)
         statement._where_criteria = tuple(each for each in statement._where_criteria if "claim_token" not in str(each))
         return statement
 
@@ -51,14 +51,14 @@ def without_token_check() -> None:
         return held if held.total else Held(1, self.lease.total_seconds())
 
     _replace(settle, "lock_held", lock_mine)
-    _replace(settle, "settle_deliveries", settle_whoever_holds)
+    _replace(settle, "_let_go", let_go_whoever_holds)
     _replace(ContactQueue, "journal", journal_and_go_on)
 
 
 def without_lease() -> None:
     """A claim takes away what another worker holds, however long its lease still runs."""
 
-    def lock_anything_held(its: DestinationColumns) -> sa.Executable:
+    def lock_anything_held(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
         statement: sa.Executable = (
             settle._claimed_rows(its)
             .where(deliveries.c.claim_token.is_not(None))

@@ -119,10 +119,10 @@ def without_the_lease(patch: Patch) -> None:
 def without_the_lease_in_recovery(patch: Patch) -> None:
     lock_expired = settle.lock_expired
 
-    def of_any_age(of: DestinationColumns) -> sa.Executable:
+    def of_any_age(of: DestinationColumns, spares_imports: bool) -> sa.Executable:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(settle, "NOW", sa.literal_column("'infinity'::timestamptz"))
-            return lock_expired(of)
+            return lock_expired(of, spares_imports)
 
     patch.setattr(settle, "lock_expired", of_any_age)
 
@@ -140,9 +140,9 @@ def without_locks_in_settling(patch: Patch) -> None:
     patch.setattr(settle, "lock_held", _unlocked(settle.lock_held))
 
 
-def _unlocked(build: Callable[[DestinationColumns], sa.Executable]) -> Callable[[DestinationColumns], sa.Executable]:
-    def unlocked(of: DestinationColumns) -> sa.Executable:
-        statement: Any = build(of)
+def _unlocked(build: Callable[..., sa.Executable]) -> Callable[..., sa.Executable]:
+    def unlocked(of: DestinationColumns, *options: bool) -> sa.Executable:
+        statement: Any = build(of, *options)
         statement._for_update_arg = None
         return statement  # type: ignore[no-any-return]
 

@@ -7,7 +7,7 @@ import pytest
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.plans import read_whole
 
-ROWS = 20_000
+ROWS = 10_000
 ROWS_AS_PLANNED = 1_000_000
 """What PostgreSQL is told. The rows lie on as many pages as ten times as many would need."""
 
