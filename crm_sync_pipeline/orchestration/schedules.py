@@ -28,9 +28,7 @@ def build_schedule(
     def tick(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
-        due = due_or_reason(
-            context.instance, database, job.name, name, sync.scheduler_max_instances, limit
-        )
+        due = due_or_reason(context.instance, database, job.name, name, sync.scheduler_max_instances, limit)
         if isinstance(due, dg.SkipReason):
             return due
         return dg.RunRequest(run_config=claim_config(name, max(due, sync.scheduler_batch_size)))

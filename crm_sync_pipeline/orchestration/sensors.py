@@ -28,9 +28,7 @@ def build_sensor(
     def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
-        due = due_or_reason(
-            context.instance, database, job.name, name, sync.scheduler_max_instances, limit
-        )
+        due = due_or_reason(context.instance, database, job.name, name, sync.scheduler_max_instances, limit)
         if isinstance(due, dg.SkipReason):
             return due
         return dg.RunRequest(run_config=claim_config(name, due), tags={"crm_sync/queue_depth": str(due)})

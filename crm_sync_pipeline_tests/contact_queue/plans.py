@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -93,7 +94,7 @@ def nodes(plan: Any) -> Iterator[dict[str, Any]]:
 def explained(connection: sa.Connection, statement: Statement, how: str) -> list[dict[str, Any]]:
     """The nodes of the plan; with "ANALYZE, " in `how` it is carried out, and rolled back."""
     executable, parameters = statement
-    compiled: Any = executable.compile(dialect=connection.dialect)  # type: ignore[attr-defined] # all of them have it
+    compiled = _compiled(executable, connection.dialect)
     prefix = f"EXPLAIN ({how}FORMAT JSON) "
     if how == GENERIC:
         order: dict[str, int] = {}
@@ -110,6 +111,11 @@ def explained(connection: sa.Connection, statement: Statement, how: str) -> list
 
 OF_ALL = ("contacts_crm_sync_brevo_processing_since", "deliveries_leases")
 """Indexes to walk. Looking one row up in them reads all that is claimed, for each."""
+
+
+@lru_cache(maxsize=100)
+def _compiled(executable: Any, dialect: sa.Dialect) -> Any:
+    return executable.compile(dialect=dialect)
 
 
 def read_whole(world: World) -> list[str]:
