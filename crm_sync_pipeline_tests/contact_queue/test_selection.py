@@ -250,6 +250,16 @@ def test_a_contact_is_counted_once_however_many_crms_it_is_selected_for(world: W
     assert (result.updated_count, result.queued_count) == (2, 3)
 
 
+def test_the_users_columns_may_be_called_like_parameters_of_ours(fresh: World) -> None:
+    names = ("token", "ids", "size", "first", "behind", "look", "run_id", "lease_seconds")
+    fresh.script("".join(f"ALTER TABLE contacts ADD {name} text;" for name in names))
+    fresh.add("a@example.com", "b@example.com")
+    one_run(fresh.queue(), FAILED, Synced("1"))
+    assert fresh.database.selection().requeue("brevo") == 1
+    assert fresh.database.selection().apply_to_all("unselect", ["brevo"]).updated_count == 1
+    assert fresh.rows(f"SELECT DISTINCT {', '.join(names)} FROM contacts") == [dict.fromkeys(names)]
+
+
 def test_requeue_looks_at_one_crm_alone(world: World) -> None:
     (contact,) = world.add("a@example.com", selected=False)
     apply(world, "select", [contact], "brevo", "hubspot")
