@@ -44,7 +44,7 @@ GIVEN_BACK_SECONDS = 5
 
 HANGING = "100@example.com"
 """First in the order in which a batch is sent, so that it is in the air when the others are under way."""
-ALL = 600
+ALL = 900
 
 
 @pytest.fixture
