@@ -14,7 +14,7 @@ from crm_sync_pipeline_tests.chaos.report import show, write_markdown
 FAST_TRIALS, FAST_SECONDS = 8, 10.0
 LONG_TRIALS = 300
 ABLATED_TRIALS = 6
-FAST_DAGSTER = {"kills": 4, "restarts": 1, "cuts": 1}
+FAST_DAGSTER = {"kills": 3, "restarts": 1, "cuts": 1}
 LONG_DAGSTER = {"kills": 200, "restarts": 20, "cuts": 20}
 
 

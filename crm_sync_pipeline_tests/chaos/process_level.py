@@ -20,7 +20,10 @@ _sites: list[Site] = []
 def run_process_level(
     *, seeds: Sequence[int], jobs: int, say: Callable[[str], None], ablation: str | None = None, until: float = 0.0
 ) -> Figures:
-    """Run one trial a seed; `say` hears a line for each. With `until`, a monotonic time, none starts after it."""
+    """Run one trial a seed; `say` hears a line for each. After `until`, a monotonic time, none but the first start.
+
+    The first ones, as many as there are jobs, run however late it is: a run that tried nothing would prove nothing.
+    """
     total = Figures("process")
     started_at = time.monotonic()
     for figures in _trials(seeds, jobs, ablation, until):
@@ -39,14 +42,17 @@ def run_process_level(
 def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float) -> Iterator[Figures]:
     if jobs == 1:
         with site() as here:
-            for seed in seeds:
-                if until and time.monotonic() > until:
+            for number, seed in enumerate(seeds):
+                if number and until and time.monotonic() > until:
                     return
                 yield _one(here, seed, ablation)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_open_site) as pool:
-        waiting = [pool.submit(_one_in_a_job, seed, ablation, until) for seed in seeds]
+        waiting = [
+            pool.submit(_one_in_a_job, seed, ablation, until if number >= jobs else 0.0)
+            for number, seed in enumerate(seeds)
+        ]
         try:
             for done in as_completed(waiting):
                 if figures := done.result():
