@@ -254,13 +254,13 @@ class Interleaving:
     def _able(self) -> list[int]:
         """The sessions that stand before a step, once each stands before one, is done, or waits for a lock."""
         self._settle()
-        while True:
-            able = [session.number for session in self._sessions if session.state == "paused"]
-            if able or all(session.state == "done" for session in self._sessions):
-                return able
-            with self._turn:  # a deadlock, which PostgreSQL ends
-                moved = self._turn.wait_for(lambda: any(s.state == "paused" for s in self._sessions), LIMIT_SECONDS)
-            assert moved, "both wait, and PostgreSQL saw no deadlock"
+        with self._turn:  # after a deadlock, until PostgreSQL has ended it
+            moved = self._turn.wait_for(
+                lambda: any(s.state == "paused" for s in self._sessions) or all(s.state == "done" for s in self._sessions),
+                LIMIT_SECONDS,
+            )
+        assert moved, "both wait, and PostgreSQL saw no deadlock"
+        return [session.number for session in self._sessions if session.state == "paused"]
 
     def _go(self, number: int) -> Step:
         session, other = self._sessions[number], self._sessions[1 - number]

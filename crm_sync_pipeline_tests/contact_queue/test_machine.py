@@ -296,7 +296,7 @@ def test_nothing_is_lost_overwritten_or_held_twice_whatever_happens(module_world
         run_state_machine_as_test(
             Queue,
             settings=settings(
-                max_examples=25,
+                max_examples=15,
                 stateful_step_count=25,
                 deadline=None,
                 phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking would take minutes

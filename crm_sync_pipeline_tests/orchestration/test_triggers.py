@@ -1,11 +1,8 @@
 """When schedule and sensor start a run, and what they say when they do not. Scenario tests hold the rest."""
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
@@ -27,12 +24,11 @@ both = pytest.mark.parametrize("trigger", [SCHEDULE, SENSOR])
 
 
 @pytest.fixture
-def product(product: Product, tmp_path: Path) -> Iterator[Product]:
+def product(product: Product) -> Iterator[Product]:
     """A schedule's tick wants an instance that is kept on disk."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(tmp_path)  # noqa: S108 # a folder of our own in it
-    with tempfile.TemporaryDirectory(dir=memory) as folder, dg.instance_for_test(temp_dir=folder) as instance:
-        product.instance = instance
-        yield product
+    product.instance = product.on_disk
+    yield product
+    product.instance.wipe()
 
 
 def skipped(product: Product, trigger: str) -> str:
