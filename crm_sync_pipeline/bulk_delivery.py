@@ -150,8 +150,12 @@ class _BulkDelivery:
         return load
 
     def _load(self) -> Load:
-        """The contacts of one import, in id order. Of those with one address the first, the others go by themselves."""
+        """The contacts of one import, in id order. Of those with one address the first, the others go by themselves.
+
+        The first import is half as long as one may be: while the destination works on it, the next is made ready.
+        """
         load, size = Load(uuid4()), BODY_MARGIN_BYTES
+        most_bytes = self._bulk.most_bytes if self._addresses else self._bulk.most_bytes // 2
         candidates = self._queue.imports.candidates(self._batch.token, self._destination.skip_unchanged)
         for candidate in candidates:
             contact = candidate.contact
@@ -168,7 +172,7 @@ class _BulkDelivery:
             if BODY_MARGIN_BYTES + len(row) > self._bulk.most_bytes:
                 continue
             size += len(row) + SEPARATOR_BYTES
-            if size > self._bulk.most_bytes:
+            if size > most_bytes and load.rows:
                 break
             self._addresses.add(contact.address)
             load.rows.append(row)

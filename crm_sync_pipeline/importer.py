@@ -26,7 +26,13 @@ CONTACTS_A_SECOND = 2000
 SHORTEST_WAIT_SECONDS = 2.0
 LONGEST_FIRST_WAIT_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 60.0
-"""Before a process is looked at (again): twice as long each time. Brevo allows 100 looks an hour."""
+"""Before a process is looked at: after that, each look comes when it has been under way twice as long as at the last.
+
+Brevo allows 100 looks an hour. How long an import took says when to look at the next.
+"""
+
+FIRST_LOOK_OF_LAST = 0.9
+"""A little sooner than the last import was seen to be over, or the estimate could never shrink."""
 
 PATIENCE_SECONDS = 3600.0
 """How long an import may be under way before its contacts count as failed."""
@@ -84,6 +90,7 @@ class Importer:
         self._breaker = Breaker()
         self._newest: int | None = None
         self._lost = 0
+        self._seconds_a_contact: float | None = None
 
     def be_a_probe(self) -> None:
         """The destination is down: one more failure, and it stays so."""
@@ -166,21 +173,29 @@ class Importer:
     async def _results(self, client: httpx.AsyncClient, under_way: Import) -> Results | None:
         """What an import came to; None where the destination does not know it."""
         process_id, asked_from = under_way.process_id or 0, time.monotonic()
-        first = min(max(under_way.contacts / CONTACTS_A_SECOND, SHORTEST_WAIT_SECONDS), LONGEST_FIRST_WAIT_SECONDS)
-        wait = max(first - under_way.age_seconds, 0.0)
-        while under_way.age_seconds + time.monotonic() - asked_from < PATIENCE_SECONDS:
+        wait = max(self._first_look_seconds(under_way.contacts) - under_way.age_seconds, 0.0)
+        age = under_way.age_seconds
+        while age < PATIENCE_SECONDS:
             await self._holding.sleep(wait)
             state = await self._ask(lambda: self._bulk.look(client, process_id))
+            age = under_way.age_seconds + time.monotonic() - asked_from
             if isinstance(state, Finished):
+                self._seconds_a_contact = age / max(under_way.contacts, 1)
                 return await self._results_of(under_way, state)
             if isinstance(state, Broken):
                 return Results(state.outcome)
             if state is Stage.UNKNOWN:
                 return None
-            wait = min(max(2 * wait, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+            wait = min(max(age, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
         title = self._destination.title
         minutes = round(PATIENCE_SECONDS / 60)
         return Results(Failed("import_timeout", f"{title}'s import {process_id} came to no end in {minutes} minutes"))
+
+    def _first_look_seconds(self, contacts: int) -> float:
+        if self._seconds_a_contact is None:
+            return min(max(contacts / CONTACTS_A_SECOND, SHORTEST_WAIT_SECONDS), LONGEST_FIRST_WAIT_SECONDS)
+        seconds = FIRST_LOOK_OF_LAST * self._seconds_a_contact * contacts
+        return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     async def _results_of(self, under_way: Import, finished: Finished) -> Results:
         """Everybody is imported but those that are refused by name. Nobody is, where a name can't be told."""

@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ from alembic.script import ScriptDirectory
 
 from crm_sync_pipeline.contact_queue.database import engine_for
 from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
@@ -153,6 +155,7 @@ def product(
     instance_on_disk: dg.DagsterInstance,
 ) -> Iterator[Product]:
     """The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
+    monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(0))
     with dg.DagsterInstance.ephemeral() as instance:
         made = Product(monkeypatch, world, simulator, instance, instance_on_disk)
         made.set(

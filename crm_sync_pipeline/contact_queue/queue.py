@@ -111,7 +111,7 @@ class ContactQueue:
         if not ids:
             return 0
         parameters = {"ids": ids, "token": token, "lease_seconds": self.lease.total_seconds(), "run_id": run_id}
-        return len(connection.execute(claim.mark_claimed(self._columns), parameters).all())
+        return connection.execute(claim.mark_claimed(self._columns), parameters).rowcount
 
     def contacts_of(self, token: UUID) -> list[Contact]:
         """The contacts that this token claimed and that nobody unselected since, in id order."""

@@ -63,7 +63,8 @@ class BrevoImport(BulkImport):
 
     def row(self, payload: Mapping[str, Any]) -> bytes:
         """See BulkImport. The same address and attributes as in a single call."""
-        return json.dumps({"email": payload["email"], "attributes": payload["attributes"]}).encode()
+        contact = {"email": payload["email"], "attributes": payload["attributes"]}
+        return json.dumps(contact, separators=(",", ":")).encode()
 
     def body(self, rows: Sequence[bytes]) -> bytes:
         """See BulkImport. Brevo takes 10 MB and recommends 8; a list is mandatory."""

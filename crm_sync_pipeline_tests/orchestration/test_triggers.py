@@ -1,5 +1,6 @@
 """When schedule and sensor start a run, and what they say when they do not. Scenario tests hold the rest."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,6 +16,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.orchestration.guards import UNFINISHED
 from crm_sync_pipeline_tests.builders import LEASE
 from crm_sync_pipeline_tests.product import Product
@@ -65,6 +67,18 @@ def test_while_a_run_is_unfinished_none_is_started(product: Product, trigger: st
         for run in product.instance.get_runs():
             product.instance.delete_run(run.run_id)
     requested(product, trigger)
+
+
+def test_a_contact_that_is_selected_while_the_sensor_looks_waits_for_no_next_tick(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(seconds=20))
+    later = threading.Timer(0.6, product.world.add, ["a@example.com"])
+    later.start()
+    began = time.monotonic()
+    requested(product, SENSOR)
+    assert 0.6 < time.monotonic() - began < 10
+    later.join()
 
 
 def add_silent_run(product: Product, silent_seconds: float) -> str:

@@ -60,7 +60,8 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
     """Put the locked contacts :ids under :token. One that another live claim holds after all stays as it is.
 
     So does one that waits for a retry after all: between lock_due's snapshot and its lock, another run may have claimed
-    the contact, and even settled it. A fresh selection starts with no retries done. Returns the ids that were claimed.
+    the contact, and even settled it. A fresh selection starts with no retries done. As many rows count as updated as
+    were claimed.
     """
     chosen = (
         sa.select(
@@ -111,7 +112,6 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
             }
         )
         .where(columns.id == taken.c.contact_id)
-        .returning(columns.id)
     )
 
 
