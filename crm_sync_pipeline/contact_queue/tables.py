@@ -31,6 +31,7 @@ deliveries = sa.Table(
     sa.Column("synced_at", pg.TIMESTAMP(timezone=True), comment="when the destination took it last"),
     sa.Column("late_payload_hash", sa.Text, comment="of JSON sent by a worker without a lease since this claim"),
     sa.Column("changed_only_at", pg.TIMESTAMP(timezone=True), comment="the selection that skips what has not changed"),
+    sa.Column("held_at", pg.TIMESTAMP(timezone=True), comment="a person put it on hold then; NULL: it may go"),
     sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
     sa.Index(
         "deliveries_leases", "destination", "lease_expires_at", postgresql_where=sa.text("lease_expires_at IS NOT NULL")
@@ -102,6 +103,28 @@ import_contacts = sa.Table(
     sa.Column("message", sa.Text, nullable=False, server_default="", comment="what was left out"),
     sa.Index("import_contacts_of_import", "import_id", "contact_id"),
 )
+
+acts = sa.Table(
+    "acts",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("acted_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("actor", sa.Text, nullable=False, comment="the person, as Dagster or the operating system knows them"),
+    sa.Column("run_id", sa.Text, comment="the Dagster run; NULL: crm-sync"),
+    sa.Column("verb", sa.Text, nullable=False, comment="select, unselect, requeue, hold, release, resume, ..."),
+    sa.Column("destinations", pg.ARRAY(sa.Text), nullable=False),
+    sa.Column("scope", sa.Text, nullable=False, comment="which contacts, for people; holds no personal data"),
+    sa.Column("contacts", sa.Integer, nullable=False, comment="how many were changed"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True, comment="the condition, such as down:brevo"),
+    sa.Column("raised_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("message", sa.Text, nullable=False, comment="what was said; holds no personal data"),
+)
+"""A row for each alert that was raised, and has not recovered."""
 
 
 @dataclass(frozen=True, slots=True)

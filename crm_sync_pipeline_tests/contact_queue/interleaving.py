@@ -256,7 +256,9 @@ class Interleaving:
         self._settle()
         with self._turn:  # after a deadlock, until PostgreSQL has ended it
             moved = self._turn.wait_for(
-                lambda: any(s.state == "paused" for s in self._sessions) or all(s.state == "done" for s in self._sessions),
+                lambda: (
+                    any(s.state == "paused" for s in self._sessions) or all(s.state == "done" for s in self._sessions)
+                ),
                 LIMIT_SECONDS,
             )
         assert moved, "both wait, and PostgreSQL saw no deadlock"

@@ -13,7 +13,7 @@ from crm_sync_pipeline.contact_queue.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
-NEWEST = "0005"
+NEWEST = "0006"
 INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since")}
 CATALOG = {
     "columns": """
@@ -171,9 +171,9 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history
     one_run(fresh.queue(), size=1)
     token = fresh.queue().claim(1).token
     fresh.script(
-        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at;"
+        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at, DROP COLUMN held_at;"
         "ALTER TABLE crm_sync.destinations DROP COLUMN paced_until;"
-        "DROP TABLE crm_sync.import_contacts, crm_sync.imports;"
+        "DROP TABLE crm_sync.import_contacts, crm_sync.imports, crm_sync.acts, crm_sync.alerts;"
         "DROP INDEX crm_sync.deliveries_leases;"
         "UPDATE crm_sync.alembic_version SET version_num = '0001';"
         "ALTER INDEX contacts_crm_sync_brevo_queued RENAME TO contacts_crm_sync_brevo_due"
