@@ -24,6 +24,9 @@ BATCH = 1000
 REPEATS = 5
 ROWS_A_STATEMENT = 500_000
 SENSOR_LIMIT = 500
+MOST_ROWS = 10_000_000
+ORDERS = ("as their rows lie", "scattered")
+"""In which order the contacts were selected: that in which they were added, or one that touches a page for each."""
 MOST_WAITING = 1_000_000
 
 T = TypeVar("T")
@@ -35,7 +38,8 @@ FILL = f"""
     SELECT id, n || '@example.com', 'Contact ' || n,
            CASE state WHEN 0 THEN 'Selected' WHEN 1 THEN 'Queued' ELSE 'Complete' END,
            CASE state WHEN 2 THEN 'Complete' ELSE 'Queued' END,
-           now() - interval '1 day' + interval '1 second' * ('x' || left(id::text, 4))::bit(16)::int,
+           now() - interval '1 day'
+               + interval '1 ms' * CASE WHEN :is_scattered THEN abs(hashint4(n) % {MOST_ROWS}) ELSE n END,
            CASE state WHEN 1 THEN 1 ELSE 0 END,
            CASE state WHEN 1 THEN now() + interval '1 day' END,
            CASE state WHEN 1 THEN 'brevo' END
@@ -53,6 +57,7 @@ EXPIRE = "UPDATE crm_sync.deliveries SET lease_expires_at = now() - interval '1 
 class Took:
     """Milliseconds that one piece of work took in a table of so many rows: the median, and the extremes."""
 
+    order: str
     rows: int
     work: str
     median_ms: float
@@ -61,19 +66,23 @@ class Took:
 
 
 def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -> list[Took]:
-    """Each piece of work in a table of each size, the sizes taking turns.
+    """Each piece of work in a table of each size, the sizes taking turns; for each order of selection.
 
-    Half of each table is selected, in an order that has nothing to do with where the rows lie; up to a million wait for
-    a retry; the rest is delivered. PostgreSQL has its default settings and its files on disk: 4 GB with five million.
+    Half of each table is selected; up to a million wait for a retry; the rest is delivered. PostgreSQL has its default
+    settings and its files on disk: 4 GB with five million.
     """
+    return [took for order in ORDERS for took in _of_order(order, rows, say)]
+
+
+def _of_order(order: str, rows: Sequence[int], say: Say) -> list[Took]:
     with databases() as copies, ExitStack() as parts:
         tables = []
         for size in rows:
             started = time.monotonic()
             database = DatabaseResource(url=parts.enter_context(copies.with_selected(0)))
-            _fill(database, size)
+            _fill(database, size, is_scattered=order == "scattered")
             tables.append((size, database))
-            say(f"{size:,} rows are there after {time.monotonic() - started:.0f} s")
+            say(f"{size:,} rows, {order}, are there after {time.monotonic() - started:.0f} s")
         times: dict[tuple[int, str], list[float]] = defaultdict(list)
         for _ in range(REPEATS):
             for size, database in tables:
@@ -81,14 +90,16 @@ def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -
                     times[size, work].append(seconds * 1000)
         for _, database in tables:
             database.engine.dispose()
-    return [Took(size, work, statistics.median(found), min(found), max(found)) for (size, work), found in times.items()]
+    medians = ((key, statistics.median(found), found) for key, found in times.items())
+    return [Took(order, *key, median, min(found), max(found)) for key, median, found in medians]
 
 
-def _fill(database: DatabaseResource, rows: int) -> None:
+def _fill(database: DatabaseResource, rows: int, *, is_scattered: bool) -> None:
     engine = engine_without_time_outs(database.engine)
     for first in range(1, rows + 1, ROWS_A_STATEMENT):
+        part = {"first": first, "last": min(rows, first + ROWS_A_STATEMENT - 1), "is_scattered": is_scattered}
         with engine.begin() as connection:
-            connection.execute(sa.text(FILL), {"first": first, "last": min(rows, first + ROWS_A_STATEMENT - 1)})
+            connection.execute(sa.text(FILL), part)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(FILL_DELIVERIES))
         connection.execute(sa.text("VACUUM (ANALYZE) contacts, crm_sync.deliveries"))
@@ -105,6 +116,7 @@ def _one_round(database: DatabaseResource) -> dict[str, float]:
         took[work] = time.perf_counter() - started
         return done
 
+    queue.depth(SENSOR_LIMIT)  # the sensor asks four times a second: what it reads is in memory
     timed("sensor: how many are due", lambda: queue.depth(SENSOR_LIMIT))
     timed("sensor: is anything left behind", queue.needs_recovery)
     token = timed(f"claim of {BATCH:,}", lambda: queue.claim(BATCH)).token
@@ -125,11 +137,11 @@ def _one_round(database: DatabaseResource) -> dict[str, float]:
 def table_of(found: Sequence[Took]) -> Table:
     """The medians in milliseconds: a row for each piece of work, a column for each size."""
     sizes = sorted({each.rows for each in found})
-    medians = {(each.work, each.rows): each.median_ms for each in found}
+    medians = {(each.order, each.work, each.rows): each.median_ms for each in found}
     table = Table("milliseconds, median", *(f"{size:,} rows" for size in sizes), "largest / smallest")
-    for work in dict.fromkeys(each.work for each in found):
-        of_sizes = [medians[work, size] for size in sizes]
-        table.add_row(work, *(f"{each:.1f}" for each in of_sizes), f"{of_sizes[-1] / of_sizes[0]:.2f}")
+    for order, work in dict.fromkeys((each.order, each.work) for each in found):
+        of_sizes = [medians[order, work, size] for size in sizes]
+        table.add_row(f"{work}, {order}", *(f"{each:.1f}" for each in of_sizes), f"{of_sizes[-1] / of_sizes[0]:.2f}")
     return table
 
 
