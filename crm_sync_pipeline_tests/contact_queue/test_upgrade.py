@@ -171,7 +171,8 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history
     one_run(fresh.queue(), size=1)
     token = fresh.queue().claim(1).token
     fresh.script(
-        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at, DROP COLUMN held_at;"
+        "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at;"
+        "ALTER TABLE crm_sync.deliveries DROP COLUMN held_at;"
         "ALTER TABLE crm_sync.destinations DROP COLUMN paced_until;"
         "DROP TABLE crm_sync.import_contacts, crm_sync.imports, crm_sync.acts, crm_sync.alerts;"
         "DROP INDEX crm_sync.deliveries_leases;"
