@@ -6,9 +6,9 @@ import json
 import ssl
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from pydantic import Field
 
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt
+from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact, redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
@@ -180,24 +181,25 @@ class HttpDestination(dg.ConfigurableResource[None]):
             pause=timedelta(seconds=self.pause_after(answer) if answer else 0),
         )
 
-    async def deliver(self, client: httpx.AsyncClient, contact: Contact) -> Attempt:
-        """Prepare and send."""
-        prepared = self.prepare(contact)
-        return prepared if isinstance(prepared, Attempt) else await self.send(client, prepared)
-
     async def _call(self, client: httpx.AsyncClient, prepared: "Prepared") -> tuple[Answer | None, Outcome]:
         answer = await self.exchange(client, prepared.call.method, prepared.call.path, prepared.body)
         return (None, answer) if isinstance(answer, Failed) else (answer, self.read(answer))
 
     async def exchange(
-        self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        within_seconds: float | None = None,
     ) -> Answer | Failed:
         """One request and its answer, read to its end; `Failed` where none came in time."""
+        limit_seconds = min(self.timeout_seconds, within_seconds or self.timeout_seconds)
         request = httpx.Request(method, _address(self.base_url, path), headers=client.headers, content=body)
         try:
-            response = await asyncio.wait_for(client.send(request), self.timeout_seconds)
+            response = await asyncio.wait_for(client.send(request), limit_seconds)
         except asyncio.TimeoutError:
-            return Failed(TIMED_OUT, f"{self.title} did not answer within {self.timeout_seconds:g} seconds")
+            return Failed(TIMED_OUT, f"{self.title} did not answer within {limit_seconds:g} seconds")
         except Exception as error:  # httpx has errors outside HTTPError, and so have its transports
             what = type(error.__cause__ or error).__name__  # the transport's own word: httpx has none for a cut line
             return Failed("connection_lost", f"Connection to {self.title} failed: {what}")
@@ -230,6 +232,20 @@ class HttpDestination(dg.ConfigurableResource[None]):
     def request_id(self, answer: Answer) -> str | None:
         """The vendor's id of the request, for its support; None where it gives none."""
         return answer.headers.get("x-request-id")
+
+    async def check(
+        self,
+        client: httpx.AsyncClient,  # noqa: ARG002 # for subclasses, as all three
+        *,
+        create_attributes: bool = False,  # noqa: ARG002
+        clock: Callable[[], datetime],  # noqa: ARG002
+    ) -> Sequence[Line]:
+        """What the destination says of our set-up, before a contact is sent. Never raises for what it answers.
+
+        `clock` tells this machine's time, to be compared with the destination's. With `create_attributes` the fields
+        that it lacks are made first.
+        """
+        return ()
 
     def bulk(self) -> BulkImport | None:
         """How to deliver many contacts by one request; None where the vendor has no such thing."""

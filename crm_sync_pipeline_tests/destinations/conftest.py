@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from crm_sync_pipeline.destinations import DESTINATIONS
@@ -56,6 +57,12 @@ VENDORS: dict[str, Vendor] = {
 }
 
 
+async def attempted(destination: HttpDestination, client: httpx.AsyncClient, contact: Contact) -> Attempt:
+    """One attempt, from the row to its outcome."""
+    prepared = destination.prepare(contact)
+    return prepared if isinstance(prepared, Attempt) else await destination.send(client, prepared)
+
+
 @dataclass(frozen=True)
 class Rig:
     """A destination's client, pointed at its simulator over real HTTP."""
@@ -73,7 +80,7 @@ class Rig:
 
         async def work() -> list[Attempt]:
             async with destination.client() as client:
-                return [await destination.deliver(client, contact) for contact in contacts or (CONTACT,)]
+                return [await attempted(destination, client, contact) for contact in contacts or (CONTACT,)]
 
         return asyncio.run(work())
 

@@ -21,7 +21,7 @@ from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, Rig
+from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, Rig, attempted
 
 ID = UUID("00000000-0000-4000-8000-00000000000a")
 BREVO = BrevoResource(api_key=KEY)
@@ -138,7 +138,7 @@ def test_whatever_a_row_holds_brevo_reads_the_body_and_takes_the_contact_or_refu
             for contact in some:
                 if not contact.address:
                     continue
-                attempt = await brevo.deliver(client, contact)
+                attempt = await attempted(brevo, client, contact)
                 request = simulator.requests[-1]
                 assert request.json == payload(contact, brevo), "the body is JSON, and says what was meant"
                 assert request.status in (201, 204, 400)

@@ -19,7 +19,7 @@ from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulato
 from crm_sync_pipeline.simulators.faults import KINDS, Fault
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL
+from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, attempted
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 HEADING = "What each unkind answer comes to"
@@ -89,7 +89,7 @@ def destination(brevo: BrevoResource) -> BrevoResource:
 def attempt(destination: BrevoResource) -> Attempt:
     async def work() -> Attempt:
         async with destination.client() as client:
-            return await destination.deliver(client, CONTACT)
+            return await attempted(destination, client, CONTACT)
 
     return asyncio.run(work())
 
@@ -205,7 +205,7 @@ def test_no_answer_however_odd_is_an_error_or_passes_for_success() -> None:
         async with destination.client() as client:
             for parrot.status, (name, parrot.body) in product(STATUSES, BODIES.items()):
                 parrot.header = HEADERS[len(told) % len(HEADERS)]
-                outcome = (await destination.deliver(client, CONTACT)).outcome
+                outcome = (await attempted(destination, client, CONTACT)).outcome
                 told.append(f"{parrot.status} {name} {parrot.header!r}: {outcome}")
                 assert not isinstance(outcome, Synced), told[-1]
                 assert outcome.message.isprintable(), told[-1]
