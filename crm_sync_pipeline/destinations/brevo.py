@@ -4,14 +4,19 @@ https://developers.brevo.com/reference/create-contact
 """
 
 import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 import dagster as dg
+import httpx
 from pydantic import Field
 
 from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError, number_in
+from crm_sync_pipeline.destinations.brevo_check import BrevoCheck
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.phone import international_number
+from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
@@ -171,6 +176,12 @@ class BrevoResource(HttpDestination):
     def request_id(self, answer: Answer) -> str | None:
         """The uuid in `sib-request-id`."""
         return answer.headers.get("sib-request-id")
+
+    async def check(
+        self, client: httpx.AsyncClient, *, create_attributes: bool = False, clock: Callable[[], datetime]
+    ) -> Sequence[Line]:
+        """See HttpDestination."""
+        return await BrevoCheck(self, self.list_id, client, clock).lines(create_attributes)
 
     def bulk(self) -> BrevoImport:
         """See HttpDestination."""

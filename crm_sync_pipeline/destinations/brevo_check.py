@@ -1,0 +1,226 @@
+"""What Brevo says of our set-up before the first contact is sent: key, IP address, list, attributes, clock.
+
+https://developers.brevo.com/reference/get-account, get-list, get-attributes, create-attribute
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
+from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
+from crm_sync_pipeline.domain.contact import redacted
+from crm_sync_pipeline.domain.outcome import Failed
+
+SENT_TYPES: Mapping[str, str] = {
+    "FIRSTNAME": "text",
+    "LASTNAME": "text",
+    "SMS": "text",
+    "DOMAIN_ID": "text",
+    "PAGE_ID": "text",
+    "EMAIL_TYPE": "text",
+    "SOURCE_URL": "text",
+    "HAS_GMAIL": "boolean",
+}
+"""Every attribute that `BrevoResource.attributes` may send, and the type that takes its value."""
+
+OF_ANY_TYPE = frozenset({"SMS"})
+"""Brevo's own, in every account; whatever type it shows, it takes a number."""
+
+ASK_SECONDS = 10
+LONGEST_PAUSE_SECONDS = 5
+LONGEST_NAME = 60
+
+_DATE_IS_CUT_TO = timedelta(seconds=1)
+_BY_REASON = {"ip_not_allowed": "IP address", "no_api_key": "Key", "wrong_api_key": "Key"}
+_CREATE = "`crm-sync check --create-attributes` makes them, as does the job check_destination with create_attributes."
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of the account. One of category `category`, a choice of labels, has no type."""
+
+    category: str
+    type: str
+
+
+class _Unanswered(Exception):  # noqa: N818 # an answer more than an error: it ends the questions that need another one
+    def __init__(self, line: Line) -> None:
+        super().__init__(line.says)
+        self.line = line
+
+
+class BrevoCheck:
+    """The questions of one check. `/account` allows 100 requests an hour, so it is asked once."""
+
+    def __init__(
+        self,
+        brevo: HttpDestination,
+        list_id: int | None,
+        client: httpx.AsyncClient,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._brevo = brevo
+        self._list_id = list_id
+        self._client = client
+        self._clock = clock
+
+    async def lines(self, create_attributes: bool) -> list[Line]:
+        """Every answer; those that follow a refused key or a lost connection are left out."""
+        found: list[Line] = []
+        try:
+            found += await self._account()
+            if self._list_id is not None:
+                found.append(await self._list(self._list_id))
+            found += await self._attributes(create_attributes)
+        except _Unanswered as end:
+            found.append(end.line)
+        return found
+
+    async def _account(self) -> list[Line]:
+        before = self._clock()
+        answer = await self._ask("GET", "/account", tries=1)
+        after = self._clock()
+        clock = _clock_lines(answer, before, after)
+        if answer.status == 429:
+            says = "not asked: all programs of the account together have used up what Brevo allows in an hour"
+            return [Line("Key", State.YELLOW, says, "The attributes are asked with the same key."), *clock]
+        data = self._data(answer)
+        if not isinstance(data.get("plan"), list):
+            raise _Unanswered(self._not_brevo(answer))
+        return [
+            Line("Key", State.GREEN, f"Brevo takes it, for the account {_shown(data.get('companyName'))}"),
+            Line("IP address", State.GREEN, "Brevo lets this machine in"),
+            *clock,
+        ]
+
+    async def _list(self, list_id: int) -> Line:
+        answer = await self._ask("GET", f"/contacts/lists/{list_id}")
+        if answer.status == 404:
+            to_do = "Set BREVO_LIST_ID to the number that Brevo shows beside the list, or take it away."
+            return Line("List", State.RED, f"Brevo has no list {list_id} ({self._brevo.error_text(answer)})", to_do)
+        return Line("List", State.GREEN, f"contacts join number {list_id}, {_shown(self._data(answer).get('name'))}")
+
+    async def _attributes(self, create: bool) -> list[Line]:
+        answer = await self._ask("GET", "/contacts/attributes")
+        known = _known(self._data(answer))
+        if known is None:
+            raise _Unanswered(self._not_brevo(answer))
+        lines: list[Line] = []
+        if create and (missing := _missing(known)):
+            made, lines = await self._create(missing)
+            known |= {name: Attribute("normal", SENT_TYPES[name]) for name in made}
+        return [*lines, *attribute_lines(known)]
+
+    async def _create(self, names: list[str]) -> tuple[list[str], list[Line]]:
+        made: list[str] = []
+        lines: list[Line] = []
+        for name in names:
+            body = json.dumps({"type": SENT_TYPES[name]}).encode()
+            answer = await self._ask("POST", f"/contacts/attributes/normal/{name}", body)
+            if answer.status == 201:
+                made.append(name)
+            else:
+                lines.append(Line(f"Attribute {name}", State.RED, f"not made: {self._brevo.error_text(answer)}"))
+        if made:
+            says = ", ".join(f"{name} ({SENT_TYPES[name]})" for name in made)
+            lines.insert(0, Line("Attributes made", State.GREEN, says))
+        return made, lines
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None, tries: int = 2) -> Answer:
+        """One question, again after a pause where Brevo says "too many". `_Unanswered` where nothing else will do."""
+        while True:
+            tries -= 1
+            answer = await self._brevo.exchange(self._client, method, path, body, within_seconds=ASK_SECONDS)
+            if isinstance(answer, Failed):
+                to_do = f"Look at the network, at proxies and at BREVO_API_BASE_URL; it is {self._brevo.base_url} now."
+                raise _Unanswered(Line("Brevo", State.RED, answer.message, to_do))
+            if answer.status != 429 or not tries:
+                break
+            await asyncio.sleep(min(self._brevo.pause_after(answer), LONGEST_PAUSE_SECONDS))
+        if answer.status in OUR_SETUP and not (answer.status == 404 and "/lists/" in path):
+            raise _Unanswered(self._setup_fault(answer))
+        return answer
+
+    def _setup_fault(self, answer: Answer) -> Line:
+        fault, said = self._brevo.read_setup_fault(answer), self._brevo.error_text(answer)
+        to_do = fault.message.removeprefix(said).lstrip(". ") or "Allow this machine's address there."
+        return Line(_BY_REASON.get(fault.reason, "Brevo"), State.RED, said, to_do)
+
+    def _data(self, answer: Answer) -> Mapping[str, Any]:
+        """The object that Brevo answers with. `_Unanswered` where it is none."""
+        if answer.status == 429:
+            to_do = "Run the check again in a minute."
+            raise _Unanswered(Line("Brevo", State.RED, "too many requests at the moment; not all was asked", to_do))
+        if not 200 <= answer.status < 300:
+            to_do = "Run the check again; if it lasts, look at Brevo's status page."
+            raise _Unanswered(Line("Brevo", State.RED, self._brevo.error_text(answer), to_do))
+        data = answer.data
+        if not isinstance(data, dict):
+            raise _Unanswered(self._not_brevo(answer))
+        return data
+
+    def _not_brevo(self, answer: Answer) -> Line:
+        says = f"what answers at {self._brevo.base_url} does not speak as Brevo does (HTTP {answer.status})"
+        return Line("Brevo", State.RED, says, "Check BREVO_API_BASE_URL, and proxies on the way.")
+
+
+def attribute_lines(known: Mapping[str, Attribute]) -> list[Line]:
+    """What the account's attributes, by their names in upper case, mean for what we send."""
+    lines = []
+    if missing := _missing(known):
+        says = f"Brevo lacks {', '.join(missing)}, and drops what is sent for {'it' if len(missing) == 1 else 'them'}"
+        lines.append(Line("Attributes", State.RED, says, _CREATE))
+    lines += [line for name in SENT_TYPES if name in known and (line := _misfit(name, known[name]))]
+    return lines or [Line("Attributes", State.GREEN, f"all {len(SENT_TYPES)} that are sent exist, with a fitting type")]
+
+
+def _misfit(name: str, found: Attribute) -> Line | None:
+    wanted = SENT_TYPES[name]
+    if name in OF_ANY_TYPE or found == Attribute("normal", wanted):
+        return None
+    if found.category == "category" and wanted == "text":
+        says = "is a choice of labels at Brevo, which drops every other value"
+        return Line(f"Attribute {name}", State.YELLOW, says, "See that its labels are all the values that you have.")
+    kind = " ".join(dict.fromkeys((found.category, found.type))).strip()
+    says = f"is {kind} at Brevo, which drops what is sent; it must be normal {wanted}"
+    to_do = f"Delete {name} in Brevo's contact settings, then `crm-sync check --create-attributes`."
+    return Line(f"Attribute {name}", State.RED, says, to_do)
+
+
+def _missing(known: Mapping[str, Attribute]) -> list[str]:
+    return [name for name in SENT_TYPES if name not in known]
+
+
+def _known(data: Mapping[str, Any]) -> dict[str, Attribute] | None:
+    """The attributes in an answer; None where it holds no list of them."""
+    rows = data.get("attributes")
+    if not isinstance(rows, list):
+        return None
+    return {
+        str(row.get("name")).upper(): Attribute(str(row.get("category") or ""), str(row.get("type") or ""))
+        for row in rows
+        if isinstance(row, dict)
+    }
+
+
+def _clock_lines(answer: Answer, before: datetime, after: datetime) -> list[Line]:
+    """One line by the header Date; none where it is missing or can't be read."""
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return []
+    if theirs.tzinfo is None:
+        theirs = theirs.replace(tzinfo=timezone.utc)
+    return [clock_line("Brevo", ahead_of(theirs, before, after, _DATE_IS_CUT_TO))]
+
+
+def _shown(name: object) -> str:
+    words = redacted(printable(name))[:LONGEST_NAME] if isinstance(name, str) else ""
+    return f"'{words}'" if words else "without a name"
