@@ -20,7 +20,7 @@ from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.bulk import address_hash
 from crm_sync_pipeline.holding import Holding, LeaseLostError, StoppedError
-from crm_sync_pipeline.importer import DownError, Importer, Load, OneByOneError
+from crm_sync_pipeline.importer import DownError, Finding, Importer, Load, OneByOneError
 
 logger = logging.getLogger("crm_sync_pipeline")
 
@@ -45,8 +45,20 @@ def deliver_batch(
             work = _BulkDelivery(queue, destination, bulk, batch, run_id, progress)
             tally = _in_a_thread(work, under_way, wanted)
     if not tally.down:
-        tally.add(deliver(queue, destination, batch, run_id, progress))
+        tally.add(deliver(queue, destination, batch, run_id, progress and _after(tally, progress)))
     return tally
+
+
+def _after(done: Tally, progress: Progress) -> Progress:
+    """What follows counts from what is done already."""
+
+    def tell(tally: Tally, size: int) -> None:
+        so_far = Tally()
+        so_far.add(done)
+        so_far.add(tally)
+        progress(so_far, size)
+
+    return tell
 
 
 def _in_a_thread(work: "_BulkDelivery", under_way: Import | None, wanted: bool) -> Tally:
@@ -119,27 +131,39 @@ class _BulkDelivery:
         self._queue.imports.let_go(self._batch.token)
 
     async def _import_all(self, client: httpx.AsyncClient) -> None:
-        """One import after another; while one is under way, the next is made ready."""
-        load = await self._made_ready()
-        while load.entries:
-            under_way = await self._importer.send(client, load)
-            following = asyncio.ensure_future(self._made_ready())
-            try:
-                is_known = under_way is None or await self._see_through(client, under_way)
-            except BaseException:
-                following.cancel()
-                raise
-            load = await following
-            if not is_known and not load.entries:
-                load = await self._made_ready()
+        """One import after another. While one is under way, the one before is journaled and the next is made ready.
 
-    async def _see_through(self, client: httpx.AsyncClient, under_way: Import) -> bool:
-        is_known = await self._importer.see_through(client, under_way)
-        if not is_known:
-            self._addresses.clear()
+        A run that dies meanwhile leaves two: each is taken up by a claim of its own.
+        """
+        load = await self._made_ready()
+        found: Finding | None = None
+        try:
+            while load.entries:
+                under_way = await self._importer.send(client, load)
+                journaling, found = asyncio.ensure_future(self._journal(found)), None
+                following = asyncio.ensure_future(self._made_ready())
+                try:
+                    found = await self._importer.results(client, under_way) if under_way else None
+                except BaseException:
+                    following.cancel()
+                    raise
+                finally:
+                    await journaling
+                load = await following
+                if under_way and not found:
+                    self._addresses.clear()
+                    load = load if load.entries else await self._made_ready()
+        finally:
+            await self._journal(found)
+
+    async def _see_through(self, client: httpx.AsyncClient, under_way: Import) -> None:
+        await self._journal(await self._importer.results(client, under_way))
+
+    async def _journal(self, found: Finding | None) -> None:
+        if found:
+            await self._importer.journal(found)
         if self._progress:
             self._progress(self._tally, self._batch.size)
-        return is_known
 
     async def _made_ready(self) -> Load:
         load = await asyncio.to_thread(self._load)

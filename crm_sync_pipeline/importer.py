@@ -22,6 +22,9 @@ from crm_sync_pipeline.holding import Holding
 
 T = TypeVar("T")
 
+Finding = tuple[Import, Results]
+"""An import that is over, and what it came to."""
+
 CONTACTS_A_SECOND = 2000
 SHORTEST_WAIT_SECONDS = 2.0
 LONGEST_FIRST_WAIT_SECONDS = 15.0
@@ -153,8 +156,8 @@ class Importer:
                 return found[0] if len(found) == 1 else None
         return None
 
-    async def see_through(self, client: httpx.AsyncClient, under_way: Import) -> bool:
-        """Wait for an import, and journal what became of its contacts; False where nobody knows of it."""
+    async def results(self, client: httpx.AsyncClient, under_way: Import) -> Finding | None:
+        """Wait for an import; what it came to, which `journal` writes down. None where nobody knows of it."""
         if under_way.process_id is None:
             process_id = await self._search(client, under_way)
             if process_id:
@@ -162,13 +165,12 @@ class Importer:
             under_way = replace(under_way, process_id=process_id)
         results = await self._results(client, under_way) if under_way.process_id else None
         if results:
-            await self._journal(under_way, results)
-            return True
+            return under_way, results
         await asyncio.to_thread(self._imports.give_up, under_way.id)
         self._lost += 1
         if self._lost >= MOST_IMPORTS_LOST:
             raise OneByOneError("process_unknown")
-        return False
+        return None
 
     async def _results(self, client: httpx.AsyncClient, under_way: Import) -> Results | None:
         """What an import came to; None where the destination does not know it."""
@@ -212,7 +214,9 @@ class Importer:
         )
         return Results(Failed("import_unclear", what), by_hash)
 
-    async def _journal(self, under_way: Import, results: Results) -> None:
+    async def journal(self, found: Finding) -> None:
+        """Write down what became of each contact of an import."""
+        under_way, results = found
         if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._token):
             late = [
                 Attempt(each.contact_id, results.of(each.address_hash), each.contact_hash, each.payload_hash)

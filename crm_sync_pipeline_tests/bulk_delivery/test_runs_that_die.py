@@ -8,7 +8,9 @@ import pytest
 from crm_sync_pipeline.bulk_delivery import deliver_batch
 from crm_sync_pipeline.contact_queue import imports as queue_imports
 from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.domain.batch import Batch
+from crm_sync_pipeline.importer import Importer
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.bulk_delivery.runs import (
@@ -49,6 +51,28 @@ def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twic
     assert endings(settled) == {"complete": 20}
     assert asked(simulator) == {LOOK: 1}
     assert (tally.outcomes, under_way(world)) == (Counter(synced=20), 0)
+
+
+def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_sent_again(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is over and not journaled yet when the second is sent: the one is written down beside the other."""
+    monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
+    world.add_many(60)
+    queue = world.queue()
+    batch = queue.claim(60)
+    queue.imports.let_go = lambda _: None  # type: ignore[method-assign] # nobody tidies up after a kill
+    with monkeypatch.context() as patched:
+        patched.setattr(Importer, "journal", _dies)
+        with pytest.raises(_DiedError):
+            deliver_batch(queue, brevo, batch)
+    assert (under_way(world), asked(simulator)[POST]) == (2, 2)
+    world.pass_time(PAST_THE_LEASE)
+    done = [run(world.queue(), brevo)[1] for _ in range(4)]
+    assert sum(endings(settled).get("complete", 0) for settled in done) == 60
+    posted = [each.json["jsonBody"] for each in simulator.requests if each.path.endswith("/import")]
+    arrived = [row["email"] for body in posted for row in body]
+    assert len(arrived) == len(set(arrived)) == 60
 
 
 def test_an_import_under_way_is_finished_after_imports_were_switched_off(
