@@ -8,6 +8,16 @@ import dagster as dg
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.acts import build_act_jobs
+from crm_sync_pipeline.orchestration.alerts import build_alert_sensor
+from crm_sync_pipeline.orchestration.asset_checks import (
+    CheckLimits,
+    build_check_queue_schedule,
+    build_checks,
+)
+from crm_sync_pipeline.orchestration.assets import build_assets
+from crm_sync_pipeline.orchestration.check import build_check_job
+from crm_sync_pipeline.orchestration.history import build_prune_job, build_prune_schedule
 from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_job
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
@@ -21,7 +31,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Jobs, schedules, sensors and resources of every destination, as the settings say."""
-    jobs, schedules, sensors = [], [], []
+    jobs, schedules, sensors, assets, checks = [], [], [], [], []
+    owner = settings.general.crm_sync_owner
     resources: dict[str, dg.ConfigurableResource[None]] = {
         "database": DatabaseResource.from_settings(settings, secrets_from_environment=True)
     }
@@ -29,11 +40,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sync = settings.sync[name]
         resource = destination.from_settings(settings, secrets_from_environment=True)
         off_because = _off_because(destination, settings)
-        job = build_sync_job(resource, sync)
+        job = build_sync_job(resource, sync, owner)
         resources[name] = resource
         jobs.append(job)
-        schedules.append(build_schedule(resource, job, sync, off_because))
-        sensors.append(build_sensor(resource, job, sync, off_because))
+        schedules.append(build_schedule(resource, job, sync, owner, off_because))
+        sensors.append(build_sensor(resource, job, sync, owner, off_because))
+        assets += build_assets(resource, owner)
+        checks += build_checks(resource, CheckLimits.of(settings.general))
         if off_because:
             logger.warning("%s_off %s", name, off_because)
         else:
@@ -45,8 +58,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 sync.scheduler_max_instances,
                 sync.sensor_batch_limit,
             )
-    jobs.append(build_resume_job(list(DESTINATIONS)))
-    return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors, resources=resources)
+    jobs.append(build_resume_job(list(DESTINATIONS), owner))
+    jobs += build_act_jobs(list(DESTINATIONS), owner)
+    jobs.append(build_check_job(list(DESTINATIONS), owner))
+    schedules.append(build_check_queue_schedule(checks, owner, is_on=bool(settings.general.database_url)))
+    prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner)
+    jobs.append(prune)
+    schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database_url)))
+    jobs_of_crms = {name: f"{name}_sync" for name in DESTINATIONS}
+    sensors.append(build_alert_sensor(settings, jobs_of_crms, [prune.name], owner))
+    return dg.Definitions(
+        jobs=jobs, schedules=schedules, sensors=sensors, assets=assets, asset_checks=checks, resources=resources
+    )
 
 
 def _off_because(destination: type[HttpDestination], settings: Settings) -> str | None:

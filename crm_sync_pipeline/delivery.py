@@ -71,6 +71,18 @@ def deliver(
         delivery.journal.write_the_rest()
 
 
+def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
+    """Claim, attempt and settle one contact at once, past schedule and queue, whatever its state.
+
+    CrmSyncError where it is unknown, on hold, or held by a live claim.
+    """
+    batch = queue.claim_contact(contact_id, run_id=run_id)
+    try:
+        return deliver(queue, destination, batch, run_id)
+    finally:
+        queue.settle(batch.token)
+
+
 def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, tally: Tally, run_id: str) -> None:
     """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
 
@@ -82,6 +94,7 @@ def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, 
         batch = queue.claim(1, run_id=run_id, only_alone=True)
         if not batch.size:
             return
+        tally.followed_by.append(batch.token)
         try:
             tally.add(deliver(queue, destination, batch, run_id))
         finally:
@@ -206,6 +219,7 @@ class _Delivery:
             finally:
                 traffic.land(pushed_back)
             self._tally.requests += 1
+            self._tally.call_times.note(attempt.milliseconds)
             outcome = attempt.outcome
             self._breaker.observe(outcome)
             if self._breaker.is_open:

@@ -13,6 +13,7 @@ class Resumption:
 
     says: str
     answers: bool | None
+    sent: int = 0
 
 
 def resume(queue: ContactQueue, destination: HttpDestination, run_id: str | None = None) -> Resumption:
@@ -32,5 +33,7 @@ def resume(queue: ContactQueue, destination: HttpDestination, run_id: str | None
     finally:
         queue.settle(batch.token)
     if queue.breaker.state():
-        return Resumption(tally.problem() or f"{title} is still down: the probe did not get through.", answers=False)
-    return Resumption(f"{title} answers again. The queue goes on.", answers=True)
+        return Resumption(
+            tally.problem() or f"{title} is still down: the probe did not get through.", False, batch.size
+        )
+    return Resumption(f"{title} answers again. The queue goes on.", True, batch.size)

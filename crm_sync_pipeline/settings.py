@@ -61,9 +61,37 @@ def _table_name(value: str) -> str:
     return value
 
 
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"team:\S+|[\w.+-]+@[\w-]+(\.[\w-]+)+", value, re.ASCII):
+        raise ValueError("it must be an e-mail address or team: and a name, such as team:marketing")
+    return value
+
+
 def _list_id(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"\s*[1-9][0-9]*\s*", value):
         raise ValueError("it must be the whole number that Brevo shows beside the list, such as 3")
+    return value
+
+
+def _webhook(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+\S*", value.get_secret_value().strip()):
+        raise ValueError("it must start with http:// or https:// and name a host, such as https://hooks.example.com/x")
+    return value
+
+
+def _smtp_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not _is_smtp_url(value.get_secret_value().strip()):
+        raise ValueError("it must look like smtp://user:password@host:587, or smtps://user:password@host:465")
+    return value
+
+
+def _is_smtp_url(url: str) -> bool:
+    return bool(re.fullmatch(r"smtps?://\S+", url)) and _names_a_host(url)
+
+
+def _addresses(value: str | None) -> str | None:
+    if value is not None and not all(re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", word.strip()) for word in value.split(",")):
+        raise ValueError("it must be an e-mail address, or several with commas between them")
     return value
 
 
@@ -90,6 +118,15 @@ class GeneralSettings(_FromEnvironment):
     )
     crm_sync_lease_seconds: int = Field(
         300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
+    )
+    crm_sync_lag_limit_minutes: int = Field(
+        15, ge=1, le=1440, description="A due contact that waits longer fails the check of the queue, in minutes."
+    )
+    crm_sync_error_limit_percent: float = Field(
+        5, gt=0, le=100, description="More contacts in Error, of those that ended in the last day, fail the check."
+    )
+    crm_sync_owner: Annotated[str, AfterValidator(_owner)] = Field(
+        "team:crm-sync", description="Who answers for jobs and assets in Dagster's UI: an e-mail address or team:name."
     )
 
 
@@ -184,6 +221,36 @@ class SyncSettings(_FromEnvironment):
         return "0 0 * * *" if minutes == 1440 else f"0 */{minutes // 60} * * *"
 
 
+class AlertSettings(_FromEnvironment):
+    """Whom to tell when something is wrong, how, and when; the limits of lag and errors are in GeneralSettings."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
+
+    alert_webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = Field(
+        None, description='Alerts are posted here as {"text": ...}, which Slack takes as it is.'
+    )
+    alert_email_to: Annotated[str | None, AfterValidator(_addresses)] = Field(
+        None, description="Alerts are mailed to these addresses, with commas between them."
+    )
+    alert_email_from: Annotated[str | None, AfterValidator(_addresses)] = Field(
+        None, description="The sender of these mails; without it, the first that they go to."
+    )
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = Field(
+        None, description="The mail server: smtp:// (STARTTLS where it is offered) or smtps://."
+    )
+    failed_runs_limit: int = Field(3, ge=1, le=100, description="So many failed runs of a job in a row are an alert.")
+    ui_url: HttpUrl | None = Field(None, description="Where Dagster's UI is, for links to runs.")
+
+
+class HistorySettings(_FromEnvironment):
+    """How long history is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
+
+    history_days: int = Field(90, ge=1, le=3650, description="Days that attempts are kept.")
+    run_history_days: int = Field(30, ge=1, le=3650, description="Days that finished Dagster runs are kept.")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, read and checked. `sync` has one entry a CRM, by its name."""
@@ -194,6 +261,8 @@ class Settings:
     mautic: MauticSettings
     n8n: N8nSettings
     sync: dict[str, SyncSettings]
+    alerts: AlertSettings
+    history: HistorySettings
 
 
 def load_settings() -> Settings:
@@ -205,9 +274,11 @@ def load_settings() -> Settings:
     mautic = _read(MauticSettings, "MAUTIC_", problems)
     n8n = _read(N8nSettings, "N8N_", problems)
     sync = {crm: _read(SyncSettings, f"{crm.upper()}_SYNC_", problems) for crm in ("brevo", "hubspot", "mautic", "n8n")}
+    alerts = _read(AlertSettings, "CRM_SYNC_", problems)
+    history = _read(HistorySettings, "CRM_SYNC_", problems)
     if problems:
         raise SettingsError(" ".join(problems))
-    return Settings(general, brevo, hubspot, mautic, n8n, sync)  # type: ignore[arg-type] # no problem, so none is None
+    return Settings(general, brevo, hubspot, mautic, n8n, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
 
 
 _WORDS = {
@@ -215,6 +286,8 @@ _WORDS = {
     "int_parsing": "it must be a whole number",
     "float_parsing": "it must be a number",
 }
+
+_SECRET_URLS = ("DATABASE_URL", "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
 
 _Read = TypeVar("_Read", bound=_FromEnvironment)
 
@@ -226,7 +299,7 @@ def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
         for problem in error.errors():
             name = f"{prefix}{problem['loc'][0]}".upper()
             why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            secret = "KEY" in name or "SECRET" in name or name == "DATABASE_URL"
+            secret = "KEY" in name or "SECRET" in name or name in _SECRET_URLS
             shown = "" if secret else f" is '{problem['input']}'"
             problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")
         return None

@@ -53,6 +53,8 @@ class Product:
         else:
             with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
                 answer = definitions.resolve_sensor_def(trigger)(context)
+        if isinstance(answer, dg.SensorResult):
+            answer = answer.run_requests[0] if answer.run_requests else answer.skip_reason
         assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
         return answer
 

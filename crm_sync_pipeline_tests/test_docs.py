@@ -37,6 +37,8 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
         ("MAUTIC_", settings.MauticSettings),
         ("N8N_", settings.N8nSettings),
         ("{CRM}_SYNC_", settings.SyncSettings),
+        ("CRM_SYNC_", settings.AlertSettings),
+        ("CRM_SYNC_", settings.HistorySettings),
     ]
     for prefix, group in groups:
         for name, field in group.model_fields.items():

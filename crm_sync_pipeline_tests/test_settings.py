@@ -18,6 +18,10 @@ SECRETS = (
     "MAUTIC_CLIENT_SECRET",
     "N8N_WEBHOOK_SECRET",
 )
+SECRET_URLS = {
+    "CRM_SYNC_ALERT_WEBHOOK_URL": "https://hooks.example.com/hunter2",
+    "CRM_SYNC_SMTP_URL": "smtps://me:hunter2@mail.example.com",
+}
 
 Read = Callable[[Settings], Any]
 
@@ -25,6 +29,15 @@ Read = Callable[[Settings], Any]
 PLAIN: list[tuple[str, object, Read, str, object]] = [
     ("CRM_SYNC_CONTACTS_TABLE", "contacts", lambda s: s.general.crm_sync_contacts_table, "app.people", "app.people"),
     ("CRM_SYNC_LEASE_SECONDS", 300, lambda s: s.general.crm_sync_lease_seconds, "600", 600),
+    ("CRM_SYNC_LAG_LIMIT_MINUTES", 15, lambda s: s.general.crm_sync_lag_limit_minutes, "60", 60),
+    ("CRM_SYNC_ERROR_LIMIT_PERCENT", 5, lambda s: s.general.crm_sync_error_limit_percent, "0.5", 0.5),
+    ("CRM_SYNC_OWNER", "team:crm-sync", lambda s: s.general.crm_sync_owner, "jo@example.com", "jo@example.com"),
+    ("CRM_SYNC_ALERT_EMAIL_TO", None, lambda s: s.alerts.alert_email_to, "a@x.io,b@x.io", "a@x.io,b@x.io"),
+    ("CRM_SYNC_ALERT_EMAIL_FROM", None, lambda s: s.alerts.alert_email_from, "a@x.io", "a@x.io"),
+    ("CRM_SYNC_FAILED_RUNS_LIMIT", 3, lambda s: s.alerts.failed_runs_limit, "5", 5),
+    ("CRM_SYNC_UI_URL", None, lambda s: s.alerts.ui_url, "https://dagster.example.com/", "https://dagster.example.com"),
+    ("CRM_SYNC_HISTORY_DAYS", 90, lambda s: s.history.history_days, "30", 30),
+    ("CRM_SYNC_RUN_HISTORY_DAYS", 30, lambda s: s.history.run_history_days, "7", 7),
     ("BREVO_LIST_ID", None, lambda s: s.brevo.list_id, " 12 ", 12),
     (
         "BREVO_API_BASE_URL",
@@ -146,6 +159,8 @@ WRONG: list[tuple[str, str, str]] = [
         for name in ("BREVO_API_BASE_URL", "HUBSPOT_API_BASE_URL", "MAUTIC_BASE_URL", "N8N_WEBHOOK_URL")
         for value in ("api.brevo.com/v3", "ftp://x", "https://", "http:///v3", "http://h:port/v3", "http://h:99999")
     ],
+    ("CRM_SYNC_ALERT_EMAIL_TO", "a@x.io, b", "it must be an e-mail address"),
+    ("CRM_SYNC_UI_URL", "dagster.example.com", "it must start with http:// or https://"),
     ("BREVO_API_BASE_URL", "https://a b/v3", "it must start with"),
     ("BREVO_API_BASE_URL", "https://me:sesame@proxy.example.com/v3", "it must hold no user and no password"),
     ("BREVO_API_BASE_URL", "http://[::1/v3", "it must start with"),
@@ -160,6 +175,9 @@ WRONG: list[tuple[str, str, str]] = [
     ("BREVO_CONCURRENCY", "0", "greater than or equal to 1"),
     ("BREVO_CONCURRENCY", "65", "less than or equal to 64"),
     ("CRM_SYNC_LEASE_SECONDS", "5", "greater than or equal to 60"),
+    ("CRM_SYNC_LAG_LIMIT_MINUTES", "0", "greater than or equal to 1"),
+    ("CRM_SYNC_ERROR_LIMIT_PERCENT", "0", "greater than 0"),
+    *[("CRM_SYNC_OWNER", value, "it must be an e-mail address or team: and a name") for value in ("Jo", "team:")],
     ("CRM_SYNC_CONTACTS_TABLE", "a.b.c", "it must be a table's name or schema.table"),
     ("CRM_SYNC_CONTACTS_TABLE", 'x"; DROP TABLE y', "it must be a table's name or schema.table"),
 ]
@@ -207,6 +225,19 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
     said = refusal(monkeypatch, BREVO_API_KEY=key)
     assert said.startswith("BREVO_API_KEY: it must be one word")
     assert key not in said
+
+
+@pytest.mark.parametrize("name", SECRET_URLS)
+def test_a_url_that_holds_a_secret_shows_nowhere_also_when_it_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, SECRET_URLS[name])
+    found = load_settings()
+    assert "hunter2" not in f"{found!r} {found} {found.alerts}"
+    assert "hunter2" in getattr(found.alerts, name.removeprefix("CRM_SYNC_").lower()).get_secret_value()
+    said = refusal(monkeypatch, **{name: "ftp://hunter2"})
+    assert said.startswith(f"{name}: it must")
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("text", ["true", "True", "1", "yes", "on"])

@@ -5,8 +5,13 @@ from collections.abc import Sequence
 
 import click
 
-from crm_sync_pipeline.cli.contacts import explain, requeue, resume_crm, select, status, sync_now, unselect
+from crm_sync_pipeline.cli.acts import hold, list_acts, release, requeue, select, unselect
+from crm_sync_pipeline.cli.alert import alert
+from crm_sync_pipeline.cli.check import check_crm
+from crm_sync_pipeline.cli.contacts import explain, resume_crm, status, sync_now
 from crm_sync_pipeline.cli.db import db
+from crm_sync_pipeline.cli.history import forget, prune
+from crm_sync_pipeline.cli.metrics import metrics
 from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
 from crm_sync_pipeline.contact_queue.selection import SelectionError
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -24,7 +29,14 @@ def crm_sync() -> None:
     """
 
 
-for command in (db, select, unselect, status, explain, requeue, sync_now, resume_crm, simulate, demo, dev):
+for command in (
+    *(db, check_crm, select, unselect, requeue, hold, release, sync_now, resume_crm),
+    *(status, explain, list_acts, simulate, demo, dev),
+):
+    crm_sync.add_command(command)
+
+
+for command in (alert, metrics, prune, forget):
     crm_sync.add_command(command)
 
 

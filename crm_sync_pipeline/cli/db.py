@@ -5,6 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
@@ -55,7 +56,8 @@ def upgrade(json_wanted: bool) -> None:
         if not json_wanted:
             click.echo(line)
 
-    contacts = database().upgrade(say)
+    with progress("Preparing the database"):  # an index of millions takes its time
+        contacts = database().upgrade(say)
     if json_wanted:
         print_json({"contacts_table": contacts.qualified, "changes": said})
     elif not said:

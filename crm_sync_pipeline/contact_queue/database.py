@@ -1,6 +1,6 @@
 """The database as a Dagster resource, and the engine behind it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +8,9 @@ import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field
 
+from crm_sync_pipeline.contact_queue.acts import Actor, Acts
 from crm_sync_pipeline.contact_queue.connection import BoundedConnection, connect_args
+from crm_sync_pipeline.contact_queue.pruning import History
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
@@ -144,11 +146,17 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             )
         return found
 
-    def check(self) -> list[Finding]:
-        """Every fault of the database, and what is well: `crm-sync db check`."""
+    def check(self, destination: str | None = None) -> list[Finding]:
+        """Every fault of the database, and what is well, for one destination or all: `crm-sync db check`."""
         contacts = self.contacts()
-        with self.engine.connect() as connection:
-            return check(connection, contacts)
+        crms = [CRMS[destination]] if destination else list(CRMS.values())
+        return in_transaction(self.engine, lambda connection: check(connection, contacts, crms))
+
+    def clock(self) -> datetime:
+        """PostgreSQL's time, with its zone."""
+        query = sa.select(sa.func.clock_timestamp())
+        now: datetime = in_transaction(self.engine, lambda connection: connection.execute(query).scalar_one(), AT_ONCE)
+        return now
 
     def upgrade(self, say: Say) -> ContactsTable:
         """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
@@ -173,6 +181,14 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def selection(self) -> Selection:
         """What people decide: select, unselect, requeue."""
         return Selection(self.engine, self.contacts())
+
+    def acts(self, actor: Actor) -> Acts:
+        """The same, each act recorded with who did it."""
+        return Acts(self.engine, self.contacts(), actor)
+
+    def history(self) -> History:
+        """What ends: prune, forget."""
+        return History(self.engine, self.contacts())
 
     def report(self) -> Report:
         """What people ask: status, explain."""

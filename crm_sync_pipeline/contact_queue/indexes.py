@@ -1,4 +1,4 @@
-"""The two partial indexes that we add to the contacts table for each CRM, and nothing else."""
+"""The three partial indexes that we add to the contacts table for each CRM, and nothing else."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +22,11 @@ class PartialIndex:
     drop: str
 
 
-def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, PartialIndex]:
-    """What claim, sensor and recovery walk: the queued ones as they fall due, and those Processing, oldest first."""
+def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, ...]:
+    """What claim, sensor and recovery walk: the queued ones as they fall due, and those Processing, oldest first.
+
+    The third holds what is in Error, which is to be few, so that it can be counted without reading the table.
+    """
     columns = DestinationColumns.of(contacts, crm)
     due = _index(
         contacts, f"crm_sync_{crm.name}_queued", [columns.steering, contacts.clause.c.updated_at], columns.is_queued
@@ -34,7 +37,13 @@ def indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, Partia
         [contacts.clause.c.updated_at],
         columns.processing == literal("Processing"),
     )
-    return due, processing
+    error = _index(
+        contacts,
+        f"crm_sync_{crm.name}_error_since",
+        [contacts.clause.c.updated_at],
+        columns.processing == literal("Error"),
+    )
+    return due, processing, error
 
 
 def outdated_indexes_for(contacts: ContactsTable, crm: Crm) -> tuple[PartialIndex, ...]:

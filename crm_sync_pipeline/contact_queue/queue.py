@@ -6,11 +6,12 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.figures import Figures
 from crm_sync_pipeline.contact_queue.imports import Imports
 from crm_sync_pipeline.contact_queue.pace import SharedPace
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, unchanged
+from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, hold, unchanged
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
@@ -37,6 +38,7 @@ class ContactQueue:
         self.pace = SharedPace(engine, crm.name)
         self._engine = engine
         self._columns = DestinationColumns.of(contacts, crm)
+        self.figures = Figures(engine, self._columns, lease)
         self.imports = Imports(engine, self._columns, lease)
         self._settling = Settling(engine, self._columns, policy, lease)
 
@@ -85,7 +87,10 @@ class ContactQueue:
         return Batch(self.crm.name, token, 0, note or f"No contact is due for {self.crm.title}.")
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
-        """Take one contact at once, whatever its state. CrmSyncError where it is unknown or held by a live claim."""
+        """Take one contact at once, whatever its state.
+
+        CrmSyncError where it is unknown, on hold, or held by a live claim.
+        """
         token = token or uuid4()
 
         def take(connection: sa.Connection) -> int:
@@ -93,6 +98,11 @@ class ContactQueue:
                 return held
             if connection.execute(claim.lock_one(self._columns), {"id": contact_id}).one_or_none() is None:
                 raise CrmSyncError(f"There is no contact {contact_id}. Nothing was sent. Check the id.")
+            if held_at := connection.execute(hold.held_since(self.crm.name), {"id": contact_id}).scalar_one_or_none():
+                raise CrmSyncError(
+                    f"Contact {contact_id} is on hold for {self.crm.title} since {held_at:%Y-%m-%d %H:%M:%S %Z}. "
+                    f"Nothing was sent or changed. `crm-sync release {contact_id} --crm {self.crm.name}` lets it go."
+                )
             connection.execute(decide.select_now(self._columns), {"ids": [contact_id]})
             claimed = self._mark(connection, [contact_id], token, run_id)
             if not claimed:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,13 +14,17 @@ from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumn
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
+from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts, Twin
 from crm_sync_pipeline.domain.health import Down
+from crm_sync_pipeline.domain.transition import ProcessingStatus
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One CRM's queue. `lag_seconds` is the age of the oldest due delivery, None where none is due."""
+    """One CRM's queue. `lag_seconds` is the age of the oldest due delivery, None where none is due.
+
+    `held` are those that would wait or be due, were they not on hold.
+    """
 
     crm: str
     title: str
@@ -31,6 +36,7 @@ class QueueStatus:
     expired_leases: int
     not_wanted: int
     down: Down | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class Report:
                 connection.execute(ask.expired_leases(crm.name)).scalar_one(),
                 queue.not_wanted,
                 BreakerRecord(self._engine, crm.name).state(),
+                queue.held,
             )
 
         return in_transaction(self._engine, read)
@@ -147,8 +154,20 @@ class Report:
                 selected_at=row.selected_at,
                 synced_at=row.synced_at,
                 remote_id=row.remote_id,
+                held_at=row.held_at,
+                overwritten_by=_overwritten_by(connection, columns, row, contact_id),
                 down=BreakerRecord(self._engine, crm.name).state(),
                 attempts=attempts,
             )
 
         return in_transaction(self._engine, read)
+
+
+def _overwritten_by(connection: sa.Connection, columns: DestinationColumns, row: Any, contact_id: UUID) -> Twin | None:
+    """Asked only of what was delivered, because it takes a look at every address."""
+    address = (row.email or "").strip().lower()
+    if row.processing_status != ProcessingStatus.COMPLETE.value or row.synced_at is None or not address:
+        return None
+    key = {"address": address, "id": contact_id, "synced_at": row.synced_at, "payload_hash": row.payload_hash}
+    twin = connection.execute(ask.overwritten_by(columns), key).one_or_none()
+    return Twin(str(twin.id), twin.synced_at) if twin else None

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -184,10 +184,12 @@ class Finding:
     remedy: str = ""
 
 
-def check(connection: sa.Connection, contacts: ContactsTable) -> list[Finding]:
+def check(
+    connection: sa.Connection, contacts: ContactsTable, crms: Iterable[Crm] = tuple(CRMS.values())
+) -> list[Finding]:
     """Everything, field by field: each CRM's columns, our rights on the table, our own tables, the indexes."""
     findings = []
-    for crm in CRMS.values():
+    for crm in crms:
         if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
             findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
             continue

@@ -1,28 +1,24 @@
-"""What people decide: select, unselect, requeue."""
+"""What people decide: select, unselect, requeue, hold, release."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.schema import require_columns, require_usable
-from crm_sync_pipeline.contact_queue.statements import ask, decide, unchanged
+from crm_sync_pipeline.contact_queue.statements import ask
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.statements.filters import matching, missing_columns
+from crm_sync_pipeline.contact_queue.stretches import Progress, Stretches, Target
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
-from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.contact_queue.verbs import VERBS, Verb, select_changed
+from crm_sync_pipeline.domain.contact import redacted
+from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 ACTIONS = ("select", "unselect")
-_AT_ONCE = 5000
-
-
-_Which = Callable[[DestinationColumns], sa.ColumnElement[bool]]
-_Statement = Callable[[DestinationColumns], sa.Update]
-_EVERY: Mapping[str, tuple[_Which, _Statement]] = {
-    "select": (decide.is_new, decide.select_new),
-    "unselect": (decide.is_wanted_still, decide.unselect_wanted),
-}
+SAMPLE = 10
 
 
 class SelectionError(CrmSyncError):
@@ -41,6 +37,23 @@ class SelectionResult:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Contacts by their ids, or, where `ids` is None, those that the filter matches."""
+
+    ids: Sequence[UUID] | None = None
+    filter: ContactFilter = field(default_factory=ContactFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many contacts were changed, or would be; that times CRMs; the ids of the first."""
+
+    contacts: int
+    changes: int
+    sample: tuple[UUID, ...]
+
+
 class Selection:
     """Writes decisions into the contacts table; both statuses change together, each CRM on its own."""
 
@@ -56,94 +69,79 @@ class Selection:
         A contact that already waits in the queue keeps its place when it is selected again. With `changed_only`, one
         whose data is what its destination took last is Complete without a call.
         """
-        if action not in ACTIONS:
-            raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
+        _require_action(action)
         targets = self.known_crms(crms)
         wanted = parse_ids(ids)
         if not wanted or not targets:
             missing = "contact ids" if not wanted else "CRMs"
             return SelectionResult(0, 0, 0, tuple(crms), action, f"No {missing} were given; nothing was changed")
-        found = 0
-        for start in range(0, len(wanted), _AT_ONCE):
-            found += self._apply_some(action, wanted[start : start + _AT_ONCE], targets, changed_only)
-        return _result(action, found, len(wanted) - found, tuple(crm.name for crm in targets))
+        found = self.carry_out(VERBS[action], targets, Which(wanted), changed_only=changed_only)
+        return selected(action, found, tuple(crm.name for crm in targets), len(wanted))
 
-    def apply_to_all(self, action: str, crms: Sequence[str], changed_only: bool = False) -> SelectionResult:
+    def apply_to_all(
+        self, action: str, crms: Sequence[str], changed_only: bool = False, progress: Progress | None = None
+    ) -> SelectionResult:
         """Select every contact that is New, or unselect every one that waits or is being delivered, for these CRMs.
 
-        What is Complete, in Error or Skipped stays as it is: to send such contacts again, name them.
+        What is Complete, in Error or Skipped stays as it is: to send such contacts again, name them. `progress` is told
+        how many rows of the table were gone through since it was told last.
         """
-        if action not in ACTIONS:
-            raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
+        _require_action(action)
         targets = self.known_crms(crms)
-        columns = [DestinationColumns.of(self._contacts, crm) for crm in targets]
-        which, statement = _EVERY[action]
-        found = queued = 0
-        for changed, writes in self._in_stretches(columns, which, statement, changed_only):
-            found += changed
-            queued += writes if action == "select" else 0
-        names = tuple(crm.name for crm in targets)
-        message = _result(action, found, 0, names).message if found else f"No contact was there to {action}"
-        return SelectionResult(found, queued, 0, names, action, message)
+        found = self.carry_out(VERBS[action], targets, Which(), changed_only=changed_only, progress=progress)
+        return selected(action, found, tuple(crm.name for crm in targets))
 
-    def _in_stretches(
-        self, columns: Sequence[DestinationColumns], which: _Which, statement: _Statement, changed_only: bool = False
-    ) -> Iterator[tuple[int, int]]:
-        """Write to all contacts that `which` holds for, so many ids at a time, each lot in a transaction of its own.
-
-        Yields how many contacts and how many rows times CRMs were written. Whatever the table's size, no transaction
-        is long, and nothing is kept in memory.
-        """
-        if not columns:
-            return
-        any_of_them = sa.or_(*(which(each) for each in columns))
-        first: UUID | None = UUID(int=0)
-        while first is not None:
-
-            def write(connection: sa.Connection, first: UUID = first) -> tuple[UUID | None, int, int]:
-                stretch = {"first": first, "size": _AT_ONCE}
-                behind = connection.execute(decide.end_of_stretch(columns[0]), stretch).scalar_one_or_none()
-                lock = decide.lock_stretch(columns[0], any_of_them, to_the_end=behind is None)
-                found = connection.execute(lock, stretch if behind is None else stretch | {"behind": behind})
-                ids = found.scalars().all()
-                written = sum(connection.execute(statement(each), {"ids": ids}).rowcount for each in columns if ids)
-                for each in columns if changed_only and ids else ():
-                    connection.execute(unchanged.mark_changed_only(each), {"ids": ids})
-                return behind, len(ids), written
-
-            first, changed, written = in_transaction(self._engine, write)
-            yield changed, written
-
-    def _apply_some(self, action: str, ids: Sequence[UUID], targets: Sequence[Crm], changed_only: bool) -> int:
-        def write(connection: sa.Connection) -> int:
-            columns = [DestinationColumns.of(self._contacts, crm) for crm in targets]
-            found = connection.execute(ask.lock_known(columns[0]), {"ids": list(ids)}).scalars().all()
-            for target in columns:
-                statement = decide.select(target) if action == "select" else decide.unselect(target)
-                connection.execute(statement, {"ids": found})
-                if changed_only:
-                    connection.execute(unchanged.mark_changed_only(target), {"ids": found})
-            return len(found)
-
-        return in_transaction(self._engine, write)
-
-    def requeue(self, crm: str, ids: Iterable[str | UUID] | None = None) -> int:
+    def requeue(self, crm: str, ids: Iterable[str | UUID] | None = None, progress: Progress | None = None) -> int:
         """Make those in Error or waiting for a retry due now, with fresh retries; `ids` None: all. Returns how many."""
-        (target,) = self.known_crms([crm])
-        require_usable(self._engine, self._contacts, target)
-        columns = DestinationColumns.of(self._contacts, target)
-        if ids is None:
-            return sum(changed for changed, _ in self._in_stretches([columns], decide.has_failed, decide.requeue))
-        wanted = parse_ids(ids)
-        lots = (wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE))
-        return sum(self._requeue_some(columns, lot) for lot in lots)
+        targets = self.known_crms([crm])
+        wanted = None if ids is None else parse_ids(ids)
+        return self.carry_out(VERBS["requeue"], targets, Which(wanted), progress=progress).contacts
 
-    def _requeue_some(self, columns: DestinationColumns, ids: Sequence[UUID]) -> int:
-        def write(connection: sa.Connection) -> int:
-            connection.execute(ask.lock_known(columns), {"ids": ids})
-            return connection.execute(decide.requeue(columns), {"ids": ids}).rowcount
+    def carry_out(
+        self,
+        verb: Verb,
+        crms: Sequence[Crm],
+        which: Which,
+        *,
+        dry_run: bool = False,
+        changed_only: bool = False,
+        progress: Progress | None = None,
+        afterwards: Callable[[sa.Connection, int], object] | None = None,
+    ) -> Found:
+        """Do to contacts what the verb says; with `dry_run` find out to how many, and change nothing.
 
-        return in_transaction(self._engine, write)
+        Those that the filter matches are taken where they stand as the verb assumes, unless the filter names a state.
+        SelectionError where the filter asks for a column that the table does not have.
+        """
+        if not crms:
+            return Found(0, 0, ())
+        for crm in crms:
+            require_usable(self._engine, self._contacts, crm)
+        targets = [self._target(verb, crm, which) for crm in crms]
+        write = select_changed if verb.name == "select" and changed_only else verb.write
+        stretches = Stretches(self._engine, targets, None if dry_run else write, afterwards)
+        lots = stretches.over_table(progress) if which.ids is None else stretches.over_ids(which.ids, progress)
+        contacts = changes = 0
+        sample: list[UUID] = []
+        for lot in lots:
+            contacts += len(lot.ids)
+            changes += lot.changes
+            sample += lot.ids[: SAMPLE - len(sample)]
+        return Found(contacts, changes, tuple(sample))
+
+    def _target(self, verb: Verb, crm: Crm, which: Which) -> Target:
+        columns = DestinationColumns.of(self._contacts, crm)
+        if which.ids is not None:
+            return Target(columns, verb.applies(columns))
+        if missing := missing_columns(columns, which.filter):
+            raise SelectionError(
+                f"{self._contacts.qualified} has no column {', '.join(missing)}, which the filter asks for. "
+                "Nothing was changed. Leave that out."
+            )
+        conditions = [verb.applies(columns), matching(columns, which.filter)]
+        if not which.filter.names_state_for(crm.name):
+            conditions.append(verb.assumes(columns))
+        return Target(columns, sa.and_(*conditions))
 
     def known_crms(self, crms: Sequence[str]) -> list[Crm]:
         """The CRMs by name, each once. SelectionError for one that we, or this table, do not know.
@@ -197,18 +195,26 @@ def _parse_id(text: str) -> UUID:
         return UUID(text.strip())
     except ValueError:
         raise SelectionError(
-            f"'{text}' is no contact id. Nothing was changed. An id looks like 3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f."
+            f"'{redacted(text[:50])}' is no contact id. Nothing was changed. "
+            "An id looks like 3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f."
         ) from None
 
 
-def _result(action: str, found: int, unknown: int, crms: tuple[str, ...]) -> SelectionResult:
-    queued = found * len(crms) if action == "select" else 0
-    if not found:
-        message = "No contacts found with provided IDs"
+def _require_action(action: str) -> None:
+    if action not in ACTIONS:
+        raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
+
+
+def selected(action: str, found: Found, crms: tuple[str, ...], named: int | None = None) -> SelectionResult:
+    """What select and unselect say. `named` is how many ids were given, None where a filter found them."""
+    unknown = 0 if named is None else named - found.contacts
+    queued = found.changes if action == "select" else 0
+    if not found.contacts:
+        message = f"No contact was there to {action}" if named is None else "No contacts found with provided IDs"
     elif action == "select":
-        message = f"Selected {found} contacts for {len(crms)} CRM(s), {queued} queued for processing"
+        message = f"Selected {found.contacts} contacts for {len(crms)} CRM(s), {queued} queued for processing"
     else:
-        message = f"Unselected {found} contacts for {len(crms)} CRM(s)"
-    if found and unknown:
+        message = f"Unselected {found.contacts} contacts for {len(crms)} CRM(s)"
+    if found.contacts and unknown:
         message += f"; {unknown} unknown ids were left out"
-    return SelectionResult(found, queued, unknown, crms, action, message)
+    return SelectionResult(found.contacts, queued, unknown, crms, action, message)

@@ -6,7 +6,6 @@ https://developers.brevo.com/reference/get-account, get-list, get-attributes, cr
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,24 +13,10 @@ from typing import Any
 import httpx
 
 from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
+from crm_sync_pipeline.destinations.brevo_attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.outcome import Failed
-
-SENT_TYPES: Mapping[str, str] = {
-    "FIRSTNAME": "text",
-    "LASTNAME": "text",
-    "SMS": "text",
-    "DOMAIN_ID": "text",
-    "PAGE_ID": "text",
-    "EMAIL_TYPE": "text",
-    "SOURCE_URL": "text",
-    "HAS_GMAIL": "boolean",
-}
-"""Every attribute that `BrevoResource.attributes` may send, and the type that takes its value."""
-
-OF_ANY_TYPE = frozenset({"SMS"})
-"""Brevo's own, in every account; whatever type it shows, it takes a number."""
 
 ASK_SECONDS = 10
 LONGEST_PAUSE_SECONDS = 5
@@ -39,15 +24,6 @@ LONGEST_NAME = 60
 
 _DATE_IS_CUT_TO = timedelta(seconds=1)
 _BY_REASON = {"ip_not_allowed": "IP address", "no_api_key": "Key", "wrong_api_key": "Key"}
-_CREATE = "`crm-sync check --create-attributes` makes them, as does the job check_destination with create_attributes."
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """An attribute of the account. One of category `category`, a choice of labels, has no type."""
-
-    category: str
-    type: str
 
 
 class _Unanswered(Exception):  # noqa: N818 # an answer more than an error: it ends the questions that need another one
@@ -109,11 +85,11 @@ class BrevoCheck:
 
     async def _attributes(self, create: bool) -> list[Line]:
         answer = await self._ask("GET", "/contacts/attributes")
-        known = _known(self._data(answer))
+        known = known_in(self._data(answer))
         if known is None:
             raise _Unanswered(self._not_brevo(answer))
         lines: list[Line] = []
-        if create and (missing := _missing(known)):
+        if create and (missing := missing_in(known)):
             made, lines = await self._create(missing)
             known |= {name: Attribute("normal", SENT_TYPES[name]) for name in made}
         return [*lines, *attribute_lines(known)]
@@ -123,7 +99,11 @@ class BrevoCheck:
         lines: list[Line] = []
         for name in names:
             body = json.dumps({"type": SENT_TYPES[name]}).encode()
-            answer = await self._ask("POST", f"/contacts/attributes/normal/{name}", body)
+            try:
+                answer = await self._ask("POST", f"/contacts/attributes/normal/{name}", body)
+            except _Unanswered as end:  # those made so far must be told
+                lines.append(end.line)
+                break
             if answer.status == 201:
                 made.append(name)
             else:
@@ -169,45 +149,6 @@ class BrevoCheck:
     def _not_brevo(self, answer: Answer) -> Line:
         says = f"what answers at {self._brevo.base_url} does not speak as Brevo does (HTTP {answer.status})"
         return Line("Brevo", State.RED, says, "Check BREVO_API_BASE_URL, and proxies on the way.")
-
-
-def attribute_lines(known: Mapping[str, Attribute]) -> list[Line]:
-    """What the account's attributes, by their names in upper case, mean for what we send."""
-    lines = []
-    if missing := _missing(known):
-        says = f"Brevo lacks {', '.join(missing)}, and drops what is sent for {'it' if len(missing) == 1 else 'them'}"
-        lines.append(Line("Attributes", State.RED, says, _CREATE))
-    lines += [line for name in SENT_TYPES if name in known and (line := _misfit(name, known[name]))]
-    return lines or [Line("Attributes", State.GREEN, f"all {len(SENT_TYPES)} that are sent exist, with a fitting type")]
-
-
-def _misfit(name: str, found: Attribute) -> Line | None:
-    wanted = SENT_TYPES[name]
-    if name in OF_ANY_TYPE or found == Attribute("normal", wanted):
-        return None
-    if found.category == "category" and wanted == "text":
-        says = "is a choice of labels at Brevo, which drops every other value"
-        return Line(f"Attribute {name}", State.YELLOW, says, "See that its labels are all the values that you have.")
-    kind = " ".join(dict.fromkeys((found.category, found.type))).strip()
-    says = f"is {kind} at Brevo, which drops what is sent; it must be normal {wanted}"
-    to_do = f"Delete {name} in Brevo's contact settings, then `crm-sync check --create-attributes`."
-    return Line(f"Attribute {name}", State.RED, says, to_do)
-
-
-def _missing(known: Mapping[str, Attribute]) -> list[str]:
-    return [name for name in SENT_TYPES if name not in known]
-
-
-def _known(data: Mapping[str, Any]) -> dict[str, Attribute] | None:
-    """The attributes in an answer; None where it holds no list of them."""
-    rows = data.get("attributes")
-    if not isinstance(rows, list):
-        return None
-    return {
-        str(row.get("name")).upper(): Attribute(str(row.get("category") or ""), str(row.get("type") or ""))
-        for row in rows
-        if isinstance(row, dict)
-    }
 
 
 def _clock_lines(answer: Answer, before: datetime, after: datetime) -> list[Line]:

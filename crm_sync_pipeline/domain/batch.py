@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from crm_sync_pipeline.domain.call_times import CallTimes
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Outcome
 from crm_sync_pipeline.domain.transition import Ending
 
@@ -67,7 +68,7 @@ class Tally:
     """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
 
     `waited_seconds` of its `seconds` went by while an import was sent and carried out. `settled` is what was settled
-    already, of claims that followed the batch.
+    already, of claims that followed the batch; `followed_by` are their tokens. `call_times` are those of single calls.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -78,6 +79,8 @@ class Tally:
     waited_seconds: float = 0.0
     down: str | None = None
     settled: "Settlement" = field(default_factory=lambda: Settlement())
+    followed_by: list[UUID] = field(default_factory=list)
+    call_times: CallTimes = field(default_factory=CallTimes)
 
     def count(self, outcome: Outcome) -> None:
         """Add one attempt."""
@@ -92,7 +95,14 @@ class Tally:
         self.rate_limited += other.rate_limited
         self.seconds += other.seconds
         self.waited_seconds += other.waited_seconds
+        self.followed_by += other.followed_by
+        self.call_times.add(other.call_times)
         self.down = self.down or other.down
+
+    @property
+    def attempted(self) -> int:
+        """How many attempts were counted."""
+        return sum(self.outcomes.values())
 
     def problem(self) -> str | None:
         """The sentence with which the run must fail: the destination is down, or nothing at all got through."""
@@ -108,11 +118,15 @@ class Tally:
     def as_metadata(self) -> dict[str, Any]:
         """Numbers for the UI: Dagster plots ints and floats."""
         names = ("synced", "failed", "rejected", "deferred")
+        p50, p95 = self.call_times.percentile(50), self.call_times.percentile(95)
+        calls = {} if p50 is None else {"p50_milliseconds": p50, "p95_milliseconds": p95}
         return {name: self.outcomes[name] for name in names} | {
             "requests": self.requests,
             "rate_limited": self.rate_limited,
             "unchanged": self.reasons[UNCHANGED],
             "seconds": round(self.seconds, 3),
+            "contacts_per_second": round(self.attempted / self.seconds, 1) if self.seconds else 0.0,
+            **calls,
             "waited_seconds": round(self.waited_seconds, 3),
             "reasons": dict(self.reasons),
         }

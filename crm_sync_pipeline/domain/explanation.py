@@ -4,6 +4,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from crm_sync_pipeline.domain.health import Down
+from crm_sync_pipeline.domain.outcome import UNCHANGED
+
+_MENDING = {
+    "invalid_email": "Correct its e-mail address",
+    "email_in_use": "Find the other contact there that has its address",
+    "invalid_phone": "Correct or clear its phone number",
+    "sms_in_use": "Clear its phone number, here or at the other contact that has it",
+}
+"""What a person does about a refusal, by its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,19 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """Another contact with the same e-mail address, and when the destination took it last."""
+
+    contact_id: str
+    synced_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's."""
+    """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's.
+
+    `overwritten_by`: who was delivered to the same address since, with other data.
+    """
 
     contact_id: str
     email: str = field(repr=False)
@@ -43,7 +63,19 @@ class Facts:
     synced_at: datetime | None = None
     remote_id: str | None = None
     down: Down | None = None
+    held_at: datetime | None = None
+    overwritten_by: Twin | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def last(self) -> AttemptRecord | None:
+        """The newest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def has_address(self) -> bool:
+        """Whether there is anything to send it by."""
+        return bool(self.email.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +88,41 @@ class Answer:
 
 def explain(facts: Facts) -> Answer:
     """The one answer for a delivery, whatever its state."""
+    if not facts.held_at or facts.processing_status == "Processing":
+        return _as_it_stands(facts)
+    release = f"`crm-sync release {facts.contact_id} --crm {facts.destination}`"
+    if facts.processing_status == "Queued" and facts.sync_status in ("Selected", "Queued"):
+        return Answer(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} lets it go.")
+    answer = _as_it_stands(facts)
+    return Answer(
+        answer.verdict,
+        f"{answer.next_step} It is on hold since {_clock(facts.held_at)}: nothing goes out before {release}.",
+    )
+
+
+def _as_it_stands(facts: Facts) -> Answer:
     state, decision = facts.processing_status, facts.sync_status
     if state == "Queued":
         return _queued(facts)
     if state == "Processing":
         return _processing(facts)
     if state == "Complete":
-        when = f" at {_clock(facts.synced_at)}" if facts.synced_at else ""
-        return Answer(f"{facts.title} has it: delivered{when}.", "Nothing. Select it again to send it again.")
+        return _complete(facts)
     if state == "Error":
         return Answer(
             f"Given up: {facts.error or 'no reason was recorded'}",
-            f"Nothing by itself. Mend the cause, then `crm-sync requeue {facts.contact_id}`.",
+            f"Nothing by itself. {_mending(facts) or 'Mend the cause'}, then `crm-sync requeue {facts.contact_id}`.",
         )
-    if facts.attempts:
+    if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         return Answer(
-            f"Not selected for {facts.title} (sync status {decision}); it was attempted before and then taken back.",
-            f"Nothing. `crm-sync select {facts.contact_id}` sends it.",
+            f"Not selected for {facts.title} any more (sync status {decision}): taken back while a run holds it.",
+            "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         )
-    return Answer(
-        f"Never selected for {facts.title} (sync status {decision}).",
-        f"Nothing. `crm-sync select {facts.contact_id}` sends it.",
-    )
+    select = f"Nothing. `crm-sync select {facts.contact_id}` sends it."
+    if facts.attempts or facts.run_id or facts.selected_at:
+        what = "was attempted before and then taken back" if facts.attempts else "was taken back before it was sent"
+        return Answer(f"Not selected for {facts.title} (sync status {decision}); it {what}.", select)
+    return Answer(f"Never selected for {facts.title} (sync status {decision}).", select)
 
 
 def _queued(facts: Facts) -> Answer:
@@ -91,6 +136,8 @@ def _queued(facts: Facts) -> Answer:
             "Selected again while a run is delivering it.",
             f"It goes out once more when that run is done, by {_clock(facts.lease_expires_at)} at the latest.",
         )
+    if not facts.has_address:
+        return Answer("Can't be sent: it has no e-mail address.", f"{_mending(facts)}; {_next_look(facts)}.")
     if facts.down:
         return Answer(
             f"Waiting, because {facts.title} is down: {facts.down.message}",
@@ -101,14 +148,47 @@ def _queued(facts: Facts) -> Answer:
             return Answer(
                 f"Put off: {facts.error or 'the run ended early'}", f"It is due at {_clock(facts.next_retry_at)}."
             )
+        mending = f"{_mending(facts)}. ".lstrip(". ")
         return Answer(
             f"Waiting for retry {facts.retry_count} of {facts.max_retries}. Last error: {facts.error}",
-            f"Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
+            f"{mending}Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
             f"({_within(facts.next_retry_at - facts.now)}). It reads the row afresh, so a correction counts.",
         )
     return Answer(
         "Queued and due.", "The next run takes it: the sensor looks every few seconds, the schedule every few minutes."
     )
+
+
+def _complete(facts: Facts) -> Answer:
+    when = f" at {_clock(facts.synced_at)}" if facts.synced_at else ""
+    if twin := facts.overwritten_by:
+        return Answer(
+            f"Delivered{when}, but {facts.title} shows another row's data since {_clock(twin.synced_at)}: contact "
+            f"{twin.contact_id} has the same e-mail address, and was delivered later.",
+            "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
+        )
+    last = facts.last if facts.last and facts.last.outcome == "synced" else None
+    if last and last.reason == UNCHANGED:
+        return Answer(
+            f"{facts.title} has it: delivered{when}, and unchanged since, so the last run needed no call.",
+            "Nothing. Once its data changes, selecting it sends it again.",
+        )
+    but = f" {last.message}." if last and last.message else ""
+    return Answer(f"{facts.title} has it: delivered{when}.{but}", "Nothing. Select it again to send it again.")
+
+
+def _mending(facts: Facts) -> str:
+    """What a person does about the cause; "" where only the destination's own words say it."""
+    if not facts.has_address:
+        return "Fill in its e-mail address"
+    last = facts.last
+    return _MENDING.get(last.reason, "") if last and last.outcome == "rejected" else ""
+
+
+def _next_look(facts: Facts) -> str:
+    if facts.next_retry_at and facts.next_retry_at > facts.now and facts.sync_status == "Queued":
+        return f"the attempt at {_clock(facts.next_retry_at)} reads the row afresh"
+    return "the next run reads the row afresh"
 
 
 def _processing(facts: Facts) -> Answer:

@@ -23,7 +23,7 @@ def claim_config(destination: str, batch_size: int) -> dg.RunConfig:
     return dg.RunConfig(ops={"claim_batch": ClaimConfig(destination=destination, batch_size=batch_size)})
 
 
-def build_sync_job(destination: HttpDestination, sync: SyncSettings) -> dg.JobDefinition:
+def build_sync_job(destination: HttpDestination, sync: SyncSettings, owner: str) -> dg.JobDefinition:
     """The job `<destination>_sync`: claim_batch, sync_to_<destination>, record_results, in one process.
 
     A run that dies is started again from its first step: its contacts come back by their lease, not by its old token.
@@ -35,7 +35,9 @@ def build_sync_job(destination: HttpDestination, sync: SyncSettings) -> dg.JobDe
 
     @dg.job(
         name=f"{name}_sync",
-        description=f"Deliver the selected contacts that are due to {destination.title}.",
+        description=f"Deliver the selected contacts that are due to {destination.title}: claim a batch, send it, "
+        "record what came of each. Schedule and sensor start it; with a contact_id in its config it delivers that one.",
+        owners=[owner],
         config=claim_config(name, sync.scheduler_batch_size),
         executor_def=dg.in_process_executor,
         tags={
@@ -51,13 +53,14 @@ def build_sync_job(destination: HttpDestination, sync: SyncSettings) -> dg.JobDe
     return sync_job
 
 
-def build_resume_job(destinations: Sequence[str]) -> dg.JobDefinition:
+def build_resume_job(destinations: Sequence[str], owner: str) -> dg.JobDefinition:
     """The job `resume_destination`: ask one that is down now, instead of waiting for its next probe."""
     resume_op = build_resume_op(destinations)
 
     @dg.job(
         name="resume_destination",
         description="Ask a destination that is down now, by one due contact, instead of waiting for the next probe.",
+        owners=[owner],
         config=dg.RunConfig(ops={"probe_destination": ResumeConfig(destination=destinations[0])}),
         executor_def=dg.in_process_executor,
     )

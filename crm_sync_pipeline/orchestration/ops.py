@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +10,8 @@ from pydantic import Field
 
 from crm_sync_pipeline.bulk_delivery import deliver_batch
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.figures import Failure
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.delivery import deliver_those_kept_apart
@@ -17,6 +19,9 @@ from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.orchestration.actor import actor_of
+from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
+from crm_sync_pipeline.orchestration.run_progress import progress_in
 from crm_sync_pipeline.resumption import resume
 
 DESTINATION_TAG = "crm_sync/destination"
@@ -64,7 +69,7 @@ def _where(error: Exception) -> str:
     )
 
 
-@dg.op
+@dg.op(tags={"kind": "postgres"})
 def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource) -> Batch:
     """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
     with _plain_failure():
@@ -90,7 +95,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     """
     name = destination.destination
 
-    @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name})
+    @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name}, tags={"kind": name})
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
         with _plain_failure():
@@ -99,7 +104,8 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
         try:
             with _plain_failure():
                 crm.require_ready()
-                tally = deliver_batch(queue, crm, batch, context.run_id)
+                with progress_in(context.log, name) as progress:
+                    tally = deliver_batch(queue, crm, batch, context.run_id, progress)
                 if batch.is_alone:
                     deliver_those_kept_apart(queue, crm, tally, context.run_id)
         except BaseException:
@@ -113,18 +119,33 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     return sync
 
 
-@dg.op
-def record_results(context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally) -> None:
+@dg.op(tags={"kind": "postgres"})
+def record_results(
+    context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[None]]:
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
     with _plain_failure():
-        settled = database.queue(batch.destination, PATIENCE_FOR_RESULTS).settle(batch.token)
+        queue = database.queue(batch.destination, PATIENCE_FOR_RESULTS)
+        settled = queue.settle(batch.token)
     settled.add(tally.settled)
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
     context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)
+    if batch.size:
+        yield delivered(batch.destination, metadata, _failures(queue, batch, tally))
     if problem := tally.problem():
         raise dg.Failure(problem, metadata=metadata, allow_retries=False)
+    yield dg.Output(None)
+
+
+def _failures(queue: ContactQueue, batch: Batch, tally: Tally) -> list[Failure]:
+    """For people to look at: that they can't be read is no reason to fail a run that has recorded everything."""
+    if not (tally.outcomes["failed"] or tally.outcomes["rejected"]):
+        return []
+    with suppress(CrmSyncError):
+        return queue.figures.failures([batch.token, *tally.followed_by], FAILURES_SHOWN)
+    return []
 
 
 def build_resume_op(destinations: Iterable[str]) -> dg.OpDefinition:
@@ -141,6 +162,8 @@ def build_resume_op(destinations: Iterable[str]) -> dg.OpDefinition:
                 )
             queue = context.resources.database.queue(config.destination, PATIENCE)
             came = resume(queue, getattr(context.resources, config.destination), context.run_id)
+            acts = context.resources.database.acts(actor_of(context))
+            acts.record("resume", [config.destination], "one due contact", came.sent)
         context.add_output_metadata({"came_to": came.says})
         if came.answers is False:
             raise dg.Failure(came.says, allow_retries=False)

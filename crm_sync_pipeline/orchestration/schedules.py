@@ -8,7 +8,7 @@ from crm_sync_pipeline.settings import SyncSettings
 
 
 def build_schedule(
-    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, off_because: str | None
+    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, owner: str, off_because: str | None
 ) -> dg.ScheduleDefinition:
     """The schedule `<destination>_sync_schedule`: every five minutes, ten contacts. Off where a setting is missing."""
     name = destination.destination
@@ -24,6 +24,7 @@ def build_schedule(
         cron_schedule=sync.cron,
         description=f"Off: {off_because}" if off_because else what,
         default_status=dg.DefaultScheduleStatus.STOPPED if off_because else dg.DefaultScheduleStatus.RUNNING,
+        owners=[owner],
     )
     def tick(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
         if off_because:

@@ -5,6 +5,7 @@ import dagster as dg
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.orchestration.assets import observed
 from crm_sync_pipeline.orchestration.guards import BatchLimit, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.settings import SyncSettings
@@ -18,12 +19,15 @@ LOOKS_AGAIN_EVERY = timedelta(seconds=0.25)
 
 
 def build_sensor(
-    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, off_because: str | None
+    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, owner: str, off_because: str | None
 ) -> dg.SensorDefinition:
     """The sensor `<destination>_queue_sensor`: starts a run when contacts are due, sized to the backlog."""
     name = destination.destination
     limit = BatchLimit.of(sync.sensor_batch_limit, destination)
-    what = f"Starts a run when contacts are due, for {sync.sensor_batch_limit} of them at most."
+    what = (
+        f"Starts a run of {job.name} when contacts are due, for {sync.sensor_batch_limit} of them at most, and notes "
+        "how the queue stands when it has changed. A tick that starts nothing says why."
+    )
 
     @dg.sensor(
         name=f"{name}_queue_sensor",
@@ -31,8 +35,10 @@ def build_sensor(
         minimum_interval_seconds=INTERVAL_SECONDS,
         description=f"Off: {off_because}" if off_because else what,
         default_status=dg.DefaultSensorStatus.STOPPED if off_because else dg.DefaultSensorStatus.RUNNING,
+        tags={"crm_sync/destination": name},
+        owners=[owner],
     )
-    def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
         until = time.monotonic() + LOOKS_FOR.total_seconds()
@@ -41,8 +47,11 @@ def build_sensor(
             if not isinstance(due, dg.SkipReason):
                 break
             if time.monotonic() > until:
-                return due
+                events, cursor = observed(database, name, context.cursor, at_once=False)
+                return dg.SensorResult(skip_reason=due, asset_events=events, cursor=cursor)
             time.sleep(LOOKS_AGAIN_EVERY.total_seconds())
-        return dg.RunRequest(run_config=claim_config(name, due), tags={"crm_sync/queue_depth": str(due)})
+        run = dg.RunRequest(run_config=claim_config(name, due), tags={"crm_sync/queue_depth": str(due)})
+        events, cursor = observed(database, name, context.cursor, at_once=True)
+        return dg.SensorResult(run_requests=[run], asset_events=events, cursor=cursor)
 
     return tick

@@ -3,15 +3,29 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, settle, unchanged
+from crm_sync_pipeline.contact_queue.statements import (
+    alerts,
+    ask,
+    claim,
+    counting,
+    decide,
+    hold,
+    prune,
+    settle,
+    standing,
+    unchanged,
+)
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.statements.filters import matching
 from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline_tests.builders import World
 
@@ -24,6 +38,10 @@ _LARGE = """
 """
 
 Statement = tuple[sa.Executable, Mapping[str, Any]]
+
+
+def failed_lately(columns: DestinationColumns) -> sa.ColumnElement[bool]:
+    return matching(columns, ContactFilter(reasons=("http_503",), failed_since=timedelta(hours=1)))
 
 
 def statements(world: World) -> dict[str, Statement]:
@@ -39,6 +57,13 @@ def statements(world: World) -> dict[str, Statement]:
         "sensor: depth": (ask.due_now(columns), {"limit": 10_000}),
         "sensor: is anything left behind": (ask.left_behind(columns), lease),
         "sensor: held by a run": (ask.held_by_run("brevo"), {"run_id": "r"}),
+        "sensor: figures": (standing.standing(columns), {"limit": 10_000}),
+        "check: ended lately": (standing.ended_lately(columns), {"limit": 1000}),
+        "sensor: past their lease": (
+            standing.past_their_lease(columns),
+            {"limit": 10_000, "grace_seconds": 600.0, **lease},
+        ),
+        "failures of a run": (standing.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
         "claim: look for the token": (claim.held_by("brevo"), token),
         "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
@@ -66,14 +91,29 @@ def statements(world: World) -> dict[str, Statement]:
         "select": (decide.select(columns), some),
         "unselect": (decide.unselect(columns), some),
         "requeue": (decide.requeue(columns), some),
-        "decide: lock": (ask.lock_known(columns), some),
+        "hold": (hold.hold(columns), some),
+        "hold: shelve": (hold.shelve(columns), some),
+        "hold: when selected again": (hold.keep_fresh_start(columns), some),
+        "release: unshelve": (hold.unshelve(columns), some),
+        "release": (hold.release("brevo"), some),
+        "decide: lock": (decide.named(columns, {"meant": hold.is_on_hold(columns)}), some),
         "decide for all: find the end": (decide.end_of_stretch(columns), stretch),
         "explain": (ask.delivery_of(columns), {"id": ids[0]}),
         "explain: history": (ask.history_of("brevo"), {"id": ids[0]}),
     }
-    for which in (decide.is_new, decide.is_wanted_still, decide.has_failed):
+    history = {"after": 0, "days": 90, **size}
+    found |= {
+        "sensor: the lease that ran out first": (alerts.longest_expired("brevo"), {}),
+        "metrics: the newest that is sure": (counting.newest_sure, {"after": 0}),
+        "metrics: count what is new": (counting.counts, {"after": 1000, "until": 2000}),
+        "prune: attempts": (prune.prune_attempts(columns, removes=True, removes_of_gone=True), history),
+        "prune: deliveries": (prune.prune_deliveries(columns, removes=True), {"after": UUID(int=0), **size}),
+        "forget: lock": (prune.held_of, {"id": ids[0]}),
+        **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune.forget_contact)},
+    }
+    for which in (decide.is_new, decide.is_wanted_still, decide.has_failed, hold.is_on_hold, failed_lately):
         found[f"decide for all: {which.__name__}"] = (
-            decide.lock_stretch(columns, which(columns), to_the_end=False),
+            decide.stretch(columns, {"meant": which(columns)}, to_the_end=False),
             stretch,
         )
     return found

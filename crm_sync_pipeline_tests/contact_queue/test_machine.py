@@ -19,7 +19,9 @@ from hypothesis.stateful import (
 )
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.selection import Selection
+from crm_sync_pipeline.contact_queue.selection import Selection, Which
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.contact_queue.verbs import VERBS
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline_tests.builders import LEASE, World, attempt
@@ -63,6 +65,7 @@ class Known:
 
     wanted: bool = False
     decided_since_claim: bool = False
+    held: bool = False
     edits: int = 0
 
 
@@ -137,6 +140,20 @@ class Queue(RuleBasedStateMachine):
             self.model[contact].decided_since_claim = True
 
     @rule(index=st.integers(0, CONTACTS - 1))
+    def hold(self, index: int) -> None:
+        """What a run has claimed goes back into the queue, as if it had been selected again."""
+        if contact := self.one(index):
+            self.selection.carry_out(VERBS["hold"], [CRMS["brevo"]], Which([contact]))
+            self.model[contact].held = True
+            self.model[contact].decided_since_claim = True
+
+    @rule(index=st.integers(0, CONTACTS - 1))
+    def release(self, index: int) -> None:
+        if contact := self.one(index):
+            self.selection.carry_out(VERBS["release"], [CRMS["brevo"]], Which([contact]))
+            self.model[contact].held = False
+
+    @rule(index=st.integers(0, CONTACTS - 1))
     def edit(self, index: int) -> None:
         if contact := self.one(index):
             self.model[contact].edits += 1
@@ -164,6 +181,7 @@ class Queue(RuleBasedStateMachine):
         for contact in held:
             assert not (before[contact.id]["claim_token"] and before[contact.id]["lives"]), "taken from a live claim"
             assert self.model[contact.id].wanted, "claimed though nobody wants it sent"
+            assert not self.model[contact.id].held, "claimed though it is on hold"
             self.model[contact.id].decided_since_claim = False
         if len(held) > 1:
             assert all((before[contact.id]["lost_count"] or 0) < 3 for contact in held)
@@ -271,6 +289,8 @@ class Queue(RuleBasedStateMachine):
         """Let everything finish: whatever happened, each wanted contact ends Complete or Error."""
         if not self.model:
             return
+        for index in range(len(self.model)):
+            self.release(index)
         for _ in range(60):
             if all(row["processing"] not in ("Queued", "Processing") for row in self.rows()):
                 break

@@ -24,7 +24,7 @@ FIELDS = (
 )
 
 DROP_INDEXES = "DROP INDEX " + ", ".join(
-    f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since")
+    f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since", "error_since")
 )
 
 

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
 NEWEST = "0006"
-INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since")}
+INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since", "error_since")}
 CATALOG = {
     "columns": """
         SELECT attname, atttypid, atttypmod, attnotnull, atthasdef, attnum, attstorage, attacl::text,

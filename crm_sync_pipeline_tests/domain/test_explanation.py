@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync_pipeline.domain.explanation import Answer, AttemptRecord, Facts, explain
+from crm_sync_pipeline.domain.explanation import Answer, AttemptRecord, Facts, Twin, explain
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
@@ -28,6 +28,7 @@ PROCESSING = replace(
     lease_expires_at=NOW + timedelta(minutes=5),
 )
 DOWN = Down("http_401", "Brevo refused BREVO_API_KEY.", 2, timedelta(minutes=4))
+COMPLETE = replace(NEW, sync_status="Complete", processing_status="Complete", synced_at=NOW)
 TRIED = AttemptRecord(NOW, 1, "synced", "created", "", 201, None, 80, "run-7")
 
 CASES = {
@@ -145,6 +146,76 @@ CASES = {
         replace(NEW, sync_status="Complete", processing_status="Complete"),
         Answer("Brevo has it: delivered.", "Nothing. Select it again to send it again."),
     ),
+    "delivered, but for something left out": (
+        replace(COMPLETE, attempts=(replace(TRIED, message="Sent without its phone number, which is not valid"),)),
+        Answer(
+            "Brevo has it: delivered at 2026-03-01 14:00:00 UTC. Sent without its phone number, which is not valid.",
+            "Nothing. Select it again to send it again.",
+        ),
+    ),
+    "delivered and unchanged": (
+        replace(COMPLETE, attempts=(TRIED, replace(TRIED, reason="unchanged"))),
+        Answer(
+            "Brevo has it: delivered at 2026-03-01 14:00:00 UTC, and unchanged since, so the last run needed no call.",
+            "Nothing. Once its data changes, selecting it sends it again.",
+        ),
+    ),
+    "another row with the same address delivered later": (
+        replace(COMPLETE, overwritten_by=Twin("other", NOW + timedelta(minutes=1))),
+        Answer(
+            "Delivered at 2026-03-01 14:00:00 UTC, but Brevo shows another row's data since 2026-03-01 14:01:00 UTC: "
+            "contact other has the same e-mail address, and was delivered later.",
+            "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
+        ),
+    ),
+    "no e-mail address": (
+        replace(QUEUED, email=" ", down=DOWN),
+        Answer(
+            "Can't be sent: it has no e-mail address.",
+            "Fill in its e-mail address; the next run reads the row afresh.",
+        ),
+    ),
+    "no e-mail address, tried": (
+        replace(WAITING, email=""),
+        Answer(
+            "Can't be sent: it has no e-mail address.",
+            "Fill in its e-mail address; the attempt at 2026-03-01 14:10:00 UTC reads the row afresh.",
+        ),
+    ),
+    "rejected for its phone": (
+        replace(WAITING, attempts=(replace(TRIED, outcome="rejected", reason="sms_in_use"),)),
+        Answer(
+            "Waiting for retry 2 of 3. Last error: Brevo API error (503): try later",
+            "Clear its phone number, here or at the other contact that has it. Attempt 3 is due at "
+            "2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
+        ),
+    ),
+    "in Error for its phone": (
+        replace(
+            NEW,
+            processing_status="Error",
+            error="Max retries exceeded (3).",
+            attempts=(replace(TRIED, outcome="rejected", reason="invalid_phone"),),
+        ),
+        Answer(
+            "Given up: Max retries exceeded (3).",
+            f"Nothing by itself. Correct or clear its phone number, then `crm-sync requeue {ID}`.",
+        ),
+    ),
+    "unselected before it was sent": (
+        replace(NEW, run_id="run-7"),
+        Answer(
+            "Not selected for Brevo (sync status New); it was taken back before it was sent.",
+            f"Nothing. `crm-sync select {ID}` sends it.",
+        ),
+    ),
+    "unselected meanwhile": (
+        replace(NEW, lease_expires_at=NOW + timedelta(minutes=5)),
+        Answer(
+            "Not selected for Brevo any more (sync status New): taken back while a run holds it.",
+            "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
+        ),
+    ),
     "in Error": (
         replace(
             NEW,
@@ -190,7 +261,7 @@ times = st.none() | st.timedeltas(-timedelta(hours=1), timedelta(hours=1)).map(l
 facts_of_any_kind = st.builds(
     Facts,
     contact_id=st.just(ID),
-    email=st.just("anna@example.com"),
+    email=st.sampled_from(["anna@example.com", ""]),
     destination=st.just("brevo"),
     title=st.just("Brevo"),
     sync_status=st.none() | st.sampled_from([status.value for status in SyncStatus]),
@@ -203,6 +274,7 @@ facts_of_any_kind = st.builds(
     lease_expires_at=times,
     run_id=st.none() | st.just("run-7"),
     synced_at=times,
+    overwritten_by=st.none() | st.just(Twin("other", NOW)),
     down=st.none() | st.just(DOWN),
     attempts=st.just(()) | st.just((TRIED,)),
 )

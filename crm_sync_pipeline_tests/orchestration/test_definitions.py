@@ -66,9 +66,15 @@ def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.Mo
     set_up(monkeypatch)
     definitions = loaded()
     repository = definitions.get_repository_def()
-    assert set(repository.job_names) == {"brevo_sync", "resume_destination"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"brevo_sync_schedule"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor"}
+    ours = {name for name in repository.job_names if not name.startswith("__")}  # Dagster has one of its own, unseen
+    assert ours == {
+        *("brevo_sync", "resume_destination", "check_destination", "check_queue", "prune_history"),
+        *("select_contacts", "sync_contact_now", "requeue", "hold", "release"),
+    }
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        *("brevo_sync_schedule", "check_queue_schedule", "prune_history_schedule"),
+    }
+    assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor", "alert_sensor"}
     assert (definitions.resources or {}).keys() == {"database", "brevo"}
     job = definitions.resolve_job_def("brevo_sync")
     assert [node.name for node in job.nodes_in_topological_order] == ["claim_batch", "sync_to_brevo", "record_results"]
@@ -94,6 +100,30 @@ def test_the_run_time_limit_leaves_three_times_what_the_longest_batch_needs(
 ) -> None:
     set_up(monkeypatch, BREVO_SYNC_SENSOR_BATCH_LIMIT=limit, BREVO_REQUESTS_PER_SECOND=pace)
     assert loaded().resolve_job_def("brevo_sync").run_tags["dagster/max_runtime"] == str(seconds)
+
+
+def test_whatever_the_ui_lists_says_what_it_is_and_who_answers_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch, CRM_SYNC_OWNER="team:marketing")
+    definitions = loaded()
+    repository = definitions.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    assets = definitions.resolve_all_asset_specs()
+    listed: list[Any] = [*jobs, *repository.schedule_defs, *repository.sensor_defs, *assets]
+    assert [each for each in listed if not each.description or list(each.owners or ()) != ["team:marketing"]] == []
+    assert {(asset.key.to_user_string(), asset.group_name) for asset in assets} == {
+        ("brevo/contacts", "brevo"),
+        ("brevo/contact_queue", "brevo"),
+    }
+    assert all(asset.kinds for asset in assets)
+    assert all(resource.description for resource in repository.get_top_level_resources().values())
+    ops = [op for job in jobs if job.name != "check_queue" for op in job.all_node_defs]
+    assert [op.name for op in ops if not op.description] == []
+    checks = [spec for each in definitions.asset_checks or () for spec in each.check_specs]
+    assert {spec.name for spec in checks} == {
+        *("schema_verified", "lag_under_limit", "error_share_under_limit"),
+        *("nothing_past_its_lease", "destination_not_down"),
+    }
+    assert all(spec.description for spec in checks)
 
 
 def test_settings_reach_schedule_and_job(monkeypatch: pytest.MonkeyPatch) -> None:

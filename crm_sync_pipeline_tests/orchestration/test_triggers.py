@@ -168,7 +168,7 @@ def test_while_the_destination_is_down_nothing_is_started_until_a_probe_is_due(p
 def test_without_our_tables_the_tick_says_what_to_run(product: Product, trigger: str) -> None:
     product.world.execute("DROP SCHEMA crm_sync CASCADE")
     said = skipped(product, trigger)
-    assert said.startswith("Of our own tables, crm_sync.attempts")
+    assert said.startswith("Of our own tables, crm_sync.acts")
     assert "Run `crm-sync db upgrade`" in said
 
 

@@ -97,15 +97,19 @@ def counts_by_state(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def queue_figures(columns: DestinationColumns) -> sa.Executable:
-    """Due, waiting and not wanted; the lag; the next retry. Reads all that is Queued."""
+    """Due, waiting, on hold and not wanted; the lag; the next retry. Reads all that is Queued."""
     waits_until = sa.func.coalesce(sa.case((~columns.is_fresh, deliveries.c.next_retry_at)), EPOCH)
     is_due = sa.and_(columns.is_queued, columns.is_ready)
-    is_waiting = sa.and_(columns.is_queued, ~columns.is_fresh, deliveries.c.next_retry_at > NOW)
+    is_on_hold = sa.and_(columns.is_queued, deliveries.c.held_at.is_not(None))
+    is_waiting = sa.and_(
+        columns.is_queued, ~columns.is_fresh, deliveries.c.next_retry_at > NOW, deliveries.c.held_at.is_(None)
+    )
     oldest = sa.func.min(sa.func.greatest(columns.table.c.updated_at, waits_until)).filter(is_due)
     return (
         sa.select(
             sa.func.count().filter(is_due).label("due"),
             sa.func.count().filter(is_waiting).label("waiting"),
+            sa.func.count().filter(is_on_hold).label("held"),
             sa.func.count().filter(~columns.is_queued).label("not_wanted"),
             sa.extract("epoch", NOW - oldest).label("lag_seconds"),
             sa.func.min(deliveries.c.next_retry_at).filter(is_waiting).label("next_retry_at"),
@@ -170,6 +174,27 @@ def delivery_of(columns: DestinationColumns) -> sa.Executable:
         )
         .select_from(columns.table.outerjoin(deliveries, columns.delivery))
         .where(columns.id == sa.bindparam("id", type_=UUID_TYPE))
+    )
+
+
+@built_once
+def overwritten_by(columns: DestinationColumns) -> sa.Executable:
+    """Which other contact with the e-mail :address was delivered last after :synced_at, with data of its own.
+
+    There is no index on addresses: this reads the whole table.
+    """
+    payload = sa.bindparam("payload_hash", type_=sa.Text)
+    return (
+        sa.select(columns.id.label("id"), deliveries.c.synced_at)
+        .select_from(columns.table.join(deliveries, columns.delivery))
+        .where(
+            sa.func.lower(sa.func.btrim(columns.table.c.email)) == sa.bindparam("address", type_=sa.Text),
+            columns.id != sa.bindparam("id", type_=UUID_TYPE),
+            deliveries.c.synced_at > sa.bindparam("synced_at", type_=pg.TIMESTAMP(timezone=True)),
+            sa.or_(deliveries.c.payload_hash.is_(None), deliveries.c.payload_hash.is_distinct_from(payload)),
+        )
+        .order_by(deliveries.c.synced_at.desc())
+        .limit(1)
     )
 
 

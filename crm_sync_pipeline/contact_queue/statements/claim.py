@@ -59,9 +59,9 @@ def lock_one(columns: DestinationColumns) -> sa.Executable:
 def mark_claimed(columns: DestinationColumns) -> sa.Update:
     """Put the locked contacts :ids under :token. One that another live claim holds after all stays as it is.
 
-    So does one that waits for a retry after all: between lock_due's snapshot and its lock, another run may have claimed
-    the contact, and even settled it. A fresh selection starts with no retries done. As many rows count as updated as
-    were claimed.
+    So does one that waits for a retry, or is on hold, after all: between lock_due's snapshot and its lock, another run
+    may have claimed the contact, and even settled it. A fresh selection starts with no retries done. As many rows count
+    as updated as were claimed.
     """
     chosen = (
         sa.select(
@@ -96,7 +96,9 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
                 "late_payload_hash": None,
             },
             where=sa.and_(
-                is_free(), sa.or_(fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
+                deliveries.c.held_at.is_(None),
+                is_free(),
+                sa.or_(fresh, deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW),
             ),
         )
         .returning(deliveries.c.contact_id)

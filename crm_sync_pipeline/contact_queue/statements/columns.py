@@ -112,7 +112,7 @@ class DestinationColumns:
 
     @property
     def is_ready(self) -> sa.ColumnElement[bool]:
-        """Of a queued contact joined to its delivery: past its wait, and held by nobody."""
+        """Of a queued contact joined to its delivery: past its wait, not on hold, and claimed by nobody."""
         return sa.and_(self.steering <= NOW, self._may_go)
 
     @property
@@ -127,7 +127,7 @@ class DestinationColumns:
     @property
     def _may_go(self) -> sa.ColumnElement[bool]:
         waits_no_more = sa.or_(deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
-        return sa.and_(sa.or_(self.is_fresh, waits_no_more), is_free())
+        return sa.and_(deliveries.c.held_at.is_(None), sa.or_(self.is_fresh, waits_no_more), is_free())
 
     def sent_fields(self) -> list[sa.ColumnElement[Any]]:
         """What may be sent, as text (has_gmail as boolean), NULL for a column that the table does not have."""

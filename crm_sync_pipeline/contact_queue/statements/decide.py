@@ -1,5 +1,6 @@
 """Decisions of people: select, unselect, requeue. Each sets both statuses at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,18 +70,6 @@ def has_failed(columns: DestinationColumns) -> sa.ColumnElement[bool]:
 
 
 @built_once
-def select_new(columns: DestinationColumns) -> sa.Update:
-    """Select those of :ids that are New."""
-    return select_now(columns).where(is_new(columns))
-
-
-@built_once
-def unselect_wanted(columns: DestinationColumns) -> sa.Update:
-    """Take those of :ids back that wait or are being delivered."""
-    return unselect(columns).where(is_wanted_still(columns))
-
-
-@built_once
 def requeue(columns: DestinationColumns) -> sa.Update:
     """Of :ids, those in Error or waiting for a retry: due now, with fresh retries."""
     return select_now(columns).where(has_failed(columns))
@@ -92,9 +81,28 @@ def end_of_stretch(columns: DestinationColumns) -> sa.Select[Any]:
     return sa.select(columns.id).where(columns.id >= _FIRST).order_by(columns.id).offset(SIZE).limit(1)
 
 
-def lock_stretch(columns: DestinationColumns, which: sa.ColumnElement[bool], *, to_the_end: bool) -> sa.Executable:
-    """Lock those from the id :first on, and before :behind, that `which` holds for, in id order."""
-    found = sa.select(columns.id.label("id")).where(which, columns.id >= _FIRST)
+def stretch(
+    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, to_the_end: bool, locks: bool = True
+) -> sa.Executable:
+    """Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order, and what does.
+
+    With `locks` they are locked.
+    """
+    found = _meant(columns, meant).where(columns.id >= _FIRST).limit(SIZE)
     if not to_the_end:
         found = found.where(columns.id < sa.bindparam("behind", type_=UUID_TYPE))
-    return found.order_by(columns.id).limit(SIZE).with_for_update(key_share=True)
+    return found.with_for_update(key_share=True, of=columns.table) if locks else found
+
+
+def named(
+    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, locks: bool = True
+) -> sa.Executable:
+    """The same of :ids."""
+    found = _meant(columns, meant).where(columns.id == sa.any_(IDS))
+    return found.with_for_update(key_share=True, of=columns.table) if locks else found
+
+
+def _meant(columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    found: list[sa.ColumnElement[Any]] = [columns.id.label("id")]
+    found += [sa.func.coalesce(each, sa.false()).label(name) for name, each in meant.items()]
+    return sa.select(*found).where(sa.or_(*meant.values())).order_by(columns.id)

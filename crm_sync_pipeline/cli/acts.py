@@ -1,0 +1,174 @@
+"""Commands that change what becomes of contacts: select, unselect, requeue, hold, release; and what was done last."""
+
+import getpass
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.table import Table
+
+from crm_sync_pipeline.cli.db import database
+from crm_sync_pipeline.cli.filters import chosen, which_contacts
+from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.progress import progress
+from crm_sync_pipeline.contact_queue.acts import Actor, ActResult
+from crm_sync_pipeline.contact_queue.selection import Which
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.sandbox.terminal import terminal
+
+several_crms = click.option(
+    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=("brevo",), show_default=True
+)
+one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
+
+
+def actor() -> Actor:
+    """The operating system's user."""
+    try:
+        return Actor(getpass.getuser())
+    except (OSError, KeyError, ImportError):  # a user id without a name, as in containers
+        return Actor(f"uid {os.getuid()}")
+
+
+def _carry_out(
+    verb: str, which: Which, crms: tuple[str, ...], options: dict[str, Any], changed_only: bool = False
+) -> ActResult:
+    source = database()
+    total = source.report().contacts_count() if which.ids is None else len(which.ids)
+    with progress(f"{verb} contacts".capitalize(), total) as advance:
+        return source.acts(actor()).carry_out(
+            verb,
+            which,
+            crms,
+            everything=options["everything"],
+            dry_run=options["dry_run"],
+            changed_only=changed_only,
+            progress=advance,
+        )
+
+
+def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only: bool, options: dict[str, Any]) -> None:
+    which = chosen(options)
+    if which.ids is not None and not which.ids:
+        click.echo("No contact ids were given; nothing was changed.")
+        return
+    result = _carry_out(action, which, crms, options, changed_only)
+    if json_wanted:
+        print_json(_as_dict(result) if result.dry_run else _as_selection(result, which))
+    else:
+        click.echo(result.message)
+        for crm in result.crms if action == "select" else ():
+            if crm not in DESTINATIONS:
+                click.echo(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
+    sys.exit(1 if which.ids and not result.contacts else 0)
+
+
+def _as_selection(result: ActResult, which: Which) -> dict[str, Any]:
+    return {
+        "updated_count": result.contacts,
+        "queued_count": result.changes if result.verb == "select" else 0,
+        "unknown_count": 0 if which.ids is None else len(which.ids) - result.contacts,
+        "crms": result.crms,
+        "action": result.verb,
+        "message": result.message.removesuffix("."),
+    }
+
+
+def _as_dict(result: ActResult) -> dict[str, Any]:
+    return asdict(result)
+
+
+@click.command()
+@which_contacts
+@several_crms
+@click.option("--changed", "changed_only", is_flag=True, help="Do not send those whose data was delivered as it is.")
+@as_json
+def select(crms: tuple[str, ...], changed_only: bool, json_wanted: bool, **options: Any) -> None:
+    """Select contacts: they are delivered with the next run. One that is already queued keeps its place.
+
+    --all selects those that are New, and sends nothing again; so does a filter that names no status or state. With
+    --changed, a contact whose data is what the CRM took last is Complete without a call.
+    """
+    _decide("select", crms, json_wanted, changed_only, options)
+
+
+@click.command()
+@which_contacts
+@several_crms
+@as_json
+def unselect(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
+    """Take contacts back: they are not sent, unless a run is delivering them at this moment.
+
+    --all takes back all that wait or are being delivered; so does a filter, unless it names a status or state.
+    """
+    _decide("unselect", crms, json_wanted, False, options)
+
+
+@click.command()
+@which_contacts
+@one_crm
+@as_json
+def requeue(crm: str, json_wanted: bool, **options: Any) -> None:
+    """Send contacts again at once, with fresh retries: those in Error or waiting for a retry.
+
+    --all requeues all of them, a filter those of them that it matches: by state, reason or time, for one.
+    """
+    result = _of_the_queue("requeue", (crm,), options)
+    if json_wanted and not result.dry_run:
+        print_json({"crm": crm, "requeued_count": result.contacts})
+    else:
+        _say(result, json_wanted)
+
+
+@click.command()
+@which_contacts
+@several_crms
+@as_json
+def hold(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
+    """Put contacts on hold: no run takes them until they are released, also when they are selected again.
+
+    --all holds all that wait or are being delivered; so does a filter, unless it names a status or state. Of those that
+    a run is delivering, the ones that are sent already stay sent.
+    """
+    _say(_of_the_queue("hold", crms, options), json_wanted)
+
+
+@click.command()
+@which_contacts
+@several_crms
+@as_json
+def release(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
+    """Let contacts go that are on hold. --all releases all of them."""
+    _say(_of_the_queue("release", crms, options), json_wanted)
+
+
+def _of_the_queue(verb: str, crms: tuple[str, ...], options: dict[str, Any]) -> ActResult:
+    return _carry_out(verb, chosen(options), crms, options)
+
+
+def _say(result: ActResult, json_wanted: bool) -> None:
+    if json_wanted:
+        print_json(_as_dict(result))
+    else:
+        click.echo(result.message)
+
+
+@click.command(name="acts")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@as_json
+def list_acts(limit: int, json_wanted: bool) -> None:
+    """Show what people did last: who, when, what, and to how many contacts."""
+    done = database().acts(actor()).newest(limit)
+    if json_wanted:
+        print_json(done)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("when (UTC)", "who", "what", "CRM", "contacts", "which", "run"):
+        table.add_column(heading, justify="right" if heading == "contacts" else "left")
+    for act in done:
+        when, where = f"{act.acted_at:%Y-%m-%d %H:%M:%S}", " ".join(act.destinations)
+        table.add_row(when, act.actor, act.verb, where, str(act.contacts), act.scope, (act.run_id or "-")[:8])
+    terminal().print(table if done else "Nobody has done anything yet.")

@@ -1,0 +1,59 @@
+"""The command check: tells whether deliveries will work."""
+
+import sys
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from crm_sync_pipeline.checking import check
+from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.domain.check import CheckReport, Line, State
+from crm_sync_pipeline.sandbox.terminal import terminal
+from crm_sync_pipeline.settings import SettingsError, load_settings
+
+_MARKS = {State.GREEN: "[green]ok[/]", State.YELLOW: "[yellow]note[/]", State.RED: "[red]WRONG[/]"}
+
+
+@click.command(name="check")
+@click.option("--crm", type=click.Choice(list(DESTINATIONS)), default="brevo", show_default=True)
+@click.option("--create-attributes", is_flag=True, help="Make the attributes that the CRM lacks. Changes nothing else.")
+@as_json
+def check_crm(crm: str, create_attributes: bool, json_wanted: bool) -> None:
+    """Tell whether deliveries will work, before the first one: settings, database, key, list, attributes, clocks.
+
+    One line a question, with what to do. Sends no contact. Exit code 1 where a line is red.
+    """
+    report = _report(crm, create_attributes)
+    if json_wanted:
+        print_json({"crm": crm, "is_good": report.is_good, "says": report.sentence(), "lines": report.lines})
+    else:
+        _print(report)
+    sys.exit(0 if report.is_good else 1)
+
+
+def _report(crm: str, create_attributes: bool) -> CheckReport:
+    kind = DESTINATIONS[crm]
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return CheckReport(kind.title, (Line("Settings", State.RED, str(error)),))
+    report = check(
+        DatabaseResource.from_settings(settings, secrets_from_environment=False),
+        kind.from_settings(settings, secrets_from_environment=False),
+        create_attributes=create_attributes,
+    )
+    read = Line("Settings", State.GREEN, "read from the environment and .env")
+    return CheckReport(report.title, (read, *report.lines))
+
+
+def _print(report: CheckReport) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for line in report.lines:
+        to_do = f"\n[bold]To do:[/] {escape(line.to_do)}" if line.to_do else ""
+        table.add_row(_MARKS[line.state], escape(line.name), f"{escape(line.says)}{to_do}")
+    out = terminal()
+    out.print(table)
+    out.print(escape(report.sentence()))

@@ -1,0 +1,141 @@
+"""How history ends: old attempts go, and whatever is left of contacts that are gone, or are to be forgotten."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.acts import Actor
+from crm_sync_pipeline.contact_queue.statements import ask, prune, record
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.errors import CrmSyncError
+
+AT_ONCE = 5000
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What was removed, or would be. `note` says what was left alone, and why."""
+
+    old_attempts: int = 0
+    attempts_of_gone: int = 0
+    deliveries_of_gone: int = 0
+    old_imports: int = 0
+    note: str = ""
+
+    def says(self, days: int, dry_run: bool) -> str:
+        """One sentence for people."""
+        note = f" {self.note}" if self.note else ""
+        return (
+            f"{'Would remove' if dry_run else 'Removed'} {self.old_attempts} attempts older than {days} days, and of "
+            f"contacts that are gone {self.attempts_of_gone} attempts and {self.deliveries_of_gone} deliveries.{note}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was removed of one contact. `remote_ids` are the CRMs' own ids of it, by the CRM's title."""
+
+    contact_id: UUID
+    deliveries: int
+    attempts: int
+    is_in_contacts: bool
+    remote_ids: dict[str, str]
+
+    def says(self) -> str:
+        """What was done, and what is left to the person who asked."""
+        copies = "".join(f" At {title} it is {remote_id}." for title, remote_id in self.remote_ids.items())
+        row = "Its row in your contacts table is still there, and" if self.is_in_contacts else "Its row is gone; but"
+        return (
+            f"Removed {self.deliveries} deliveries and {self.attempts} attempts of contact {self.contact_id}. {row} "
+            f"what a CRM holds of it is not touched: {'both are' if self.is_in_contacts else 'that is'} yours to "
+            f"delete.{copies}"
+        )
+
+
+class History:
+    """Removes history of ours. The contacts table is only read."""
+
+    def __init__(self, engine: sa.Engine, contacts: ContactsTable) -> None:
+        self._engine = engine
+        self._columns = DestinationColumns.of(contacts, next(iter(CRMS.values())))
+
+    def prune(self, days: int, *, dry_run: bool = False, progress: Callable[[int], None] | None = None) -> Pruned:
+        """Remove attempts older than so many days, and all that is left of contacts that are gone.
+
+        A few thousand rows in each transaction; `progress` is told how many were looked at. An empty contacts table is
+        taken for one that is just being loaded: then nothing counts as gone.
+        """
+        pruned = Pruned()
+        if self._do(lambda connection: connection.execute(prune.is_any(self._columns)).one_or_none()) is None:
+            pruned.note = "The contacts table is empty, so nothing was taken for the history of a contact that is gone."
+        else:
+            self._prune_deliveries(pruned, dry_run=dry_run, progress=progress)
+        self._prune_attempts(pruned, days, dry_run=dry_run, progress=progress)
+        if not dry_run:
+            pruned.old_imports = self._do(lambda one: one.execute(prune.old_imports, {"days": days}).rowcount)
+        return pruned
+
+    def _prune_attempts(
+        self, pruned: Pruned, days: int, *, dry_run: bool, progress: Callable[[int], None] | None
+    ) -> None:
+        query = prune.prune_attempts(self._columns, not dry_run, not pruned.note)
+        after: int | None = 0
+        while after is not None:
+            parameters = {"after": after, "size": AT_ONCE, "days": days}
+            row = self._one(query, parameters)
+            pruned.old_attempts += row.old
+            pruned.attempts_of_gone += row.of_gone
+            after = row.last
+            if progress:
+                progress(row.looked_at)
+
+    def _prune_deliveries(self, pruned: Pruned, *, dry_run: bool, progress: Callable[[int], None] | None) -> None:
+        query = prune.prune_deliveries(self._columns, not dry_run)
+        after: UUID | None = UUID(int=0)
+        while after is not None:
+            parameters = {"after": after, "size": AT_ONCE}
+            row = self._one(query, parameters)
+            pruned.deliveries_of_gone += row.of_gone
+            after = row.last
+            if progress:
+                progress(AT_ONCE)
+
+    def forget(self, contact_id: UUID, actor: Actor) -> Forgotten:
+        """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it."""
+        key = {"id": contact_id}
+
+        def work(connection: sa.Connection) -> Forgotten:
+            found = connection.execute(ask.lock_known(self._columns), {"ids": [contact_id]}).scalars().all()
+            held = connection.execute(prune.held_of, key).all()
+            if claimed := [CRMS[row.destination].title for row in held if row.claim_token]:
+                raise CrmSyncError(
+                    f"A run holds contact {contact_id} for {' and '.join(claimed)} right now. Nothing was removed. "
+                    "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
+                    "is done, in a few minutes at most."
+                )
+            _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune.forget_contact)
+            if not (found or held or attempts):
+                raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
+            values: dict[str, Any] = {
+                "actor": actor.name,
+                "run_id": actor.run_id,
+                "verb": "forget",
+                "destinations": [row.destination for row in held],
+                "scope": str(contact_id),
+            }
+            connection.execute(record.add(int(connection.execute(record.begin(values)).scalar_one()), 1))
+            remote = {CRMS[row.destination].title: row.remote_id for row in held if row.remote_id}
+            return Forgotten(contact_id, deliveries, attempts, bool(found), remote)
+
+        return in_transaction(self._engine, work)
+
+    def _one(self, query: sa.Executable, parameters: Mapping[str, Any]) -> Any:
+        return self._do(lambda connection: connection.execute(query, parameters).one())
+
+    def _do(self, work: Callable[[sa.Connection], Any]) -> Any:
+        return in_transaction(self._engine, work)

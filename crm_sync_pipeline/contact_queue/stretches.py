@@ -1,0 +1,109 @@
+"""Writing to many contacts without a long transaction: so many ids at a time, each lot in a transaction of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.statements import decide
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.transactions import in_transaction
+
+AT_ONCE = 5000
+
+Progress = Callable[[int], None]
+"""Told how many rows of the table were gone through since it was told last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One CRM's columns, and which contacts are meant for it."""
+
+    columns: DestinationColumns
+    which: sa.ColumnElement[bool]
+
+
+Write = Callable[[sa.Connection, DestinationColumns, Sequence[UUID]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What one transaction did. `changes` counts contacts times CRMs."""
+
+    ids: Sequence[UUID]
+    changes: int
+
+
+class Stretches:
+    """Goes through the contacts table, or through ids, and writes to whom a condition holds for.
+
+    Whatever the table's size, no transaction is long, and nothing is kept in memory. The contacts are locked in id
+    order, so two of these cannot deadlock. Without `write` nothing is locked. `afterwards` runs in each transaction,
+    with the number of contacts that it changed.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        targets: Sequence[Target],
+        write: Write | None,
+        afterwards: Callable[[sa.Connection, int], object] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._targets = targets
+        self._write = write
+        self._afterwards = afterwards
+        self._labels = [f"meant_{number}" for number in range(len(targets))]
+
+    def over_table(self, progress: Progress | None = None) -> Iterator[Lot]:
+        """The whole table, in the order of the ids."""
+        columns = self._targets[0].columns
+        lock = partial(decide.stretch, columns, self._meant(), locks=self._write is not None)
+        inner, last = lock(to_the_end=False), lock(to_the_end=True)
+        first: UUID | None = UUID(int=0)
+        while first is not None:
+
+            def work(connection: sa.Connection, first: UUID = first) -> tuple[UUID | None, Lot]:
+                stretch: dict[str, Any] = {"first": first, "size": AT_ONCE}
+                behind = connection.execute(decide.end_of_stretch(columns), stretch).scalar_one_or_none()
+                if behind is None:
+                    return behind, self._lot(connection, last, stretch)
+                return behind, self._lot(connection, inner, stretch | {"behind": behind})
+
+            first, lot = in_transaction(self._engine, work)
+            if progress:
+                progress(AT_ONCE)
+            yield lot
+
+    def over_ids(self, ids: Sequence[UUID], progress: Progress | None = None) -> Iterator[Lot]:
+        """Those of these ids that there are."""
+        query = decide.named(self._targets[0].columns, self._meant(), locks=self._write is not None)
+        for start in range(0, len(ids), AT_ONCE):
+            some = {"ids": list(ids[start : start + AT_ONCE])}
+
+            def work(connection: sa.Connection, some: dict[str, Any] = some) -> Lot:
+                return self._lot(connection, query, some)
+
+            lot = in_transaction(self._engine, work)
+            if progress:
+                progress(len(some["ids"]))
+            yield lot
+
+    def _meant(self) -> dict[str, sa.ColumnElement[bool]]:
+        return {label: target.which for label, target in zip(self._labels, self._targets, strict=True)}
+
+    def _lot(self, connection: sa.Connection, query: sa.Executable, parameters: dict[str, Any]) -> Lot:
+        rows = connection.execute(query, parameters).all()
+        changed: set[UUID] = set()
+        changes = 0
+        for label, target in zip(self._labels, self._targets, strict=True):
+            ids = [row.id for row in rows if getattr(row, label)]
+            written = len(ids) if self._write is None or not ids else self._write(connection, target.columns, ids)
+            changes += written
+            changed.update(ids if written else ())
+        if self._afterwards:
+            self._afterwards(connection, len(changed))
+        return Lot([row.id for row in rows if row.id in changed], changes)

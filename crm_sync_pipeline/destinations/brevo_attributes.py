@@ -1,0 +1,75 @@
+"""The attributes that we send to Brevo, and whether those of an account take their values.
+
+https://developers.brevo.com/reference/get-attributes
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crm_sync_pipeline.domain.check import Line, State
+
+SENT_TYPES: Mapping[str, str] = {
+    "FIRSTNAME": "text",
+    "LASTNAME": "text",
+    "SMS": "text",
+    "DOMAIN_ID": "text",
+    "PAGE_ID": "text",
+    "EMAIL_TYPE": "text",
+    "SOURCE_URL": "text",
+    "HAS_GMAIL": "boolean",
+}
+"""Every attribute that `BrevoResource.attributes` may send, and the type that takes its value."""
+
+OF_ANY_TYPE = frozenset({"SMS"})
+"""Brevo's own, in every account; whatever type it shows, it takes a number."""
+
+_CREATE = "`crm-sync check --create-attributes` makes them; in the UI, check_destination does."
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of the account. One of category `category`, a choice of labels, has no type."""
+
+    category: str
+    type: str
+
+
+def attribute_lines(known: Mapping[str, Attribute]) -> list[Line]:
+    """What the account's attributes, by their names in upper case, mean for what we send."""
+    lines = []
+    if missing := missing_in(known):
+        says = f"Brevo lacks {', '.join(missing)}, and drops what is sent for {'it' if len(missing) == 1 else 'them'}"
+        lines.append(Line("Attributes", State.RED, says, _CREATE))
+    lines += [line for name in SENT_TYPES if name in known and (line := _misfit(name, known[name]))]
+    return lines or [Line("Attributes", State.GREEN, f"all {len(SENT_TYPES)} that are sent exist, with a fitting type")]
+
+
+def _misfit(name: str, found: Attribute) -> Line | None:
+    wanted = SENT_TYPES[name]
+    if name in OF_ANY_TYPE or found == Attribute("normal", wanted):
+        return None
+    if found.category == "category" and wanted == "text":
+        says = "is a choice of labels at Brevo, which drops every other value"
+        return Line(f"Attribute {name}", State.YELLOW, says, "See that its labels are all the values that you have.")
+    kind = f"of type {found.type}" if found.category == "normal" else f"a {found.category} attribute"
+    says = f"is {kind} at Brevo, which drops what is sent for it; it must be a normal one of type {wanted}"
+    to_do = "Delete it in Brevo's contact settings, with what it holds, then `crm-sync check --create-attributes`."
+    return Line(f"Attribute {name}", State.RED, says, to_do)
+
+
+def missing_in(known: Mapping[str, Attribute]) -> list[str]:
+    """The names that we send and the account lacks."""
+    return [name for name in SENT_TYPES if name not in known]
+
+
+def known_in(data: Mapping[str, Any]) -> dict[str, Attribute] | None:
+    """The attributes in an answer; None where it holds no list of them."""
+    rows = data.get("attributes")
+    if not isinstance(rows, list):
+        return None
+    return {
+        str(row.get("name")).upper(): Attribute(str(row.get("category") or ""), str(row.get("type") or ""))
+        for row in rows
+        if isinstance(row, dict)
+    }

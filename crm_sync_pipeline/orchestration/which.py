@@ -1,0 +1,131 @@
+"""Which contacts a job is for: the form of the launchpad, and what it means."""
+
+from enum import Enum
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from crm_sync_pipeline.contact_queue.selection import SelectionError, Which, parse_ids
+from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter, ids_in, parse_moment
+from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
+
+LARGEST_FILE_BYTES = 100_000_000
+
+
+class CrmName(str, Enum):
+    """A CRM. The launchpad knows the names, and refuses others."""
+
+    brevo = "brevo"
+    hubspot = "hubspot"
+    mautic = "mautic"
+    n8n = "n8n"
+
+
+class Status(str, Enum):
+    """A sync status."""
+
+    New = "New"
+    Selected = "Selected"
+    Queued = "Queued"
+    Processing = "Processing"
+    Complete = "Complete"
+    Error = "Error"
+    Skipped = "Skipped"
+
+
+class State(str, Enum):
+    """A processing status."""
+
+    Queued = "Queued"
+    Processing = "Processing"
+    Complete = "Complete"
+    Error = "Error"
+
+
+class WhichConfig(dg.Config):
+    """Which contacts. Give ids, a file or csv_text; or a filter, all of which must be true; or everything.
+
+    What the launchpad can't refuse by itself, the run refuses before anything is touched. Dagster keeps a run's config:
+    prefer ids to parts of addresses and names.
+    """
+
+    dry_run: bool = Field(default=True, description="Only say how many it would be, with ten ids. Nothing is changed.")
+    crms: list[CrmName] = Field(  # Dagster writes a default down as it is, and can't write an enum
+        default=["brevo"],  # type: ignore[list-item]
+        description="For which CRMs.",
+    )
+    ids: list[str] = Field(default=[], description="Contact ids.")
+    csv_text: str = Field(default="", description="Contact ids, one a line, or CSV whose first column they are.")
+    file: str = Field(default="", description="Path of such a file, as the code location sees it.")
+    statuses: list[Status] = Field(default=[], description="Sync status for the CRM; any of these.")
+    statuses_elsewhere: dict[str, list[Status]] = Field(
+        default={}, description="Sync status for other CRMs, such as {hubspot: [Complete]}; any of these."
+    )
+    states: list[State] = Field(default=[], description="Processing status for the CRM; any of these.")
+    reasons: list[str] = Field(default=[], description="Why it failed last, such as http_503; any of these.")
+    failed_since: str = Field(
+        default="", description="Failed last since then: '2026-03-01 14:00' (UTC), or so long ago: 90min, 2h, 3d."
+    )
+    failed_until: str = Field(default="", description="Failed last until then.")
+    email_type: str = Field(default="", description="E-mail type, such as CORPORATE.")
+    domain_id: str = Field(default="", description="The id of the domain.")
+    page_id: str = Field(default="", description="The id of the page.")
+    has_gmail: bool | None = Field(default=None, description="true: has Gmail; false: has not; left out: either.")
+    email_contains: str = Field(default="", description="Part of the e-mail address, literally, whatever the case.")
+    name_contains: str = Field(default="", description="Part of the name, literally, whatever the case.")
+    everything: bool = Field(default=False, description="Needed where the filter leaves nobody out.")
+
+    @property
+    def crm_names(self) -> list[str]:
+        """The CRMs, as words."""
+        return [CrmName(crm).value for crm in self.crms]
+
+    def which(self) -> Which:
+        """The contacts meant. SelectionError for what can't be right; it repeats no address."""
+        wanted = self._filter()
+        if not (self.ids or self.csv_text.strip() or self.file.strip()):
+            return Which(None, wanted)
+        return Which(parse_ids([*self.ids, *ids_in(self.csv_text), *self._in_file()]), wanted)
+
+    def _filter(self) -> ContactFilter:
+        unknown = [crm for crm in self.statuses_elsewhere if crm not in CRMS]
+        if unknown:
+            raise SelectionError(f"statuses_elsewhere must be of {', '.join(CRMS)}. Nothing was changed.")
+        elsewhere = {crm: _statuses(wanted) for crm, wanted in self.statuses_elsewhere.items() if wanted}
+        try:
+            return ContactFilter(
+                statuses={**({OWN: _statuses(self.statuses)} if self.statuses else {}), **elsewhere},
+                states=tuple(ProcessingStatus(State(state).value) for state in self.states),
+                reasons=tuple(self.reasons),
+                failed_since=parse_moment(self.failed_since),
+                failed_until=parse_moment(self.failed_until),
+                email_type=self.email_type.strip() or None,
+                domain_id=self.domain_id.strip() or None,
+                page_id=self.page_id.strip() or None,
+                has_gmail=self.has_gmail,
+                email_contains=self.email_contains.strip(),
+                name_contains=self.name_contains.strip(),
+            )
+        except ValueError as error:
+            raise SelectionError(str(error)) from None
+
+    def _in_file(self) -> list[str]:
+        if not self.file.strip():
+            return []
+        try:
+            path = Path(self.file.strip())
+            if path.stat().st_size > LARGEST_FILE_BYTES:
+                raise SelectionError("The file is larger than 100 MB. Nothing was changed. Give it in parts.")
+            return ids_in(path.read_text("utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise SelectionError(
+                f"The file can't be read where the code location runs: {why}. Nothing was changed. "
+                "Check the path, or put the ids into csv_text."
+            ) from None
+
+
+def _statuses(wanted: list[Status]) -> tuple[SyncStatus, ...]:
+    return tuple(SyncStatus(Status(status).value) for status in wanted)

@@ -1,0 +1,74 @@
+"""crm-sync alert, metrics, prune and forget, as their users call them."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from crm_sync_pipeline_tests.alert_receivers import mail_server, webhook
+from crm_sync_pipeline_tests.builders import one_run
+from crm_sync_pipeline_tests.cli.conftest import Command, Shop
+from crm_sync_pipeline_tests.test_metrics import families
+
+
+def test_alert_test_tries_each_channel_and_says_what_came_of_it(
+    crm_sync: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = crm_sync("alert", "test")
+    assert (nothing.code, nothing.out.startswith("Neither CRM_SYNC_ALERT_WEBHOOK_URL nor")) == (1, True)
+    with webhook() as hook, mail_server() as mails:
+        monkeypatch.setenv("CRM_SYNC_ALERT_WEBHOOK_URL", hook.url)
+        monkeypatch.setenv("CRM_SYNC_SMTP_URL", mails.url)
+        half = crm_sync("alert", "test")
+        assert half.code == 1
+        assert half.out.endswith("no mail is sent. Set CRM_SYNC_ALERT_EMAIL_TO too.\n")
+        monkeypatch.setenv("CRM_SYNC_ALERT_EMAIL_TO", "ops@example.com,boss@example.com")
+        both = crm_sync("alert", "test")
+        assert both.code == 0
+        assert both.out == "The webhook at 127.0.0.1 took the test.\nThe e-mail at 127.0.0.1 took the test.\n"
+        assert "nothing is wrong" in hook.got[-1]
+        assert "nothing is wrong" in mails.got[-1]
+        hook.refuses = True
+        refused = crm_sync("alert", "test")
+        assert refused.code == 1
+        assert "The webhook at 127.0.0.1 answered 503." in refused.out
+        assert "sesame" not in refused.out + refused.err, "the path of a webhook is a secret"
+
+
+def test_alert_list_says_what_is_wrong_now(crm_sync: Command, shop: Shop) -> None:
+    assert crm_sync("alert", "list").out == "Nothing is wrong.\n"
+    shop.world.queue().breaker.open("wrong_api_key", "Brevo refused BREVO_API_KEY.")
+    said = crm_sync("alert", "list").out
+    assert said.startswith("down:brevo  Brevo is down: Brevo refused BREVO_API_KEY.")
+    assert [each["name"] for each in crm_sync("alert", "list", "--json").json["wrong_now"]] == ["down:brevo"]
+
+
+def test_metrics_are_printed_once_or_served_until_interrupted(crm_sync: Command, shop: Shop) -> None:
+    shop.world.add("anna@example.com")
+    printed = crm_sync("metrics").out
+    assert 'crm_sync_contacts{crm="brevo",state="due"} 1.0' in printed
+    assert printed.endswith("# EOF\n")
+    assert "crm_sync_up" in {family.name for family in families(printed)}
+    words = [str(Path(sys.executable).with_name("crm-sync")), "metrics", "--serve", "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        url = server.stdout.readline().split(" until")[0].removeprefix("Metrics are at ")
+        assert 'state="due"' in httpx.get(url, timeout=30).text
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+
+
+def test_forget_and_prune_say_what_they_removed_and_what_is_left_to_do(crm_sync: Command, shop: Shop) -> None:
+    anna, bert = shop.world.add("anna@example.com", "bert@example.com")
+    one_run(shop.world.queue())
+    said = crm_sync("forget", "Anna@Example.com").out
+    assert said.startswith(f"Removed 1 deliveries and 1 attempts of contact {anna}. Its row in your contacts table")
+    assert said.endswith("both are yours to delete. At Brevo it is 1.\n")
+    assert "@" not in said
+    shop.world.execute("DELETE FROM contacts WHERE id = :id", id=bert)
+    assert "1 attempts and 1 deliveries" in crm_sync("prune", "--dry-run").out
+    assert crm_sync("prune").out.startswith("Removed 0 attempts older than 90 days, and of contacts that are gone 1")
+    assert shop.world.value("SELECT count(*) FROM crm_sync.attempts") == 0
