@@ -37,9 +37,9 @@ def limits_of(settings: Settings) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look came to: the changes that were told, and why others were not."""
+    """What one look came to: the channels and what each was told, and why others were not."""
 
-    told: list[Change] = field(default_factory=list)
+    told: list[tuple[str, Change]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -72,7 +72,7 @@ class Watch:
                     return looked
                 try:
                     if self._tell(channel, change):
-                        looked.told.append(change)
+                        looked.told.append((channel.name, change))
                 except AlertNotSentError as error:
                     looked.problems.append(str(error))
                     break  # a channel that does not take one now takes no other either

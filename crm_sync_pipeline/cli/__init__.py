@@ -11,7 +11,7 @@ from crm_sync_pipeline.cli.check import check_crm
 from crm_sync_pipeline.cli.contacts import explain, resume_crm, status, sync_now
 from crm_sync_pipeline.cli.db import db
 from crm_sync_pipeline.cli.history import forget, prune
-from crm_sync_pipeline.cli.metrics import metrics
+from crm_sync_pipeline.cli.metrics import show_metrics
 from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
 from crm_sync_pipeline.contact_queue.selection import SelectionError
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -36,7 +36,7 @@ for command in (
     crm_sync.add_command(command)
 
 
-for command in (alert, metrics, prune, forget):
+for command in (alert, show_metrics, prune, forget):
     crm_sync.add_command(command)
 
 

@@ -5,6 +5,7 @@ import click
 from crm_sync_pipeline.cli.acts import actor
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.settings import load_settings
 
@@ -18,7 +19,8 @@ def prune(dry_run: bool, json_wanted: bool) -> None:
     Days are set by CRM_SYNC_HISTORY_DAYS. Runs of Dagster are removed by that job alone.
     """
     days = load_settings().history.history_days
-    pruned = database().history().prune(days, dry_run=dry_run)
+    with progress("Going through the history") as advance:
+        pruned = database().history().prune(days, dry_run=dry_run, progress=advance)
     if json_wanted:
         print_json({"dry_run": dry_run, "days": days, "pruned": pruned})
     else:

@@ -75,17 +75,17 @@ class Acts:
         changed_only: bool = False,
         progress: Progress | None = None,
     ) -> ActResult:
-        """Do to contacts what `verb` says, a few thousand in each transaction; with `dry_run` only say to how many.
+        """Do to contacts what `verb` says, some thousands in each transaction; with `dry_run` only say to how many.
 
         SelectionError, before anything is changed, where no contact or CRM is meant, or the filter matches everything
-        and `everything` does not say that this is meant. What an interrupted act has done stays, and is in its record.
+        and `everything` does not say that this is meant; a dry run needs no such word. What an interrupted act has done stays, and is in its record.
         """
         if verb not in VERBS:
             raise SelectionError(f"'{verb}' is no act. Nothing was changed. Use one of {', '.join(VERBS)}.")
         targets = self._selection.known_crms(crms)
         if not targets:
             raise SelectionError("No CRM was named. Nothing was changed. Name one or more.")
-        _require_meant(which, everything)
+        _require_meant(which, everything or dry_run)
         names, scope = tuple(crm.name for crm in targets), scope_of(which)
         act_id = None if dry_run else self._begin(verb, names, scope)
 
@@ -107,16 +107,16 @@ class Acts:
 
     def record(self, verb: str, crms: Sequence[str], scope: str, contacts: int) -> None:
         """Write down an act that was carried out elsewhere."""
-        act_id = self._begin(verb, tuple(crms), scope)
-        in_transaction(self._engine, lambda connection: connection.execute(record.add(act_id, contacts)))
+        self._begin(verb, crms, scope, contacts)
 
-    def _begin(self, verb: str, crms: tuple[str, ...], scope: str) -> int:
+    def _begin(self, verb: str, crms: Sequence[str], scope: str, contacts: int = 0) -> int:
         values: dict[str, Any] = {
             "actor": self._actor.name,
             "run_id": self._actor.run_id,
             "verb": verb,
             "destinations": list(crms),
             "scope": scope,
+            "contacts": contacts,
         }
         return in_transaction(
             self._engine, lambda connection: int(connection.execute(record.begin(values)).scalar_one())
@@ -133,8 +133,8 @@ class Acts:
 
 def _require_meant(which: Which, everything: bool) -> None:
     if which.ids is not None:
-        if everything or not which.filter.matches_everything:
-            raise SelectionError("Give contact ids, or a filter, or --all, not both. Nothing was changed.")
+        if not which.filter.matches_everything:
+            raise SelectionError("Give contact ids, or a filter, not both. Nothing was changed.")
         if not which.ids:
             raise SelectionError("No contact ids were given. Nothing was changed.")
     elif which.filter.matches_everything and not everything:

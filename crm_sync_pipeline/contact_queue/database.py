@@ -124,6 +124,16 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             )
         return engine_for(self.url)
 
+    def giving_up_after(self, seconds: int) -> "DatabaseResource":
+        """The same database, for who would rather have no answer than a late one: so long may connecting take."""
+        url = self.engine.url.update_query_dict({"connect_timeout": str(seconds)})
+        return DatabaseResource(
+            url=url.render_as_string(hide_password=False),
+            contacts_table=self.contacts_table,
+            lease_seconds=self.lease_seconds,
+            retries=self.retries,
+        )
+
     def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
         found, kind = in_transaction(

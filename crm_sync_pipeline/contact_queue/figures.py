@@ -46,7 +46,6 @@ class Failure:
     """An attempt that failed or was refused, and what happens next. `state` is None for a contact that is gone."""
 
     contact_id: UUID
-    outcome: str
     reason: str
     number: int
     next_retry_at: datetime | None
@@ -86,9 +85,7 @@ class Figures:
     def failures(self, tokens: Sequence[UUID], limit: int) -> list[Failure]:
         """Attempts under these tokens that failed or were refused; the contacts are named by their ids alone."""
         rows = self._ask(standing.failures_of, tokens=list(tokens), limit=limit)
-        return [
-            Failure(row.contact_id, row.outcome, row.reason, row.number, row.next_retry_at, row.state) for row in rows
-        ]
+        return [Failure(row.contact_id, row.reason, row.number, row.next_retry_at, row.state) for row in rows]
 
     def _ask(self, statement: Callable[[DestinationColumns], sa.Executable], **parameters: Any) -> sa.Result[Any]:
         def ask(connection: sa.Connection) -> sa.Result[Any]:

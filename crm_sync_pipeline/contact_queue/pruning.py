@@ -127,8 +127,9 @@ class History:
                 "verb": "forget",
                 "destinations": [row.destination for row in held],
                 "scope": str(contact_id),
+                "contacts": 1,
             }
-            connection.execute(record.add(int(connection.execute(record.begin(values)).scalar_one()), 1))
+            connection.execute(record.begin(values))
             remote = {CRMS[row.destination].title: row.remote_id for row in held if row.remote_id}
             return Forgotten(contact_id, deliveries, attempts, bool(found), remote)
 

@@ -13,6 +13,7 @@ from crm_sync_pipeline.contact_queue.statements import ask
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts, Twin
 from crm_sync_pipeline.domain.health import Down
@@ -98,13 +99,13 @@ class Report:
         return in_transaction(self._engine, lambda connection: int(connection.execute(query).scalar_one()))
 
     def errors(self, crm: Crm, ids_shown: int = 3) -> list[ErrorGroup]:
-        """Why deliveries wait for a retry or ended in Error, the most frequent reason first."""
+        """Why deliveries wait for a retry or ended in Error, the most frequent reason first; addresses are masked."""
         query = ask.error_groups(DestinationColumns.of(self._contacts, crm), ids_shown)
         rows = in_transaction(self._engine, lambda connection: connection.execute(query).all())
         return [
             ErrorGroup(
                 row.reason,
-                row.message,
+                redacted(row.message or ""),
                 row.state,
                 row.total,
                 row.next_retry_at,

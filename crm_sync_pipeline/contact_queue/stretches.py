@@ -1,5 +1,6 @@
 """Writing to many contacts without a long transaction: so many ids at a time, each lot in a transaction of its own."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,10 @@ from crm_sync_pipeline.contact_queue.statements import decide
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 
-AT_ONCE = 5000
+AT_ONCE = 2000
+AT_MOST = 5000
+LOCKED_FOR_SECONDS = 0.4
+"""Whoever writes to one of the contacts waits that long at most: a lot that took longer is followed by a smaller one."""
 
 Progress = Callable[[int], None]
 """Told how many rows of the table were gone through since it was told last."""
@@ -64,32 +68,39 @@ class Stretches:
         lock = partial(decide.stretch, columns, self._meant(), locks=self._write is not None)
         inner, last = lock(to_the_end=False), lock(to_the_end=True)
         first: UUID | None = UUID(int=0)
+        size = AT_ONCE
         while first is not None:
 
-            def work(connection: sa.Connection, first: UUID = first) -> tuple[UUID | None, Lot]:
-                stretch: dict[str, Any] = {"first": first, "size": AT_ONCE}
+            def work(connection: sa.Connection, first: UUID = first, size: int = size) -> tuple[UUID | None, Lot]:
+                stretch: dict[str, Any] = {"first": first, "size": size}
                 behind = connection.execute(decide.end_of_stretch(columns), stretch).scalar_one_or_none()
                 if behind is None:
                     return behind, self._lot(connection, last, stretch)
                 return behind, self._lot(connection, inner, stretch | {"behind": behind})
 
+            began = time.monotonic()
             first, lot = in_transaction(self._engine, work)
             if progress:
-                progress(AT_ONCE)
+                progress(size)
+            size = _next_size(size, time.monotonic() - began)
             yield lot
 
     def over_ids(self, ids: Sequence[UUID], progress: Progress | None = None) -> Iterator[Lot]:
         """Those of these ids that there are."""
         query = decide.named(self._targets[0].columns, self._meant(), locks=self._write is not None)
-        for start in range(0, len(ids), AT_ONCE):
-            some = {"ids": list(ids[start : start + AT_ONCE])}
+        start, size = 0, AT_ONCE
+        while start < len(ids):
+            some = {"ids": list(ids[start : start + size])}
 
             def work(connection: sa.Connection, some: dict[str, Any] = some) -> Lot:
                 return self._lot(connection, query, some)
 
+            began = time.monotonic()
             lot = in_transaction(self._engine, work)
             if progress:
                 progress(len(some["ids"]))
+            start += size
+            size = _next_size(size, time.monotonic() - began)
             yield lot
 
     def _meant(self) -> dict[str, sa.ColumnElement[bool]]:
@@ -107,3 +118,9 @@ class Stretches:
         if self._afterwards:
             self._afterwards(connection, len(changed))
         return Lot([row.id for row in rows if row.id in changed], changes)
+
+
+def _next_size(size: int, took_seconds: float) -> int:
+    if took_seconds > LOCKED_FOR_SECONDS:
+        return max(1, size // 2)
+    return min(AT_MOST, size * 2) if took_seconds < LOCKED_FOR_SECONDS / 4 else size

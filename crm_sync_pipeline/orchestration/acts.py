@@ -17,7 +17,7 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.actor import actor_of
 from crm_sync_pipeline.orchestration.ops import _plain_failure
-from crm_sync_pipeline.orchestration.which import CrmName, State, Status, WhichConfig
+from crm_sync_pipeline.orchestration.which import CrmName, WhichConfig
 
 SAID_EVERY_SECONDS = 5.0
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -164,7 +164,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "dry_run, as the form opens, it only says how many.",
             owner,
             select_or_unselect,
-            SelectConfig(statuses=[Status.New]),
+            SelectConfig(),
         ),
         _build_job(
             "requeue",
@@ -172,7 +172,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "time or other filters. With dry_run, as the form opens, it only says how many.",
             owner,
             requeue_contacts,
-            WhichConfig(states=[State.Error]),
+            WhichConfig(),
         ),
         _build_job(
             "hold",
@@ -180,7 +180,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "selected again. With dry_run, as the form opens, it only says how many.",
             owner,
             hold_contacts,
-            WhichConfig(states=[State.Queued]),
+            WhichConfig(),
         ),
         _build_job(
             "release",
@@ -188,7 +188,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "many.",
             owner,
             release_contacts,
-            WhichConfig(everything=True),
+            WhichConfig(),
         ),
         _build_job(
             "sync_contact_now",

@@ -67,7 +67,7 @@ def build_alert_sensor(
             return dg.SkipReason(str(error))
         for problem in looked.problems:
             logger.warning("alert_not_sent %s", problem)
-        told = [f"Told: {change.text}" for change in looked.told]
+        told = [f"Told {channel}: {change.text}" for channel, change in looked.told]
         return dg.SkipReason(" ".join([*told, *looked.problems]) or "Nothing has changed.")
 
     return look

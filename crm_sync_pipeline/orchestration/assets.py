@@ -71,27 +71,25 @@ def delivered(
 
 def failures_table(failures: Sequence[Failure]) -> dg.TableMetadataValue:
     """The contacts by their ids, and nothing else that is theirs."""
-    columns = {"contact": "string", "outcome": "string", "reason": "string", "attempt": "int", "next_retry": "string"}
-    records = [
-        dg.TableRecord(
-            dict(
-                zip(
-                    columns,
-                    (str(each.contact_id), each.outcome, each.reason, each.number, _next_retry(each)),
-                    strict=True,
-                )
-            )
-        )
-        for each in failures
-    ]
+    columns = {"contact": "string", "reason": "string", "attempt": "int", "next_retry": "string"}
+    rows = [(str(each.contact_id), each.reason, each.number, _next_retry(each)) for each in failures]
+    records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
     schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()])
     return dg.MetadataValue.table(records, schema)
+
+
+_NO_RETRY_WAITED_FOR: Mapping[str | None, str] = {
+    "Queued": "now",
+    "Processing": "under way",
+    "Error": "none: in Error",
+    "Complete": "none: delivered since",
+}
 
 
 def _next_retry(failure: Failure) -> str:
     if failure.next_retry_at:
         return f"{failure.next_retry_at:%Y-%m-%d %H:%M:%S} UTC"
-    return {"Queued": "now", None: "none: not wanted any more"}.get(failure.state, f"none: {failure.state}")
+    return _NO_RETRY_WAITED_FOR.get(failure.state, "none: not wanted any more")
 
 
 def observed(

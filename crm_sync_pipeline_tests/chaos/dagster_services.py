@@ -36,6 +36,7 @@ class DagsterServices:
     home: Path
     environment: Mapping[str, str]
     runs_at_a_time: int = 1
+    definitions: str = DEFINITIONS
     code_server: psutil.Popen | None = None
     daemon: psutil.Popen | None = None
     webserver: psutil.Popen | None = None
@@ -81,7 +82,7 @@ class DagsterServices:
     def start_code_server(self, **environment: str) -> None:
         """Returns when it serves; `environment` comes on top."""
         port = str(self._port)
-        command = ["dagster", "api", "grpc", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", port]
+        command = ["dagster", "api", "grpc", "-m", self.definitions, "-h", "127.0.0.1", "-p", port]
         self.code_server = self._start("code_server", command, environment)
         _come_up(self.code_server, lambda: _accepts(self._port), "the code server listens")
 
@@ -163,9 +164,11 @@ class DagsterServices:
 
 
 @contextmanager
-def dagster_services(home: Path, environment: Mapping[str, str], runs_at_a_time: int) -> Iterator[DagsterServices]:
+def dagster_services(
+    home: Path, environment: Mapping[str, str], runs_at_a_time: int, definitions: str = DEFINITIONS
+) -> Iterator[DagsterServices]:
     """Services that are gone when the block ends; nothing is started yet."""
-    services = DagsterServices(home, environment, runs_at_a_time)
+    services = DagsterServices(home, environment, runs_at_a_time, definitions)
     try:
         yield services
     finally:

@@ -1,9 +1,6 @@
 """crm-sync alert, metrics, prune and forget, as their users call them."""
 
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import socket
 
 import httpx
 import pytest
@@ -46,19 +43,34 @@ def test_alert_list_says_what_is_wrong_now(crm_sync: Command, shop: Shop) -> Non
     assert [each["name"] for each in crm_sync("alert", "list", "--json").json["wrong_now"]] == ["down:brevo"]
 
 
-def test_metrics_are_printed_once_or_served_until_interrupted(crm_sync: Command, shop: Shop) -> None:
+def test_metrics_are_printed_once_or_served_until_interrupted(
+    crm_sync: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.world.add("anna@example.com")
     printed = crm_sync("metrics").out
     assert 'crm_sync_contacts{crm="brevo",state="due"} 1.0' in printed
     assert printed.endswith("# EOF\n")
     assert "crm_sync_up" in {family.name for family in families(printed)}
-    words = [str(Path(sys.executable).with_name("crm-sync")), "metrics", "--serve", "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        url = server.stdout.readline().split(" until")[0].removeprefix("Metrics are at ")
-        assert 'state="due"' in httpx.get(url, timeout=30).text
-        server.send_signal(signal.SIGINT)
-        assert server.wait(20) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    scraped: list[str] = []
+
+    def scrape_and_leave() -> None:
+        scraped.append(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crm_sync_pipeline.cli.metrics._wait", scrape_and_leave)
+    served = crm_sync("metrics", "--serve", "--port", port)
+    assert served.out == f"Metrics are at http://127.0.0.1:{port}/metrics until you press Ctrl-C.\n"
+    assert 'state="due"' in scraped[0]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = crm_sync("metrics", "--serve", "--port", taken.getsockname()[1])
+    assert (refused.code, "can't be served" in refused.err) == (1, True)
+    monkeypatch.delenv("DATABASE_URL")
+    assert crm_sync("metrics").code == 2
 
 
 def test_forget_and_prune_say_what_they_removed_and_what_is_left_to_do(crm_sync: Command, shop: Shop) -> None:

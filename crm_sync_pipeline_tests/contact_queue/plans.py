@@ -101,13 +101,13 @@ def statements(world: World) -> dict[str, Statement]:
         "explain": (ask.delivery_of(columns), {"id": ids[0]}),
         "explain: history": (ask.history_of("brevo"), {"id": ids[0]}),
     }
-    history = {"after": 0, "days": 90, **size}
+    history = {"after": 0, "days": 90, "size": 100}  # of a million, 5000
     found |= {
         "sensor: the lease that ran out first": (alerts.longest_expired("brevo"), {}),
         "metrics: the newest that is sure": (counting.newest_sure, {"after": 0}),
         "metrics: count what is new": (counting.counts, {"after": 1000, "until": 2000}),
         "prune: attempts": (prune.prune_attempts(columns, removes=True, removes_of_gone=True), history),
-        "prune: deliveries": (prune.prune_deliveries(columns, removes=True), {"after": UUID(int=0), **size}),
+        "prune: deliveries": (prune.prune_deliveries(columns, removes=True), {"after": UUID(int=0), "size": 100}),
         "forget: lock": (prune.held_of, {"id": ids[0]}),
         **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune.forget_contact)},
     }

@@ -152,6 +152,7 @@ def test_each_act_is_recorded_with_who_what_how_many_and_no_personal_data(world:
 
 def test_an_interrupted_act_has_done_and_recorded_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stretches, "AT_ONCE", 2)
+    monkeypatch.setattr(stretches, "AT_MOST", 2)
     world.add_many(6)
 
     def interrupt(_rows: int) -> None:

@@ -63,12 +63,19 @@ def test_a_hold_that_comes_between_the_look_and_the_claim_wins(world: World) -> 
     assert (world.queue().depth(), world.queue().claim(10).size) == (0, 0)
 
 
-def test_claims_do_not_walk_past_what_is_on_hold(world: World) -> None:
-    world.add_many(300)
-    act(world, "hold", *(row["id"] for row in world.rows("SELECT id FROM contacts")))
-    walked = "SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued' AND next_retry_at <= now()"
-    assert world.value(walked) == 0
-    assert world.value("SELECT count(*) FROM contacts WHERE last_failed_crm = 'brevo'") == 300
+@pytest.mark.parametrize("then", [(), ("unselect", "select"), ("requeue",)])
+def test_claims_do_not_walk_past_what_is_on_hold(world: World, then: Sequence[str]) -> None:
+    ids = world.add("a@example.com", "b@example.com")
+    one_run(world.queue(), FAILED)
+    for verb in ("hold", *then):
+        act(world, verb, *ids)
+    ahead = (
+        "SELECT count(*) FROM contacts WHERE brevo_sync_status <> 'Queued' OR next_retry_at < now() + interval '1 y'"
+    )
+    assert world.value(ahead) == 0
+    act(world, "release", *ids)
+    assert [world.delivery(contact)["retry_count"] for contact in ids] == [0 if then else 1] * 2
+    assert world.queue().depth() == (2 if then else 0)
 
 
 def test_a_release_gives_back_the_wait_and_the_retries_that_there_were(world: World) -> None:

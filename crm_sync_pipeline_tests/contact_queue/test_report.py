@@ -151,3 +151,13 @@ def test_a_report_changes_nothing(world: World) -> None:
     report.errors(BREVO)
     report.facts(BREVO, contact, max_retries=3)
     assert world.snapshot() == before
+
+
+def test_an_error_that_another_program_wrote_is_shown_without_the_address_in_it(world: World) -> None:
+    (contact,) = world.add("anna@example.com")
+    world.execute(
+        "UPDATE contacts SET brevo_sync_status = 'Error', brevo_processing_status = 'Error', "
+        "brevo_processing_error = 'bounced: anna@example.com' WHERE id = :id",
+        id=contact,
+    )
+    assert [group.message for group in world.database.report().errors(BREVO)] == ["bounced: <address>"]

@@ -197,7 +197,7 @@ def test_a_table_of_any_name_is_made_upgraded_twice_and_used(empty: World, name:
         empty.value(
             "SELECT count(DISTINCT relname) FROM pg_class WHERE relname LIKE '%crm\\_sync\\_%' AND relkind = 'i'"
         )
-        == 8
+        == 12
     )
     contacts = odd.database.contacts()
     assert f"{contacts.schema}.{contacts.name}" in (name, f"public.{name}")

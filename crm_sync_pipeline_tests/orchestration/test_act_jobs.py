@@ -52,7 +52,7 @@ def test_a_form_opens_with_something_valid_that_changes_nothing_and_explains_its
     product.world.add(ADDRESS, selected=False)
     before = product.world.snapshot()
     result = launch(product, job)
-    assert result.success == (job != "sync_contact_now")
+    assert result.success == (job != "sync_contact_now"), "its contact has to be named"
     assert (product.world.snapshot(), recorded(product)) == (before, [])
     op = product.definitions.resolve_job_def(job).get_node_named(OPS[job]).definition
     assert isinstance(op, dg.OpDefinition)
@@ -117,7 +117,7 @@ def test_hold_release_and_requeue_do_what_crm_sync_does(product: Product) -> Non
         (
             "hold",
             {"ids": [str(UUID(int=1))], "states": ["Queued"]},
-            "Give contact ids, or a filter, or --all, not both",
+            "Give contact ids, or a filter, not both",
         ),
         ("requeue", {"failed_since": "yesterday"}, "A time looks like '2026-03-01 14:00'"),
         ("requeue", {"crms": [], "everything": True}, "No CRM was named. Nothing was changed."),

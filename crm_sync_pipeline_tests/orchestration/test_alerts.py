@@ -55,7 +55,7 @@ def test_three_red_runs_in_a_row_are_told_once_with_a_link_and_a_green_one_ends_
         add_run(product, status)
     assert look(product) == "Nothing has changed."
     newest = add_run(product, red)
-    assert look(product).startswith("Told: The last 3 runs of brevo_sync failed.")
+    assert look(product).startswith("Told webhook: The last 3 runs of brevo_sync failed.")
     add_run(product, red)
     assert look(product) == "Nothing has changed."
     add_run(product, green)

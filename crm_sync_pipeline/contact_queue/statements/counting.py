@@ -22,10 +22,7 @@ _is_sure = sa.case((attempts.c.attempted_at < NOW - SURE_AFTER, sa.true()), else
 """Opaque to the planner, which may think that no attempt is that old, and then begin elsewhere than at the end."""
 
 newest_sure: sa.Select[Any] = (
-    sa.select(attempts.c.id)
-    .where(attempts.c.id > _AFTER, _is_sure)
-    .order_by(attempts.c.id.desc())
-    .limit(1)
+    sa.select(attempts.c.id).where(attempts.c.id > _AFTER, _is_sure).order_by(attempts.c.id.desc()).limit(1)
 )
 """The newest attempt behind :after that has no gap before it which may still be filled; no row where there is none."""
 

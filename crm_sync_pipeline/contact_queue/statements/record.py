@@ -9,7 +9,7 @@ from crm_sync_pipeline.contact_queue.tables import acts
 
 def begin(values: dict[str, Any]) -> sa.Executable:
     """Write an act down; returns its id."""
-    return sa.insert(acts).values(contacts=0, **values).returning(acts.c.id)
+    return sa.insert(acts).values(**values).returning(acts.c.id)
 
 
 def add(act_id: int, contacts: int) -> sa.Update:

@@ -142,7 +142,6 @@ def failures_of(columns: DestinationColumns) -> sa.Executable:
     return (
         sa.select(
             attempts.c.contact_id,
-            attempts.c.outcome,
             attempts.c.reason,
             attempts.c.number,
             next_retry.label("next_retry_at"),
