@@ -1,8 +1,11 @@
 """How alerts reach people: a webhook, and e-mail. Neither shows its URL: both may hold secrets."""
 
+import logging
 import smtplib
 import ssl
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -14,6 +17,8 @@ import httpx
 
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings import AlertSettings
+
+logger = logging.getLogger("crm_sync_pipeline")
 
 TIME_LIMIT_SECONDS = 8
 """Of each step: connecting, and each answer."""
@@ -56,17 +61,34 @@ class Webhook:
     def send(self, subject: str, text: str) -> None:  # noqa: ARG002 # a webhook has no head
         """Post it; any 2xx is a success."""
         try:
-            answer = httpx.post(self.url, json={"text": text}, timeout=TIME_LIMIT_SECONDS)
+            with _unlogged():
+                answer = httpx.post(self.url, json={"text": text}, timeout=TIME_LIMIT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise AlertNotSentError(
-                f"The webhook at {self.shown} can't be reached ({type(error).__name__}). The alert was not sent to it, "
-                "and is tried again at the next look. Check CRM_SYNC_ALERT_WEBHOOK_URL and the network."
+                f"The webhook at {self.shown} can't be reached ({type(error).__name__}). The alert was not sent to it. "
+                "Check CRM_SYNC_ALERT_WEBHOOK_URL and the network."
             ) from None
         if not answer.is_success:
             raise AlertNotSentError(
-                f"The webhook at {self.shown} answered {answer.status_code}. The alert was not taken, and is tried "
-                "again at the next look. Check that CRM_SYNC_ALERT_WEBHOOK_URL is still valid."
+                f"The webhook at {self.shown} answered {answer.status_code}. The alert was not taken. Check "
+                "that CRM_SYNC_ALERT_WEBHOOK_URL is still valid."
             )
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep httpx from writing the whole URL of what this thread sends into the log: its path is the secret."""
+    sender = threading.get_ident()
+
+    def is_of_another(record: logging.LogRecord) -> bool:
+        return record.thread != sender
+
+    log = logging.getLogger("httpx")
+    log.addFilter(is_of_another)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_of_another)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,7 @@ class Mail:
         return urlsplit(self.url).hostname or "?"
 
     def send(self, subject: str, text: str) -> None:
-        """Hand the mail over to the server; it is sent when the server has taken it for every address."""
+        """Hand the mail over to the server; it is sent when the server has taken it for one address at least."""
         message = EmailMessage()
         message["Subject"], message["From"], message["To"] = subject, self.sender, ", ".join(self.to)
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="crm-sync.invalid")
@@ -95,39 +117,39 @@ class Mail:
                 refused = server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise AlertNotSentError(self._failure(_why(error))) from None
-        if refused:
-            raise AlertNotSentError(self._failure(f"it refused {len(refused)} of {len(self.to)} addresses"))
+        if refused:  # the others have it: sending it again would reach them again
+            logger.warning("mail_refused addresses=%d of=%d", len(refused), len(self.to))
 
     def _server(self) -> smtplib.SMTP:
         url = urlsplit(self.url)
         host, tls = url.hostname or "", ssl.create_default_context()
         if url.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=TIME_LIMIT_SECONDS, context=tls)
-            is_safe = True
         else:
             server = smtplib.SMTP(host, url.port or 587, timeout=TIME_LIMIT_SECONDS)
-            server.ehlo()
-            is_safe = server.has_extn("starttls")
-            if is_safe:
-                server.starttls(context=tls)
-        if url.username:
-            self._log_in(server, url, is_safe=is_safe or _is_this_machine(host))
-        return server
-
-    def _log_in(self, server: smtplib.SMTP, url: SplitResult, *, is_safe: bool) -> None:
-        if not is_safe:
-            server.close()
-            raise AlertNotSentError(self._failure("it offers no STARTTLS, and the password would travel in the clear"))
         try:
-            server.login(unquote(url.username or ""), unquote(url.password or ""))
-        except smtplib.SMTPException:
+            self._log_in(server, url, tls)
+        except BaseException:
             server.close()
             raise
+        return server
+
+    def _log_in(self, server: smtplib.SMTP, url: SplitResult, tls: ssl.SSLContext) -> None:
+        server.ehlo()
+        is_safe = url.scheme == "smtps"
+        if not is_safe and server.has_extn("starttls"):
+            server.starttls(context=tls)
+            is_safe = True
+        if not url.username:
+            return
+        if not is_safe and not _is_this_machine(url.hostname or ""):
+            raise AlertNotSentError(self._failure("it offers no STARTTLS, and the password would travel in the clear"))
+        server.login(unquote(url.username), unquote(url.password or ""))
 
     def _failure(self, why: str) -> str:
         return (
-            f"The mail server {self.shown} did not take the alert: {why}. It is tried again at the next look. Check "
-            "CRM_SYNC_SMTP_URL and CRM_SYNC_ALERT_EMAIL_TO."
+            f"The mail server {self.shown} did not take the alert: {why}. Check CRM_SYNC_SMTP_URL and "
+            "CRM_SYNC_ALERT_EMAIL_TO."
         )
 
 

@@ -74,7 +74,7 @@ class Watch:
                     if self._tell(channel, change):
                         looked.told.append((channel.name, change))
                 except AlertNotSentError as error:
-                    looked.problems.append(str(error))
+                    looked.problems.append(f"{error} It is tried again at the next look.")
                     break  # a channel that does not take one now takes no other either
         return looked
 

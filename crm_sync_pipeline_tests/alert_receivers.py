@@ -26,6 +26,8 @@ class Receiver:
     got: list[str] = field(default_factory=list)
     refuses: bool = False
     attempts: int = 0
+    unknown: tuple[str, ...] = ()
+    recipients: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -48,12 +50,20 @@ class _Takes:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
 
+    async def handle_RCPT(  # noqa: N802 # aiosmtpd's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
+    ) -> str:
+        if address in self._receiver.unknown:
+            return "550 No such user"
+        envelope.rcpt_tos.append(address)
+        return "250 Known"
+
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 # aiosmtpd's name
         self._receiver.attempts += 1
         if self._receiver.refuses:
             return "451 Try again later"
         mail: Any = BytesParser(policy=default).parsebytes(envelope.content)
-        assert envelope.rcpt_tos == ["ops@example.com", "boss@example.com"]
+        self._receiver.recipients = envelope.rcpt_tos
         self._receiver.got.append(f"{mail['Subject']}\n{mail.get_content()}".replace("\r", ""))
         return "250 Taken"
 

@@ -100,7 +100,8 @@ def test_a_database_that_is_away_is_told_in_the_metric_and_the_process_goes_on(
 
 def _queries() -> list[str]:
     dashboard = json.loads(DASHBOARD.read_text())
-    return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    choices = [each["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"]
+    return choices + [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
 
 
 def test_every_query_of_the_dashboard_asks_for_what_is_served(world: World, served: str) -> None:

@@ -83,6 +83,7 @@ def test_a_destination_that_goes_down_for_an_hour_and_comes_back_makes_exactly_t
     assert down.startswith(f"Brevo is down: {UNREACHABLE}")
     assert down.endswith("Run: http://dagster.example.com/runs/run-1")
     assert up == "Brevo answers again. The queue goes on; nothing is left to do."
+    assert mails.recipients == ["ops@example.com", "boss@example.com"]
     assert [mail.splitlines()[0] for mail in mails.got] == ["crm-sync: down:brevo", "crm-sync: down:brevo is over"]
     assert world.rows("SELECT * FROM crm_sync.alerts") == []
 
@@ -138,6 +139,16 @@ def test_lag_errors_and_lost_leases_are_found_in_the_tables(world: World, watch:
     ]
     assert any(text.endswith("Run: http://dagster.example.com/runs/dead") for text in hook.got)
     assert "@" not in "".join(hook.got)
+
+
+def test_one_address_that_is_refused_does_not_bring_the_others_a_mail_at_each_look(
+    world: World, watch: Watch, mails: Receiver
+) -> None:
+    world.queue().breaker.open("timeout", UNREACHABLE)
+    mails.unknown = ("boss@example.com",)
+    for _ in range(2):
+        assert watch.look().problems == []
+    assert (len(mails.got), mails.recipients) == (1, ["ops@example.com"])
 
 
 def test_a_password_is_never_sent_in_the_clear_and_never_shown(mails: Receiver) -> None:

@@ -13,13 +13,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 SHOWN_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 10.0
 DRAWN_EVERY_SECONDS = 0.2
+BAR_COLUMNS = 12
 
 Advance = Callable[[int], None]
 
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Advance]:
-    """While this lasts, show how far it is: tell `advance` how many more contacts were gone through.
+    """While this lasts, show how far it is: tell `advance` how many more rows were gone through.
 
     Without `total` it shows how long it has taken. What is over within a second shows nothing.
     """
@@ -57,7 +58,7 @@ class _Shown:
 
     def _draw(self) -> None:
         columns = (
-            SpinnerColumn() if self._total is None else BarColumn(),
+            SpinnerColumn() if self._total is None else BarColumn(BAR_COLUMNS),
             TextColumn("{task.description}: {task.fields[says]}"),
         )
         console = Console(stderr=True)
@@ -71,15 +72,15 @@ class _Shown:
 
 
 def says(done: int, total: int | None, elapsed_seconds: float) -> str:
-    """'120,000 of 1,000,000 contacts, 24,000 a second, 37 s left'."""
+    """'120,000 of 1,000,000, 24,000 a second, 37 s left'."""
     if total is None and not done:
         return f"{_span(elapsed_seconds)} so far"
     rate = done / elapsed_seconds if elapsed_seconds > 0 else 0.0
     if total is None:
-        return f"{done:,} contacts, {rate:,.0f} a second"
+        return f"{done:,} so far, {rate:,.0f} a second"
     done = min(done, total)  # the last lot of a table is seldom full
     left = f", {_span((total - done) / rate)} left" if rate else ""
-    return f"{done:,} of {total:,} contacts, {rate:,.0f} a second{left}"
+    return f"{done:,} of {total:,}, {rate:,.0f} a second{left}"
 
 
 def _span(seconds: float) -> str:

@@ -78,7 +78,8 @@ class Acts:
         """Do to contacts what `verb` says, some thousands in each transaction; with `dry_run` only say to how many.
 
         SelectionError, before anything is changed, where no contact or CRM is meant, or the filter matches everything
-        and `everything` does not say that this is meant; a dry run needs no such word. What an interrupted act has done stays, and is in its record.
+        and `everything` does not say that this is meant; a dry run needs no such word. What an interrupted act has done
+        stays, and is in its record.
         """
         if verb not in VERBS:
             raise SelectionError(f"'{verb}' is no act. Nothing was changed. Use one of {', '.join(VERBS)}.")

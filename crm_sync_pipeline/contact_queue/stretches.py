@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.transactions import in_transaction
 AT_ONCE = 2000
 AT_MOST = 5000
 LOCKED_FOR_SECONDS = 0.4
-"""Whoever writes to one of the contacts waits that long at most: a lot that took longer is followed by a smaller one."""
+"""So long an application may wait that writes to one of the contacts: after a lot that took longer they are smaller."""
 
 Progress = Callable[[int], None]
 """Told how many rows of the table were gone through since it was told last."""

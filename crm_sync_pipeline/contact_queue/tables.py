@@ -120,11 +120,11 @@ acts = sa.Table(
 alerts = sa.Table(
     "alerts",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True, comment="the condition, such as down:brevo"),
+    sa.Column("name", sa.Text, primary_key=True, comment="channel and condition, such as webhook/down:brevo"),
     sa.Column("raised_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("message", sa.Text, nullable=False, comment="what was said; holds no personal data"),
 )
-"""A row for each alert that was raised, and has not recovered."""
+"""A row for each alert that a channel was told, and whose end it was not told yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REASON = re.compile(r"[a-z0-9_]{1,64}")
 _AGO = re.compile(r"(\d{1,5}) ?(s|min|h|d)")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+_LENGTHS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _IN_EVERY_ADDRESS = ("", "@")
 
 
@@ -102,7 +103,9 @@ def _any_of(statuses: Sequence[SyncStatus] | Sequence[ProcessingStatus]) -> str:
 def _moment(at: datetime | timedelta) -> str:
     if isinstance(at, datetime):
         return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-    return f"{at.total_seconds():g} s ago"
+    seconds = at.total_seconds()
+    unit, length = next((unit, length) for unit, length in _LENGTHS if seconds >= length or unit == "s")
+    return f"{seconds / length:g} {unit} before"
 
 
 def parse_statuses(words: Sequence[str]) -> dict[str, tuple[SyncStatus, ...]]:

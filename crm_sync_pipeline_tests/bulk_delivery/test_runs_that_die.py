@@ -61,7 +61,7 @@ def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_se
     world.add_many(60)
     queue = world.queue()
     batch = queue.claim(60)
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign] # nobody tidies up after a kill
+    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
     with monkeypatch.context() as patched:
         patched.setattr(Importer, "journal", _dies)
         with pytest.raises(_DiedError):

@@ -1,5 +1,6 @@
 """crm-sync alert, metrics, prune and forget, as their users call them."""
 
+import logging
 import socket
 
 import httpx
@@ -12,8 +13,9 @@ from crm_sync_pipeline_tests.test_metrics import families
 
 
 def test_alert_test_tries_each_channel_and_says_what_came_of_it(
-    crm_sync: Command, monkeypatch: pytest.MonkeyPatch
+    crm_sync: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     nothing = crm_sync("alert", "test")
     assert (nothing.code, nothing.out.startswith("Neither CRM_SYNC_ALERT_WEBHOOK_URL nor")) == (1, True)
     with webhook() as hook, mail_server() as mails:
@@ -32,7 +34,7 @@ def test_alert_test_tries_each_channel_and_says_what_came_of_it(
         refused = crm_sync("alert", "test")
         assert refused.code == 1
         assert "The webhook at 127.0.0.1 answered 503." in refused.out
-        assert "sesame" not in refused.out + refused.err, "the path of a webhook is a secret"
+        assert "sesame" not in refused.out + refused.err + caplog.text, "the path of a webhook is a secret"
 
 
 def test_alert_list_says_what_is_wrong_now(crm_sync: Command, shop: Shop) -> None:

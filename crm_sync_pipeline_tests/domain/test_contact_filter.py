@@ -39,7 +39,7 @@ def test_a_filter_reads_as_a_sentence_without_the_text_that_was_searched_for() -
         name_contains="Doe",
     )
     assert str(wanted) == (
-        "status New or Error, hubspot status Complete, state Error, reason http_503, failed since 7200 s ago, failed "
+        "status New or Error, hubspot status Complete, state Error, reason http_503, failed since 2 h before, failed "
         "until 2026-03-01 12:00:00 UTC, email_type FREE, has no Gmail, e-mail contains <text of 20 characters>, "
         "name contains <text of 3 characters>"
     )

@@ -31,7 +31,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "alerts",
-        sa.Column("name", sa.Text, primary_key=True, comment="the condition, such as down:brevo"),
+        sa.Column("name", sa.Text, primary_key=True, comment="channel and condition, such as webhook/down:brevo"),
         sa.Column("raised_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("message", sa.Text, nullable=False, comment="what was said; holds no personal data"),
         schema="crm_sync",
