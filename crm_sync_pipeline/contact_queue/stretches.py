@@ -107,17 +107,31 @@ class Stretches:
         return {label: target.which for label, target in zip(self._labels, self._targets, strict=True)}
 
     def _lot(self, connection: sa.Connection, query: sa.Executable, parameters: dict[str, Any]) -> Lot:
-        rows = connection.execute(query, parameters).all()
+        found = connection.execute(query, parameters)
+        if len(self._targets) == 1:
+            lot = self._lot_of_one(connection, found.scalars().all())
+        else:
+            lot = self._lot_of_several(connection, found.all())
+        if self._afterwards:
+            self._afterwards(connection, len(lot.ids))
+        return lot
+
+    def _lot_of_one(self, connection: sa.Connection, ids: Sequence[UUID]) -> Lot:
+        written = self._written(connection, self._targets[0], ids)
+        return Lot(ids if written else (), written)
+
+    def _lot_of_several(self, connection: sa.Connection, rows: Sequence[Any]) -> Lot:
         changed: set[UUID] = set()
         changes = 0
         for label, target in zip(self._labels, self._targets, strict=True):
             ids = [row.id for row in rows if getattr(row, label)]
-            written = len(ids) if self._write is None or not ids else self._write(connection, target.columns, ids)
+            written = self._written(connection, target, ids)
             changes += written
             changed.update(ids if written else ())
-        if self._afterwards:
-            self._afterwards(connection, len(changed))
         return Lot([row.id for row in rows if row.id in changed], changes)
+
+    def _written(self, connection: sa.Connection, target: Target, ids: Sequence[UUID]) -> int:
+        return len(ids) if self._write is None or not ids else self._write(connection, target.columns, ids)
 
 
 def _next_size(size: int, took_seconds: float) -> int:

@@ -1,6 +1,7 @@
 """The product's own definitions, with times so short that a trial sees a lease run out: what the code server loads."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -27,11 +28,17 @@ def defs() -> dg.Definitions:
     resources["brevo"] = _changed(resources["brevo"], timeout_seconds=float(os.environ[CALL_SECONDS]))
     triggered = os.environ[TRIGGERS] == "on"
     return dg.Definitions(
-        jobs=product.jobs,
-        schedules=product.schedules if triggered else None,
-        sensors=product.sensors if triggered else None,
+        jobs=_of_brevo(product.jobs),
+        schedules=_of_brevo(product.schedules) if triggered else None,
+        sensors=_of_brevo(product.sensors) if triggered else None,
+        assets=product.assets,
         resources=resources,
     )
+
+
+def _of_brevo(definitions: Iterable[Any] | None) -> list[Any]:
+    """What delivers to Brevo; acts, checks and alerts start no run here."""
+    return [each for each in definitions or () if each.name.startswith(("brevo_", "resume_"))]
 
 
 def _changed(resource: Any, **values: object) -> Any:

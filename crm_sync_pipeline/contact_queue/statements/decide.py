@@ -84,9 +84,9 @@ def end_of_stretch(columns: DestinationColumns) -> sa.Select[Any]:
 def stretch(
     columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, to_the_end: bool, locks: bool = True
 ) -> sa.Executable:
-    """Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order, and what does.
+    """Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order.
 
-    With `locks` they are locked.
+    And what of it holds, where there is more than one. With `locks` they are locked.
     """
     found = _meant(columns, meant).where(columns.id >= _FIRST).limit(SIZE)
     if not to_the_end:
@@ -104,5 +104,6 @@ def named(
 
 def _meant(columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]]) -> sa.Select[Any]:
     found: list[sa.ColumnElement[Any]] = [columns.id.label("id")]
-    found += [sa.func.coalesce(each, sa.false()).label(name) for name, each in meant.items()]
+    if len(meant) > 1:
+        found += [sa.func.coalesce(each, sa.false()).label(name) for name, each in meant.items()]
     return sa.select(*found).where(sa.or_(*meant.values())).order_by(columns.id)
