@@ -29,10 +29,17 @@ def show_metrics(serve: bool, port: int, host: str) -> None:
     registry = CollectorRegistry()
     source = database().giving_up_after(CONNECT_SECONDS)
     registry.register(QueueCollector(source, list(DESTINATIONS)))
-    if not serve:
-        text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # prometheus-client leaves it untyped
-        click.echo(text.decode(), nl=False)
-        return
+    try:
+        if serve:
+            _serve(registry, host, port)
+        else:
+            text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # it is left untyped there
+            click.echo(text.decode(), nl=False)
+    finally:
+        source.engine.dispose()
+
+
+def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
     try:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:

@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.acts import Actor
-from crm_sync_pipeline.contact_queue.statements import ask, prune, record
+from crm_sync_pipeline.contact_queue.statements import ask, decide, prune, record
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, literal
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
@@ -58,11 +58,12 @@ class Forgotten:
 
 
 class History:
-    """Removes history of ours. The contacts table is only read."""
+    """Removes history of ours. The contacts table is only read, but for a contact to be forgotten that waits."""
 
     def __init__(self, engine: sa.Engine, contacts: ContactsTable) -> None:
         self._engine = engine
         self._columns = DestinationColumns.of(contacts, next(iter(CRMS.values())))
+        self._of_each_crm = [DestinationColumns.of(contacts, crm) for crm in CRMS.values() if contacts.has(crm)]
 
     def prune(self, days: int, *, dry_run: bool = False, progress: Callable[[int], None] | None = None) -> Pruned:
         """Remove attempts older than so many days, and all that is left of contacts that are gone.
@@ -106,7 +107,10 @@ class History:
                 progress(AT_ONCE)
 
     def forget(self, contact_id: UUID, actor: Actor) -> Forgotten:
-        """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it."""
+        """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it.
+
+        Where it waits to be sent it is taken back: with its delivery goes what kept it waiting, such as a hold.
+        """
         key = {"id": contact_id}
 
         def work(connection: sa.Connection) -> Forgotten:
@@ -118,6 +122,9 @@ class History:
                     "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
                     "is done, in a few minutes at most."
                 )
+            for columns in self._of_each_crm:
+                waits = columns.processing == literal("Queued")
+                connection.execute(decide.unselect(columns).where(waits), {"ids": [contact_id]})
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune.forget_contact)
             if not (found or held or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")

@@ -8,6 +8,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue import pruning
 from crm_sync_pipeline.contact_queue.acts import Actor
+from crm_sync_pipeline.contact_queue.selection import Which
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import Failed
 from crm_sync_pipeline_tests.builders import World, attempt, one_run
@@ -82,6 +83,14 @@ def test_forgetting_leaves_nothing_of_a_contact_but_the_record_that_it_was_asked
     assert act == {"verb": "forget", "actor": "somebody", "scope": str(anna), "destinations": ["brevo"]}
     world.execute("DELETE FROM contacts WHERE id = :id", id=bert)
     assert "Its row is gone" in world.database.history().forget(bert, ME).says(), "after its row was deleted too"
+
+
+def test_a_contact_on_hold_that_is_forgotten_is_not_let_go_by_that(world: World) -> None:
+    (anna,) = world.add("anna@example.com")
+    world.database.acts(ME).carry_out("hold", Which([anna]), ["brevo"])
+    world.database.history().forget(anna, ME)
+    assert world.status(anna) == ("New", None)
+    assert world.queue().claim(10).size == 0
 
 
 def test_a_contact_that_a_claim_holds_or_nobody_knows_is_not_forgotten(world: World) -> None:
