@@ -65,12 +65,6 @@ SENT_FIELDS = (
 """The fields of a Contact that may reach a destination: all but its id."""
 
 
-def masked(address: str) -> str:
-    """'a***@example.com' for 'anna@example.com': enough to recognise, too little to write to."""
-    name, _, host = address.strip().rpartition("@")
-    return f"{name[:1]}***@{host}" if name else "***"
-
-
 def redacted(text: str) -> str:
     """The text with every e-mail address in it masked, also where it stands percent-encoded in a URL.
 

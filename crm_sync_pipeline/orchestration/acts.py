@@ -16,7 +16,7 @@ from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.actor import actor_of
-from crm_sync_pipeline.orchestration.ops import _plain_failure
+from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.which import CrmName, WhichConfig
 
 SAID_EVERY_SECONDS = 5.0
@@ -47,7 +47,7 @@ class SyncContactConfig(dg.Config):
 
 
 def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, changed_only: bool = False) -> None:
-    with _plain_failure():
+    with plain_failure():
         which = config.which()
         result = context.resources.database.acts(actor_of(context)).carry_out(
             verb,
@@ -132,7 +132,7 @@ def build_sync_contact_op(destinations: Iterable[str]) -> dg.OpDefinition:
     @dg.op(name="deliver_contact", required_resource_keys={"database", *known})
     def deliver_one(context: dg.OpExecutionContext, config: SyncContactConfig) -> None:
         """Deliver one contact at once, past schedule and queue; fails unless the CRM has it now."""
-        with _plain_failure():
+        with plain_failure():
             crm = CrmName(config.crm).value
             (contact_id,) = parse_ids([config.contact_id])
             if crm not in known:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from crm_sync_pipeline.checking import check
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.orchestration.ops import _plain_failure
+from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 
 
 class CheckConfig(dg.Config):
@@ -26,7 +26,7 @@ def build_check_op(destinations: Sequence[str]) -> dg.OpDefinition:
     @dg.op(name="ask_whether_it_works", required_resource_keys={"database", *known})
     def ask_whether_it_works(context: dg.OpExecutionContext, config: CheckConfig) -> None:
         """Ask the database and the destination; one line a question, and a failed run where one is red."""
-        with _plain_failure():
+        with plain_failure():
             if config.destination not in known:
                 raise CrmSyncError(
                     f"'{config.destination}' is no destination. Nothing was asked. Use one of {', '.join(known)}."

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.orchestration.ops import _plain_failure
+from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.settings import HistorySettings
 
 NAME = "prune_history"
@@ -38,7 +38,7 @@ def build_prune_job(history: HistorySettings, job_names: Sequence[str], owner: s
     @dg.op
     def prune_attempts(context: dg.OpExecutionContext, config: PruneAttemptsConfig, database: DatabaseResource) -> None:
         """Remove old attempts, and what is left of contacts that are gone, a few thousand in each transaction."""
-        with _plain_failure():
+        with plain_failure():
             pruned = database.history().prune(config.days, dry_run=config.dry_run)
         context.log.info("history_pruned dry_run=%s %s", config.dry_run, pruned.says(config.days, config.dry_run))
         context.add_output_metadata(

@@ -1,9 +1,7 @@
 """The three ops of every destination's job: claim, sync, record. Only a token and counts pass between them."""
 
-import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import dagster as dg
 from pydantic import Field
@@ -17,10 +15,10 @@ from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_
 from crm_sync_pipeline.delivery import deliver_those_kept_apart
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.actor import actor_of
 from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
+from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_progress import progress_in
 from crm_sync_pipeline.resumption import resume
 
@@ -44,35 +42,10 @@ class ClaimConfig(dg.Config):
     )
 
 
-@contextmanager
-def _plain_failure() -> Iterator[None]:
-    """Turn an error into a failed run that says it in one line; one that a person can mend is said as it is.
-
-    An error of any other kind is cut to its first line and the place where it arose: PostgreSQL's, for one, goes on to
-    quote the whole row, and Dagster would keep that for ever.
-    """
-    try:
-        yield
-    except CrmSyncError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    except Exception as error:
-        said = redacted(str(error).partition("\n")[0]) or "no explanation"
-        raise dg.Failure(
-            f"Unexpected {type(error).__name__}: {said}", metadata={"where": _where(error)}, allow_retries=False
-        ) from None
-
-
-def _where(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return " > ".join(
-        f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "crm_sync_p" in frame.filename
-    )
-
-
 @dg.op(tags={"kind": "postgres"})
 def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource) -> Batch:
     """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
-    with _plain_failure():
+    with plain_failure():
         own = context.run.tags.get(DESTINATION_TAG, config.destination)
         if own != config.destination:
             raise CrmSyncError(f"This job delivers to {own}, not to '{config.destination}'. Nothing was claimed.")
@@ -98,18 +71,18 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name}, tags={"kind": name})
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
-        with _plain_failure():
+        with plain_failure():
             queue = context.resources.database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         crm: HttpDestination = getattr(context.resources, name)
         try:
-            with _plain_failure():
+            with plain_failure():
                 crm.require_ready()
                 with progress_in(context.log, name) as progress:
                     tally = deliver_batch(queue, crm, batch, context.run_id, progress)
                 if batch.is_alone:
                     deliver_those_kept_apart(queue, crm, tally, context.run_id)
         except BaseException:
-            with _plain_failure():
+            with plain_failure():
                 # What is journaled counts, what an import holds is left to the next claim, the rest is given back.
                 queue.settle(batch.token)
             raise
@@ -124,7 +97,7 @@ def record_results(
     context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[None]]:
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
-    with _plain_failure():
+    with plain_failure():
         queue = database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         settled = queue.settle(batch.token)
     settled.add(tally.settled)
@@ -155,7 +128,7 @@ def build_resume_op(destinations: Iterable[str]) -> dg.OpDefinition:
     @dg.op(name="probe_destination", required_resource_keys={"database", *known})
     def probe_destination(context: dg.OpExecutionContext, config: ResumeConfig) -> None:
         """Send one due contact to a destination that is down, now, and close the breaker if it answers."""
-        with _plain_failure():
+        with plain_failure():
             if config.destination not in known:
                 raise CrmSyncError(
                     f"'{config.destination}' is no destination. Nothing was sent. Use one of {', '.join(known)}."

@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import httpx
 import psutil
 import pytest
 
@@ -63,7 +61,7 @@ def test_the_demo_delivers_shows_what_became_of_them_and_leaves_nothing(tmp_path
 
 
 @pytest.mark.timeout(300)
-def test_dev_delivers_by_sensor_and_by_hand_keeps_secrets_and_stops_at_once(
+def test_dev_delivers_by_sensor_keeps_secrets_and_stops_at_once(
     world: World, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """One long test, because Dagster needs ten seconds to come up."""
@@ -80,17 +78,12 @@ def test_dev_delivers_by_sensor_and_by_hand_keeps_secrets_and_stops_at_once(
             "BREVO_REQUESTS_PER_SECOND": "50",
             "CRM_SYNC_DAGSTER_DB_URL": instance_url,
         }
-        with _dev(tmp_path, environment) as (dev, graphql):
+        with _dev(tmp_path, environment) as dev:
             contacts = world.add(*(f"person{number}@example.com" for number in range(40)), name="Ada")
             refused = world.add("invalid-address")
-            by_hand = world.add("by.hand@example.com", selected=False)[0]
             _until(lambda: world.status(contacts[0])[1] == "Complete", 40, "the sensor starts a run")
             _until(lambda: world.status(refused[0]) == ("Queued", "Queued"), 20, "and the refused one waits")
             assert {world.status(contact) for contact in contacts} == {("Complete", "Complete")}
-            run_id = _launch(graphql, contact_id=str(by_hand))
-            _until(lambda: _run_status(graphql, run_id) in ("SUCCESS", "FAILURE"), 40, "a run launched by hand ends")
-            assert _run_status(graphql, run_id) == "SUCCESS"
-            assert world.status(by_hand) == ("Complete", "Complete")
 
             slow = world.add(*(f"slow{number}@example.com" for number in range(200)), selected=False)
             simulator.inject("latency=700")
@@ -115,7 +108,7 @@ def test_dev_delivers_by_sensor_and_by_hand_keeps_secrets_and_stops_at_once(
 
 
 @contextmanager
-def _dev(folder: Path, environment: dict[str, str]) -> Iterator[tuple[psutil.Popen, str]]:
+def _dev(folder: Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
     port = _free_port()
     with (folder / "dev.log").open("wb") as log:
         dev = psutil.Popen(
@@ -129,7 +122,7 @@ def _dev(folder: Path, environment: dict[str, str]) -> Iterator[tuple[psutil.Pop
         try:
             ready = f"Dagster's UI: http://127.0.0.1:{port}"
             _until(lambda: ready in (folder / "dev.log").read_text(), READY_SECONDS, "the UI comes up")
-            yield dev, f"http://127.0.0.1:{port}/graphql"
+            yield dev
         finally:
             for process in [*dev.children(recursive=True), dev] if dev.is_running() else []:
                 process.kill()
@@ -145,39 +138,6 @@ def _interrupt(dev: psutil.Popen) -> float:
     took = time.monotonic() - started
     assert [process for process in family if _is_alive(process)] == []
     return took
-
-
-def _launch(graphql: str, **claim: str) -> str:
-    """Launch brevo_sync as the UI's launchpad does; the run's id."""
-    mutation = """
-    mutation ($params: ExecutionParams!) {
-      launchRun(executionParams: $params) {
-        __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-        ... on RunConfigValidationInvalid { errors { message } }
-      }
-    }"""
-    selector = {
-        "repositoryLocationName": "crm_sync_pipeline",
-        "repositoryName": "__repository__",
-        "jobName": "brevo_sync",
-    }
-    config = {"ops": {"claim_batch": {"config": {"destination": "brevo", **claim}}}}
-    answer = _ask(graphql, mutation, {"params": {"selector": selector, "runConfigData": config}})["launchRun"]
-    assert answer["__typename"] == "LaunchRunSuccess", answer
-    run_id: str = answer["run"]["runId"]
-    return run_id
-
-
-def _run_status(graphql: str, run_id: str) -> str:
-    query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-    status: str = _ask(graphql, query, {"id": run_id})["runOrError"]["status"]
-    return status
-
-
-def _ask(graphql: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-    answer = httpx.post(graphql, json={"query": query, "variables": variables}, timeout=30, trust_env=False)
-    data: dict[str, Any] = answer.raise_for_status().json()["data"]
-    return data
 
 
 def _dump(world: World) -> bytes:
