@@ -7,20 +7,21 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.settings import Settings, load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
 
 @dataclass
 class Product:
-    """One installation. Settings are read afresh for each act, as a restarted process would."""
+    """One installation. Settings are read afresh for each act, and where they have changed, Dagster loads it anew."""
 
     monkeypatch: pytest.MonkeyPatch
     world: World
     simulator: BrevoSimulator
     instance: dg.DagsterInstance
     on_disk: dg.DagsterInstance
+    _loaded: tuple[Settings, dg.Definitions] | None = None
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -31,7 +32,10 @@ class Product:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return build_definitions(load_settings())
+        settings = load_settings()
+        if self._loaded is None or self._loaded[0] != settings:
+            self._loaded = settings, build_definitions(settings)
+        return self._loaded[1]
 
     def run(self, **claim: object) -> dg.ExecuteInProcessResult:
         """One run of the job, with the scheduled cycle's config unless told otherwise."""

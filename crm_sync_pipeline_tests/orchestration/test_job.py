@@ -276,7 +276,7 @@ def test_an_error_that_nobody_foresaw_is_cut_to_a_line_without_addresses_and_the
     (event,) = (event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_FAILURE)
     data = event.step_failure_data.user_failure_data
     assert data is not None
-    assert re.fullmatch(r"ops\.py:\d+ > ops\.py:\d+ > test_job\.py:\d+", str(data.metadata["where"].value))
+    assert re.fullmatch(r"plain_failure\.py:\d+ > ops\.py:\d+ > test_job\.py:\d+", str(data.metadata["where"].value))
     assert private_in_the_log(product, result) == []
 
 
