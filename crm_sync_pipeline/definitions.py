@@ -10,11 +10,7 @@ from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
 from crm_sync_pipeline.orchestration.alerts import build_alert_sensor
-from crm_sync_pipeline.orchestration.asset_checks import (
-    CheckLimits,
-    build_check_queue_schedule,
-    build_checks,
-)
+from crm_sync_pipeline.orchestration.asset_checks import build_check_queue_schedule, build_checks
 from crm_sync_pipeline.orchestration.assets import build_assets
 from crm_sync_pipeline.orchestration.check import build_check_job
 from crm_sync_pipeline.orchestration.history import build_prune_job, build_prune_schedule
@@ -22,10 +18,11 @@ from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_jo
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
 from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.watching import limits_of
 
 logger = logging.getLogger("crm_sync_pipeline")
 
-# Dagster 1.13 warns of `owners` being in beta at every sensor, though none is set here.
+# Dagster 1.13 warns at every sensor and schedule that `owners`, which stand beside them in the UI, are in beta.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
@@ -46,7 +43,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules.append(build_schedule(resource, job, sync, owner, off_because))
         sensors.append(build_sensor(resource, job, sync, owner, off_because))
         assets += build_assets(resource, owner)
-        checks += build_checks(resource, CheckLimits.of(settings.general))
+        checks += build_checks(resource, limits_of(settings))
         if off_because:
             logger.warning("%s_off %s", name, off_because)
         else:

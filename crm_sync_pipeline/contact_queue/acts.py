@@ -56,6 +56,18 @@ class ActResult:
     message: str
 
 
+def as_row(actor: Actor, verb: str, crms: Sequence[str], scope: str, contacts: int) -> dict[str, Any]:
+    """An act as `record.begin` writes it."""
+    return {
+        "actor": actor.name,
+        "run_id": actor.run_id,
+        "verb": verb,
+        "destinations": list(crms),
+        "scope": scope,
+        "contacts": contacts,
+    }
+
+
 class Acts:
     """Carries out what one person wants, and records it."""
 
@@ -111,14 +123,7 @@ class Acts:
         self._begin(verb, crms, scope, contacts)
 
     def _begin(self, verb: str, crms: Sequence[str], scope: str, contacts: int = 0) -> int:
-        values: dict[str, Any] = {
-            "actor": self._actor.name,
-            "run_id": self._actor.run_id,
-            "verb": verb,
-            "destinations": list(crms),
-            "scope": scope,
-            "contacts": contacts,
-        }
+        values = as_row(self._actor, verb, crms, scope, contacts)
         return in_transaction(
             self._engine, lambda connection: int(connection.execute(record.begin(values)).scalar_one())
         )

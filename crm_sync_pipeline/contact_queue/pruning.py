@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.acts import Actor
+from crm_sync_pipeline.contact_queue.acts import Actor, as_row
 from crm_sync_pipeline.contact_queue.statements import ask, decide, prune, record
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, literal
@@ -128,15 +128,8 @@ class History:
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune.forget_contact)
             if not (found or held or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
-            values: dict[str, Any] = {
-                "actor": actor.name,
-                "run_id": actor.run_id,
-                "verb": "forget",
-                "destinations": [row.destination for row in held],
-                "scope": str(contact_id),
-                "contacts": 1,
-            }
-            connection.execute(record.begin(values))
+            forgotten_by = [row.destination for row in held]
+            connection.execute(record.begin(as_row(actor, "forget", forgotten_by, str(contact_id), 1)))
             remote = {CRMS[row.destination].title: row.remote_id for row in held if row.remote_id}
             return Forgotten(contact_id, deliveries, attempts, bool(found), remote)
 

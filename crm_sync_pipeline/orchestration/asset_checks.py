@@ -1,7 +1,6 @@
 """Whether the queue is well: checks of the asset `<destination>/contact_queue`, each answered by the database."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
@@ -9,32 +8,16 @@ import dagster as dg
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.figures import COUNTED_UP_TO
 from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.domain.alerting import ENDED_AT_LEAST, Limits
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.assets import queue_key
-from crm_sync_pipeline.settings import GeneralSettings
-
-FEWEST_ENDED = 20
-"""A share of less than this says nothing."""
 
 GRACE = timedelta(minutes=5)
 """What the next claim gets to recover what a dead one left behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckLimits:
-    """What the queue may come to before a check fails."""
-
-    lag: timedelta
-    error_percent: float
-
-    @classmethod
-    def of(cls, general: GeneralSettings) -> "CheckLimits":
-        """As the environment sets them."""
-        return cls(timedelta(minutes=general.crm_sync_lag_limit_minutes), general.crm_sync_error_limit_percent)
-
-
-def build_checks(destination: HttpDestination, limits: CheckLimits) -> list[dg.AssetChecksDefinition]:
+def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetChecksDefinition]:
     """The five checks of one destination's queue. One that can't be answered fails, and says why."""
     name, title = destination.destination, destination.title
 
@@ -66,7 +49,7 @@ def build_checks(destination: HttpDestination, limits: CheckLimits) -> list[dg.A
         """Of the contacts that ended in the last day, no more than CRM_SYNC_ERROR_LIMIT_PERCENT are in Error."""
         share = database.queue(name).figures.ended_lately()
         numbers = {"ended": share.ended, "error": share.error, "error_percent": round(share.percent, 2)}
-        if share.ended < FEWEST_ENDED:
+        if share.ended < ENDED_AT_LEAST:
             return _passed(f"Only {share.ended} contacts ended in the last day: too few to tell.", **numbers)
         says = (
             f"Of {share.ended} contacts that ended in the last day, {share.error} are in Error: {share.percent:.3g} % "
