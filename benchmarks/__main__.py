@@ -1,6 +1,7 @@
 """`./run bench`: measure, and write benchmarks/RESULTS.md and benchmarks/chart.svg."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,7 @@ def bench(quick: bool, only: tuple[str, ...], into: Path) -> None:
     results: dict[str, Any] = json.loads(kept.read_text()) if only and kept.exists() else {}
     results["machine"] = describe_machine()
     for part in only or PARTS:
+        results.setdefault("load_before", {})[part] = round(os.getloadavg()[0], 1)
         results[part] = measure[part]()
         kept.write_text(json.dumps(results, indent=1) + "\n")
         (into / "RESULTS.md").write_text(render(results))

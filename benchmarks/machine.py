@@ -26,7 +26,6 @@ def describe_machine() -> dict[str, str]:
         + ("" if sys.implementation.name == "cpython" else f" ({sys.implementation.name})"),
         "PostgreSQL": f"{postgres.split()[0]}, default settings, on disk",
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-        "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
 

@@ -10,9 +10,9 @@ Row = Mapping[str, Any]
 INTRODUCTION = """\
 # Benchmark results
 
-Made by `./run bench`; every figure comes from one run on one machine, and only figures of one run compare. `./run bench
---quick` takes a look in a few minutes, `./run bench --only throughput` measures a part anew and leaves the others as
-they are. [results.json](results.json) has every repeat.
+Made by `./run bench`. The figures of a part come from one run on one machine, and only those compare: `./run bench --only
+throughput` measures a part anew and leaves the others as they are, from another hour. `./run bench --quick` takes a
+look in a few minutes. [results.json](results.json) has every repeat.
 """
 
 THROUGHPUT = """\
@@ -74,15 +74,16 @@ taking turns; PostgreSQL has its default settings.
 
 def render(results: Mapping[str, Any]) -> str:
     """The whole of RESULTS.md; a part that was not measured is left out."""
-    parts = [INTRODUCTION, *_machine(results["machine"]), *_goals(goals(results))]
+    parts = [INTRODUCTION, *_machine(results["machine"], results.get("load_before") or {}), *_goals(goals(results))]
     for name, part in PARTS.items():
         if results.get(name):
             parts += part(results[name])
     return "\n".join(parts)
 
 
-def _machine(machine: Mapping[str, str]) -> Iterator[str]:
-    yield _table(("measured on", ""), machine.items())
+def _machine(machine: Mapping[str, str], load_before: Mapping[str, float]) -> Iterator[str]:
+    loads = ", ".join(f"{part} {load}" for part, load in load_before.items())
+    yield _table(("measured on", ""), [*machine.items(), *([("load before", loads)] if loads else [])])
 
 
 def _goals(reached: Sequence[Goal]) -> Iterator[str]:
