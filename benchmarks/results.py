@@ -10,9 +10,9 @@ Row = Mapping[str, Any]
 INTRODUCTION = """\
 # Benchmark results
 
-Made by `./run bench`. The figures of a part come from one run on one machine, and only those compare: `./run bench --only
-throughput` measures a part anew and leaves the others as they are, from another hour. `./run bench --quick` takes a
-look in a few minutes. [results.json](results.json) has every repeat.
+Made by `./run bench`. The figures of a part come from one run on one machine, and only those compare: `./run bench
+--only throughput` measures a part anew and leaves the others as they are, from another hour. `./run bench --quick`
+takes a look in a few minutes. [results.json](results.json) has every repeat.
 """
 
 THROUGHPUT = """\
