@@ -57,7 +57,7 @@ def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only:
         return
     result = _carry_out(action, which, crms, options, changed_only)
     if json_wanted:
-        print_json(_as_dict(result) if result.dry_run else _as_selection(result, which))
+        print_json(asdict(result) if result.dry_run else _as_selection(result, which))
     else:
         click.echo(result.message)
         for crm in result.crms if action == "select" else ():
@@ -75,10 +75,6 @@ def _as_selection(result: ActResult, which: Which) -> dict[str, Any]:
         "action": result.verb,
         "message": result.message.removesuffix("."),
     }
-
-
-def _as_dict(result: ActResult) -> dict[str, Any]:
-    return asdict(result)
 
 
 @click.command()
@@ -116,7 +112,7 @@ def requeue(crm: str, json_wanted: bool, **options: Any) -> None:
 
     --all requeues all of them, a filter those of them that it matches: by state, reason or time, for one.
     """
-    result = _of_the_queue("requeue", (crm,), options)
+    result = _carry_out("requeue", chosen(options), (crm,), options)
     if json_wanted and not result.dry_run:
         print_json({"crm": crm, "requeued_count": result.contacts})
     else:
@@ -133,7 +129,7 @@ def hold(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
     --all holds all that wait or are being delivered; so does a filter, unless it names a status or state. Of those that
     a run is delivering, the ones that are sent already stay sent.
     """
-    _say(_of_the_queue("hold", crms, options), json_wanted)
+    _say(_carry_out("hold", chosen(options), crms, options), json_wanted)
 
 
 @click.command()
@@ -142,16 +138,12 @@ def hold(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
 @as_json
 def release(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
     """Let contacts go that are on hold. --all releases all of them."""
-    _say(_of_the_queue("release", crms, options), json_wanted)
-
-
-def _of_the_queue(verb: str, crms: tuple[str, ...], options: dict[str, Any]) -> ActResult:
-    return _carry_out(verb, chosen(options), crms, options)
+    _say(_carry_out("release", chosen(options), crms, options), json_wanted)
 
 
 def _say(result: ActResult, json_wanted: bool) -> None:
     if json_wanted:
-        print_json(_as_dict(result))
+        print_json(asdict(result))
     else:
         click.echo(result.message)
 

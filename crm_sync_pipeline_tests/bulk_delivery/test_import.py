@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from crm_sync_pipeline import importer
 from crm_sync_pipeline.bulk_delivery import deliver_batch
 from crm_sync_pipeline.contact_queue import imports as queue_imports
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
-from crm_sync_pipeline.simulators.brevo import BrevoSimulator
+from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.bulk_delivery.runs import (
     LOOK,
@@ -52,6 +53,19 @@ def test_bodies_are_no_longer_than_brevo_takes_and_all_of_a_long_batch_goes(
     assert 0.95 * limit / 2 < first <= limit / 2, "while it is worked on, the next is made ready"
     assert all(0.98 * limit < length <= limit for length in others)
     assert tally.requests == 1 + 2 * 5 == simulator.requests.total
+
+
+@pytest.mark.parametrize("config", [BrevoConfig(limits=PLANS["unlimited"], import_seconds=0.4)])
+def test_how_long_an_import_took_says_when_to_look_at_the_next(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
+    monkeypatch.setattr(importer, "CONTACTS_A_SECOND", 100_000)
+    world.add_many(50)
+    run(world.queue(), brevo)
+    looks = Counter(each.path for each in simulator.requests if each.path.startswith("/v3/processes/"))
+    first, second, *_ = (looks[process] for process in sorted(looks))
+    assert (first > 1, second) == (True, 1)
 
 
 def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: World, brevo: BrevoResource) -> None:
