@@ -1,9 +1,10 @@
 """Things that tests are made of: a database with a contacts table, contacts in it, the passing of time."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,12 +16,16 @@ from crm_sync_pipeline.contact_queue.database import (
     engine_without_time_outs,
 )
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.contact_queue.selection import Selection
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.upgrade import upgrade
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
 
 LEASE = timedelta(seconds=300)
+
+T = TypeVar("T")
 
 USERS_TABLE = """
 -- A contacts table as a user may already have it: native enums, foreign keys, columns that are not ours.
@@ -84,6 +89,8 @@ class World:
     table: str = "contacts"
     lease: timedelta = LEASE
     retries: Mapping[str, RetryConfig] | None = None
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was looked up in the catalogue: again only when a test has changed more than rows."""
 
     @property
     def database(self) -> DatabaseResource:
@@ -98,13 +105,23 @@ class World:
     def engine(self) -> sa.Engine:
         return engine_for(self.url)
 
+    def _look_up(self, what: str, look: Callable[[], T]) -> T:
+        found: T = self._found[what] if what in self._found else self._found.setdefault(what, look())
+        return found
+
     def execute(self, statement: str, **parameters: Any) -> None:
+        self._forget(statement)
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement), parameters)
 
     def script(self, statements: str) -> None:
+        self._forget(statements)
         with self.engine.begin() as connection:
             connection.exec_driver_sql(statements)
+
+    def _forget(self, statements: str) -> None:
+        if not re.match(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE)\b[^;]*$", statements):
+            self._found.clear()
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
@@ -116,15 +133,26 @@ class World:
 
     def upgrade(self) -> list[str]:
         said: list[str] = []
+        self._found.clear()
         upgrade(engine_without_time_outs(self.engine), self.table, said.append)
         return said
 
     def queue(self, destination: str = "brevo") -> ContactQueue:
-        return self.database.queue(destination)
+        database = self.database
+        contacts = self._look_up(destination, lambda: self._usable(destination))
+        return ContactQueue(self.engine, contacts, CRMS[destination], database.policy(destination), self.lease)
+
+    def _usable(self, destination: str) -> ContactsTable:
+        self.database.queue(destination)
+        return self.database.contacts()
+
+    @property
+    def _selection(self) -> Selection:
+        return self._look_up("selection", self.database.selection)
 
     def add(self, *emails: str, selected: bool = True, **columns: Any) -> list[UUID]:
         """Contacts with these addresses, selected for Brevo unless told otherwise; their ids, in order."""
-        owner = self.database.contacts().columns.get("domain_id")
+        owner = self._look_up("contacts", self.database.contacts).columns.get("domain_id")
         owners = owner is not None and owner.not_null
         ids = []
         for email in emails:
@@ -162,10 +190,10 @@ class World:
         )
 
     def select(self, *ids: UUID, crms: Sequence[str] = ("brevo",)) -> None:
-        self.database.selection().apply("select", ids, crms)
+        self._selection.apply("select", ids, crms)
 
     def unselect(self, *ids: UUID, crms: Sequence[str] = ("brevo",)) -> None:
-        self.database.selection().apply("unselect", ids, crms)
+        self._selection.apply("unselect", ids, crms)
 
     def contact(self, contact_id: UUID) -> dict[str, Any]:
         (row,) = self.rows(f"SELECT * FROM {self.table} WHERE id = :id", id=contact_id)

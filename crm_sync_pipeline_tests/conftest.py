@@ -1,8 +1,9 @@
+import gc
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import dagster as dg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_sync_pipeline.contact_queue.database import engine_for
 from crm_sync_pipeline.destinations.brevo import BrevoResource
@@ -19,17 +21,44 @@ from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, 
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
 from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World
 from crm_sync_pipeline_tests.product import Product
+from crm_sync_pipeline_tests.worlds import Worlds
 
 _SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a developer has set for other things than this product."""
+    return {name: value for name, value in environment.items() if not name.startswith(_SETTINGS)}
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A developer's own environment and .env file decide nothing here."""
-    for name in list(os.environ):
-        if name.startswith(_SETTINGS):
-            monkeypatch.delenv(name)
+    for name in os.environ.keys() - without_settings(os.environ):
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with one of the modules that start a whole Dagster, so that none comes last.
+
+    pytest-xdist gives each worker a stretch of the list, and those who have done theirs steal from the ends of others.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("whole_dagster")]
+    modules = list(dict.fromkeys(item.path for item in long))
+    rest = [item for item in items if item not in long]
+    stretch = len(items) / workers
+    for number, module in enumerate(modules):
+        at = round(number % workers * stretch)
+        rest[at:at] = [item for item in long if item.path == module]
+    items[:] = rest
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: looking through it again and again for garbage takes a fifteenth of all CPU time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,15 +115,22 @@ def _copy(postgres: EmbeddedPostgres, template: str | None, table: str = "contac
     postgres.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def _worlds(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[Worlds]:
+    with Worlds(postgres, _templates["users"]) as worlds:
+        yield worlds
+
+
 @pytest.fixture
-def world(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
-    """A user's own contacts table, with native enums, upgraded."""
-    yield from _copy(postgres, _templates["users"])
+def world(_worlds: Worlds) -> Iterator[World]:
+    """A user's own contacts table, with native enums, upgraded; with no rows in it."""
+    with _worlds.one() as world:
+        yield world
 
 
 @pytest.fixture
 def fresh(postgres: EmbeddedPostgres, _templates: dict[str, str]) -> Iterator[World]:
-    """The same, for a test that changes more than rows, where `world` is shared by a module."""
+    """The same in a database that no other test has used."""
     yield from _copy(postgres, _templates["users"])
 
 
@@ -127,10 +163,27 @@ def simulator() -> BrevoSimulator:
     return BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"]))
 
 
+class Switchboard:
+    """One address for all tests of a worker; `app` is who answers now."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def _switchboard() -> Iterator[tuple[Switchboard, RunningSimulator]]:
+    switchboard = Switchboard()
+    with running(switchboard) as server:
+        yield switchboard, server
+
+
 @pytest.fixture
-def brevo_server(simulator: BrevoSimulator) -> Iterator[RunningSimulator]:
-    with running(simulator.app) as server:
-        yield server
+def brevo_server(_switchboard: tuple[Switchboard, RunningSimulator], simulator: BrevoSimulator) -> RunningSimulator:
+    switchboard, server = _switchboard
+    switchboard.app = simulator.app
+    return server
 
 
 @pytest.fixture

@@ -2,26 +2,34 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 import dagster as dg
 import pytest
 
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
 
+@lru_cache(maxsize=16)
+def _loaded(_settings: str, *_secrets: object) -> dg.Definitions:
+    return build_definitions(load_settings())
+
+
 @dataclass
 class Product:
-    """One installation. Settings are read afresh for each act, and where they have changed, Dagster loads it anew."""
+    """One installation. Settings are read afresh for each act, and where they have changed, Dagster loads it anew.
+
+    As Dagster reads secrets from the environment itself, one load serves all tests whose other settings are the same.
+    """
 
     monkeypatch: pytest.MonkeyPatch
     world: World
     simulator: BrevoSimulator
     instance: dg.DagsterInstance
     on_disk: dg.DagsterInstance
-    _loaded: tuple[Settings, dg.Definitions] | None = None
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -33,9 +41,9 @@ class Product:
     @property
     def definitions(self) -> dg.Definitions:
         settings = load_settings()
-        if self._loaded is None or self._loaded[0] != settings:
-            self._loaded = settings, build_definitions(settings)
-        return self._loaded[1]
+        alerts = settings.alerts  # the one sensor that is given its secrets
+        secrets = (each and each.get_secret_value() for each in (alerts.alert_webhook_url, alerts.smtp_url))
+        return _loaded(repr(settings), *secrets)
 
     def run(self, **claim: object) -> dg.ExecuteInProcessResult:
         """One run of the job, with the scheduled cycle's config unless told otherwise."""

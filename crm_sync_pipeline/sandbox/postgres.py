@@ -117,7 +117,8 @@ class EmbeddedPostgres:
         """Create a database, as a copy of `template` (which nobody may be using) if one is given; return its URL."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template:
-            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+            # Files are copied in half the time that writing them to the WAL takes.
+            statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
         self._execute(statement)
         return self.url_of(name)
 

@@ -7,6 +7,8 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.contact_queue.selection import SelectionError
+from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
@@ -53,11 +55,10 @@ def test_without_a_key_a_run_started_by_hand_fails_and_loses_nothing(product: Pr
     assert product.world.contact(contact)["retry_count"] == 0
 
 
-def test_with_a_key_interval_batch_size_and_instances_are_shown(
-    product: Product, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.usefixtures("product")
+def test_with_a_key_interval_batch_size_and_instances_are_shown(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "crm_sync_pipeline"):
-        definitions = product.definitions
+        definitions = build_definitions(load_settings())
     schedule = definitions.resolve_schedule_def(SCHEDULE)
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "*/5 * * * *"

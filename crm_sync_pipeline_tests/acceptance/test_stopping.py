@@ -18,6 +18,8 @@ from crm_sync_pipeline_tests.chaos.dagster_definitions import CALL_SECONDS, LEAS
 from crm_sync_pipeline_tests.chaos.dagster_runs import Runs
 from crm_sync_pipeline_tests.chaos.dagster_services import DagsterServices, dagster_services, until
 
+pytestmark = pytest.mark.whole_dagster
+
 SHORT_LEASE_SECONDS = 8
 LONG_LEASE = {
     "database": {"url": {"env": "DATABASE_URL"}, "lease_seconds": 300},

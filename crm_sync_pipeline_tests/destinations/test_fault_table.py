@@ -75,13 +75,6 @@ def brevo_server(_served: tuple[BrevoSimulator, RunningSimulator]) -> RunningSim
 
 
 @pytest.fixture
-def world(module_world: World) -> World:
-    """One for all tests of this module, emptied."""
-    module_world.script("TRUNCATE contacts, crm_sync.deliveries, crm_sync.attempts, crm_sync.destinations")
-    return module_world
-
-
-@pytest.fixture
 def destination(brevo: BrevoResource) -> BrevoResource:
     return brevo.model_copy(update={"timeout_seconds": SHORT})
 

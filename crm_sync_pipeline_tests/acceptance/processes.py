@@ -1,0 +1,91 @@
+"""The commands of the README as real processes, and what they leave."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+READY_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Dev:
+    """`crm-sync dev`, with all that it started; `folder` is its working folder, `ui` the address of Dagster's UI."""
+
+    process: psutil.Popen
+    folder: Path
+    ui: str
+
+    def interrupt(self) -> float:
+        """Press Ctrl-C; the seconds until the process and all it started are gone."""
+        family = self.process.children(recursive=True)
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=30) == 0
+        took = time.monotonic() - started
+        assert [process for process in family if _is_alive(process)] == []
+        return took
+
+
+@contextmanager
+def dev(folder: Path, environment: dict[str, str]) -> Iterator[Dev]:
+    """Running, its UI up; killed at the end if it still runs."""
+    port = _free_port()
+    ui = f"http://127.0.0.1:{port}"
+    with (folder / "dev.log").open("wb") as log:
+        process = psutil.Popen(
+            [sys.executable, "-m", "crm_sync_pipeline.cli", "dev", "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            ready = f"Dagster's UI: {ui}"
+            until(lambda: ready in (folder / "dev.log").read_text(), READY_SECONDS, "the UI comes up")
+            yield Dev(process, folder, ui)
+        finally:
+            for each in [*process.children(recursive=True), process] if process.is_running() else []:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            process.wait()
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until it is so; `what` says what was waited for in vain."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def with_environment(name: str, value: str) -> list[psutil.Process]:
+    """The processes that inherited a variable, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
