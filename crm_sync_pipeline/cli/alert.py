@@ -9,6 +9,7 @@ from rich.table import Table
 from crm_sync_pipeline.alert_channels import AlertNotSentError, Channel, channels_of, missing_for_channels
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.alerts import AlertLedger
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.sandbox.terminal import terminal
@@ -29,7 +30,8 @@ def test(json_wanted: bool) -> None:
     """Send a test to each channel that is set, and say what came of it."""
     settings = load_settings().alerts
     missing = missing_for_channels(settings)
-    results = [(channel, _try(channel)) for channel in channels_of(settings)]
+    with progress("Sending a test"):
+        results = [(channel, _try(channel)) for channel in channels_of(settings)]
     if json_wanted:
         print_json(
             {
@@ -59,7 +61,8 @@ def list_alerts(json_wanted: bool) -> None:
     """Show what is wrong now, and what was told of it to whom. Runs that failed in a row are known to Dagster alone."""
     source, settings = database(), load_settings()
     watch = Watch(source, dict.fromkeys(DESTINATIONS), limits=limits_of(settings))
-    wrong = [each for each in watch.conditions() if each.holds]
+    with progress("Looking at the queue"):
+        wrong = [each for each in watch.conditions() if each.holds]
     told = AlertLedger(source.engine).told()
     if json_wanted:
         now = [{"name": each.name, "says": each.alarm} for each in wrong]

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from crm_sync_pipeline.checking import check
 from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
@@ -40,11 +41,12 @@ def _report(crm: str, create_attributes: bool) -> CheckReport:
         settings = load_settings()
     except SettingsError as error:
         return CheckReport(kind.title, (Line("Settings", State.RED, str(error)),))
-    report = check(
-        DatabaseResource.from_settings(settings, secrets_from_environment=False),
-        kind.from_settings(settings, secrets_from_environment=False),
-        create_attributes=create_attributes,
-    )
+    with progress(f"Asking the database and {kind.title}"):
+        report = check(
+            DatabaseResource.from_settings(settings, secrets_from_environment=False),
+            kind.from_settings(settings, secrets_from_environment=False),
+            create_attributes=create_attributes,
+        )
     read = Line("Settings", State.GREEN, "read from the environment and .env")
     return CheckReport(report.title, (read, *report.lines))
 

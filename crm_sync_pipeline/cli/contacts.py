@@ -80,8 +80,9 @@ def _as_dict(state: QueueStatus) -> dict[str, Any]:
 def explain(contact: str, crm: str, json_wanted: bool) -> None:
     """Tell why CONTACT (an id or e-mail address) is, or is not, at a CRM: its attempts, and what happens next."""
     source = database()
-    contact_id = source.selection().find(contact)
-    facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
+    with progress("Looking for the contact"):  # an address that has no index is looked for in the whole table
+        contact_id = source.selection().find(contact)
+        facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
     answer = answer_for(facts)
     if json_wanted:
         print_json({"verdict": answer.verdict, "next_step": answer.next_step, "facts": facts})
@@ -127,7 +128,8 @@ def resume_crm(crm: str, json_wanted: bool) -> None:
     """
     destination = _destination(crm)
     source = database()
-    came = resume(source.queue(crm), destination, "crm-sync resume")
+    with progress(f"Asking {destination.title}"):
+        came = resume(source.queue(crm), destination, "crm-sync resume")
     source.acts(actor()).record("resume", [crm], "one due contact", came.sent)
     if json_wanted:
         print_json({"crm": crm, "answers": came.answers, "says": came.says})
@@ -146,9 +148,10 @@ def sync_now(context: click.Context, contact: str, crm: str, json_wanted: bool) 
     destination = _destination(crm)
     destination.require_ready()
     source = database()
-    contact_id = source.selection().find(contact)
     acts = source.acts(actor())
-    tally = deliver_contact(source.queue(crm), destination, contact_id, "crm-sync sync-now")
+    with progress(f"Delivering to {destination.title}"):
+        contact_id = source.selection().find(contact)
+        tally = deliver_contact(source.queue(crm), destination, contact_id, "crm-sync sync-now")
     acts.record("sync-now", [crm], str(contact_id), tally.outcomes["synced"])
     if tally.down:
         raise CrmSyncError(tally.down)

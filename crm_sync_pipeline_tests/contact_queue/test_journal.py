@@ -171,5 +171,5 @@ def test_no_address_gets_into_the_journal_or_into_the_error_that_people_see(worl
     everything = str(world.rows("SELECT a::text FROM crm_sync.attempts a"))
     everything += str(world.rows("SELECT d::text FROM crm_sync.deliveries d"))
     everything += str([world.contact(contact)["brevo_processing_error"] for contact in ids])
-    assert "example.com" not in everything
-    assert "no answer for <address>" in everything
+    assert not any(name in everything for name in ("anna", "bob", "cleo"))
+    assert "no answer for a***@example.com" in everything

@@ -161,3 +161,10 @@ def test_an_error_that_another_program_wrote_is_shown_without_the_address_in_it(
         id=contact,
     )
     assert [group.message for group in world.database.report().errors(BREVO)] == ["bounced: <address>"]
+
+
+def test_those_that_differ_in_an_address_alone_are_one_group(world: World) -> None:
+    world.add("anna@example.com", "bob@example.org")
+    one_run(world.queue(), *(Rejected("http_400", f"{name} is blocked") for name in ("anna@example.com", "bob@e.org")))
+    (group,) = world.database.report().errors(BREVO)
+    assert (group.count, group.message) == (2, "<address> is blocked")

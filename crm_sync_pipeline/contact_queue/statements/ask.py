@@ -14,6 +14,8 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
 from crm_sync_pipeline.contact_queue.statements.settle import abandoned, has_expired
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
+_ADDRESS = literal(r"""[^\s<>"(),;:\[\]]+(@|%40)[^\s<>"(),;:\[\]]+""")
+
 
 @built_once
 def due_now(columns: DestinationColumns) -> sa.Executable:
@@ -143,7 +145,9 @@ def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
     error = columns.table.c[columns.crm.processing_error]
     ours = sa.func.substring(error, "^(lease_expired|not_recorded): ")  # ended by us, whatever the last attempt came to
     reason = sa.func.coalesce(ours, newest.c.reason, "unknown").label("reason")
-    message = sa.case((ours.is_not(None), error), else_=sa.func.coalesce(newest.c.message, error)).label("message")
+    said = sa.case((ours.is_not(None), error), else_=sa.func.coalesce(newest.c.message, error))
+    # Without addresses, or each would be a group of its own.
+    message = sa.func.regexp_replace(said, _ADDRESS, literal("<address>"), literal("g")).label("message")
     return (
         sa.select(
             reason,
