@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,8 +14,23 @@ from crm_sync_pipeline.domain.contact import SENT_FIELDS
 NOW = sa.func.now()
 EPOCH: sa.ColumnElement[Any] = sa.literal_column("'epoch'::timestamptz")
 UUID_TYPE = pg.UUID(as_uuid=True)
-IDS = sa.bindparam("ids", type_=pg.ARRAY(UUID_TYPE))
 TOKEN = sa.bindparam("token", type_=UUID_TYPE)
+
+
+class _Ids(sa.types.UserDefinedType[Any]):
+    """uuid[], handed over as one text: psycopg takes three times as long over a list."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_words: Any) -> str:
+        return "uuid[]"
+
+    def bind_processor(self, _dialect: sa.Dialect) -> Callable[[Any], str]:
+        return lambda ids: "{" + ",".join([each.hex for each in ids]) + "}"
+
+
+IDS = sa.bindparam("ids", type_=_Ids())
 SIZE = sa.bindparam("size", type_=sa.Integer)
 
 

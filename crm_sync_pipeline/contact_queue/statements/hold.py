@@ -52,7 +52,10 @@ def keep_fresh_start(columns: DestinationColumns) -> sa.Update:
         sa.update(deliveries)
         .values(_fresh_start(columns.table.c.updated_at))
         .where(
-            columns.delivery, columns.id == sa.any_(IDS), deliveries.c.held_at.is_not(None), fresh_since.is_not(None)
+            columns.delivery,
+            deliveries.c.contact_id == sa.any_(IDS),  # hardly any of them is on hold: no need to look at all contacts
+            deliveries.c.held_at.is_not(None),
+            fresh_since.is_not(None),
         )
         .returning(deliveries.c.contact_id)
     )
