@@ -20,15 +20,13 @@ from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
 from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World
-from crm_sync_pipeline_tests.product import Product
+from crm_sync_pipeline_tests.product import SETTINGS, Product
 from crm_sync_pipeline_tests.worlds import Worlds
-
-_SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """What a developer has set for other things than this product."""
-    return {name: value for name, value in environment.items() if not name.startswith(_SETTINGS)}
+    return {name: value for name, value in environment.items() if not name.startswith(SETTINGS)}
 
 
 @pytest.fixture(autouse=True)
@@ -199,22 +197,29 @@ def instance_on_disk() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@pytest.fixture(scope="session")
+def _instance_in_memory() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
 @pytest.fixture
 def product(
     monkeypatch: pytest.MonkeyPatch,
     world: World,
     simulator: BrevoSimulator,
     brevo_server: RunningSimulator,
+    _instance_in_memory: dg.DagsterInstance,
     instance_on_disk: dg.DagsterInstance,
 ) -> Iterator[Product]:
     """The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
     monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(0))
-    with dg.DagsterInstance.ephemeral() as instance:
-        made = Product(monkeypatch, world, simulator, instance, instance_on_disk)
-        made.set(
-            DATABASE_URL=world.url,
-            BREVO_API_KEY=DEFAULT_KEY,
-            BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
-            BREVO_REQUESTS_PER_SECOND="1000",
-        )
-        yield made
+    made = Product(monkeypatch, world, simulator, _instance_in_memory, instance_on_disk)
+    made.set(
+        DATABASE_URL=world.url,
+        BREVO_API_KEY=DEFAULT_KEY,
+        BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
+        BREVO_REQUESTS_PER_SECOND="1000",
+    )
+    yield made
+    _instance_in_memory.wipe()

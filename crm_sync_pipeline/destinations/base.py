@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import ssl
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -139,17 +138,9 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
     def client(self) -> httpx.AsyncClient:
         """One client for a whole run: it keeps its connections. The time limit of a call is `send`'s, for all of it."""
-        from httpx_aiohttp import HttpxAiohttpClient  # a tenth of a second, which only who sends has to spend
+        from crm_sync_pipeline.destinations.client import client_for  # a tenth of a second, for who sends to spend
 
-        return HttpxAiohttpClient(
-            base_url=self.base_url,
-            headers=self.headers(),
-            timeout=None,
-            verify=_certificates(),
-            limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
-            follow_redirects=False,
-            trust_env=True,
-        )
+        return client_for(self.base_url, self.headers(), self.concurrency)
 
     def prepare(self, contact: Contact) -> "Prepared | Attempt":
         """The request for a contact; the attempt that ends it where none can be made."""
@@ -264,12 +255,6 @@ def unchanged(prepared: Prepared) -> Attempt:
     """The attempt of a contact that need not be sent: the destination took this payload last."""
     outcome = Synced(reason=UNCHANGED)
     return Attempt(prepared.contact.id, outcome, prepared.contact.fingerprint(), payload_hash=prepared.payload_hash)
-
-
-@lru_cache(maxsize=1)
-def _certificates() -> ssl.SSLContext:
-    """Loaded once a process: it takes longer than a hundred calls."""
-    return httpx.create_ssl_context()
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
 
 from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
@@ -150,9 +149,11 @@ class BrevoImport(BulkImport):
 
     async def refused(self, finished: Finished) -> Mapping[str, Rejected] | Failed:
         """See BulkImport. The files are on another host, which gets no key."""
+        from crm_sync_pipeline.destinations.client import client_for  # see HttpDestination.client
+
         found: dict[str, Rejected] = {}
         try:
-            async with HttpxAiohttpClient(timeout=None, follow_redirects=False, trust_env=True) as client:
+            async with client_for("", {}, connections=1) as client:
                 for url, refusal in finished.refusals.items():
                     text = await _text_of(client, url)
                     found.update(dict.fromkeys(_addresses_in(text), refusal))
