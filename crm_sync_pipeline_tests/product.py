@@ -13,7 +13,6 @@ from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
-
 SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
 """How the names of our variables, and of those that decide where Dagster is, begin."""
 
