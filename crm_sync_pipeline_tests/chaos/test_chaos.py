@@ -31,5 +31,6 @@ def test_a_seed_gives_the_same_plan_each_time() -> None:
 # The other two, token and journal, need a fault at the right moment: `./run chaos --ablate` shows them in a few trials.
 @pytest.mark.parametrize(("ablation", "seen_by"), [("lease", "I6"), ("locks", "I5")])
 def test_a_product_without_a_safeguard_is_found_out(here: Site, ablation: str, seen_by: str) -> None:
-    plan = plan_of_only(1, *STRUCK_BY[ablation], drain_seconds=3)
-    assert seen_by in {violation.invariant for violation in trial(here, plan, ablation).violations}
+    plans = (plan_of_only(seed, *STRUCK_BY[ablation], drain_seconds=3) for seed in range(1, 7))
+    trials = (trial(here, plan, ablation) for plan in plans)  # two that must collide may miss each other in one
+    assert any(seen_by in {each.invariant for each in figures.violations} for figures in trials)
