@@ -24,8 +24,8 @@ from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 
 SIZES = (10_000, 1_000_000, 5_000_000)
 BATCH = 1000
-REPEATS = 5
-"""As many as the smallest table has contacts for: each round takes a thousand of its five thousand."""
+REPEATS = 4
+"""As many as the smallest table has contacts for: a round takes a thousand of its five thousand, and borrows another."""
 ROWS_A_STATEMENT = 500_000
 SENSOR_LIMIT = 500
 MOST_ROWS = 10_000_000
@@ -54,6 +54,7 @@ FILL_DELIVERIES = """
     INSERT INTO crm_sync.deliveries (contact_id, destination, retry_count, next_retry_at)
     SELECT id, 'brevo', retry_count, next_retry_at FROM contacts WHERE brevo_sync_status <> 'Selected';
 """
+FORGET = "UPDATE crm_sync.deliveries SET lost_count = 0 WHERE lost_count > 0"
 EXPIRE = "UPDATE crm_sync.deliveries SET lease_expires_at = now() - interval '1 s' WHERE claim_token IS NOT NULL"
 
 
@@ -146,6 +147,8 @@ def _one_round(database: DatabaseResource) -> dict[str, float]:
         connection.execute(sa.text(EXPIRE))
     timed(f"recovering {BATCH:,}", queue.recover)
     timed("recovering nothing", queue.recover)
+    with database.engine.begin() as connection:
+        connection.execute(sa.text(FORGET))  # or those that were lost twice were claimed alone
     timed("status, which reads the table", lambda: report.status(CRMS["brevo"]))
     return took
 

@@ -54,6 +54,16 @@ def test_waiting_for_retry_2(why: Any, shop: Shop) -> None:
     assert "(in 10 min)" in then
 
 
+def test_held(crm_sync: Command, why: Any, shop: Shop) -> None:
+    (contact,) = shop.world.add(ADDRESS)
+    assert crm_sync("hold", contact).code == 0
+
+    verdict, then = why(contact)
+
+    assert verdict.startswith("On hold since 20")
+    assert "`crm-sync release" in then
+
+
 def test_unselected_meanwhile(why: Any, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
     queue = shop.world.queue()
