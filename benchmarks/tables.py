@@ -25,7 +25,7 @@ from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 SIZES = (10_000, 1_000_000, 5_000_000)
 BATCH = 1000
 REPEATS = 4
-"""As many as the smallest table has contacts for: a round takes a thousand of its five thousand, and borrows another."""
+"""As many as the smallest table has contacts for: a round takes a thousand of its five, and borrows another."""
 ROWS_A_STATEMENT = 500_000
 SENSOR_LIMIT = 500
 MOST_ROWS = 10_000_000
