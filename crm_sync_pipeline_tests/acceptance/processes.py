@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from crm_sync_pipeline_tests.chaos.dagster_services import until
 
 READY_SECONDS = 90
 
@@ -57,14 +59,6 @@ def dev(folder: Path, environment: dict[str, str]) -> Iterator[Dev]:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
             process.wait()
-
-
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until it is so; `what` says what was waited for in vain."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
-        time.sleep(0.1)
 
 
 def with_environment(name: str, value: str) -> list[psutil.Process]:

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from crm_sync_pipeline_tests.acceptance.processes import until, with_environment
+from crm_sync_pipeline_tests.acceptance.processes import with_environment
+from crm_sync_pipeline_tests.chaos.dagster_services import until
 
 pytestmark = pytest.mark.whole_dagster
 

@@ -14,10 +14,11 @@ import pytest
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
-from crm_sync_pipeline_tests.acceptance.processes import Dev, dev, until
+from crm_sync_pipeline_tests.acceptance.processes import Dev, dev
 from crm_sync_pipeline_tests.browser import CHROMIUM, ui
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.dagster_runs import Runs
+from crm_sync_pipeline_tests.chaos.dagster_services import until
 from crm_sync_pipeline_tests.conftest import without_settings
 
 pytestmark = pytest.mark.whole_dagster
