@@ -23,10 +23,13 @@ class Baker:
         await send({"type": "http.response.body"})
 
 
-def ask_twice(url: str) -> Sequence[httpx.Response]:
-    async def work() -> Sequence[httpx.Response]:
+def ask_twice(url: str) -> tuple[Sequence[httpx.Response], int]:
+    """The answers, and how many cookies the client holds then."""
+
+    async def work() -> tuple[Sequence[httpx.Response], int]:
         async with client_for(url, {"api-key": "k"}, connections=1) as client:
-            return [await client.send(httpx.Request("GET", url, headers=client.headers)) for _ in range(2)]
+            answers = [await client.send(httpx.Request("GET", url, headers=client.headers)) for _ in range(2)]
+            return answers, len(client.cookies.jar)
 
     return asyncio.run(work())
 
@@ -34,7 +37,8 @@ def ask_twice(url: str) -> Sequence[httpx.Response]:
 def test_it_keeps_no_cookies_and_follows_nobody() -> None:
     baker = Baker()
     with running(baker) as server:
-        answers = ask_twice(server.base_url)
+        answers, cookies = ask_twice(server.base_url)
     assert [answer.status_code for answer in answers] == [302, 302]
     assert answers[0].headers["set-cookie"] == "a=b; path=/", "there was one"
+    assert cookies == 0
     assert [("cookie" in headers, headers["api-key"]) for headers in baker.seen] == [(False, "k")] * 2
