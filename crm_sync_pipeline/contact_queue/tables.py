@@ -195,13 +195,13 @@ class ContactsTable:
 
     @property
     def known(self) -> sa.TableClause:
-        """The same with those columns alone that we know, whatever else the user has.
+        """The same with those columns alone that we know, whatever else the user has, and with the place of each row.
 
         SQLAlchemy takes a parameter for a value to be written where an updated table has a column of that name. One
         object for all descriptions that are equal, so that the statements on it are built once.
         """
         known = {*_SHARED_COLUMNS, *SENT_FIELDS, *(name for crm in CRMS.values() for name in crm.columns)}
-        return _clause(self.schema, self.name, tuple(name for name in self.columns if name in known))
+        return _clause(self.schema, self.name, ("ctid", *(name for name in self.columns if name in known)))
 
     @property
     def qualified(self) -> str:

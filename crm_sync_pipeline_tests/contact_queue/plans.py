@@ -48,6 +48,7 @@ def statements(world: World) -> dict[str, Statement]:
     columns = DestinationColumns.of(world.database.contacts(), CRMS["brevo"])
     ids: list[UUID] = [uuid4() for _ in range(200)]
     token, lease, size, some = {"token": uuid4()}, {"lease_seconds": 300.0}, {"size": 1000}, {"ids": ids}
+    places = {"places": [f"({page},1)" for page in range(200)]}
     done = as_rows("done", ({"contact_id": each, "outcome": "synced"} for each in ids))
     settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
     stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
@@ -67,7 +68,7 @@ def statements(world: World) -> dict[str, Statement]:
         "claim: look for the token": (claim.held_by("brevo"), token),
         "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
-        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **some, **token, **lease}),
+        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **token, **lease}),
         "read the claimed": (claim.contacts_of(columns), token),
         "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
         "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),

@@ -116,6 +116,17 @@ def test_a_contact_that_was_unselected_before_the_lock_is_not_claimed(
     assert world.status(contact) == ("New", None)
 
 
+def test_a_contact_that_was_edited_before_the_lock_is_claimed_as_it_is_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited, _other = world.add("a@example.com", "b@example.com")
+    with claim_stopped_before_its_locks(world, monkeypatch) as late:
+        world.execute("UPDATE contacts SET name = 'Bo' WHERE email = 'a@example.com'")
+    assert late.result().size == 2
+    assert world.status(edited) == ("Processing", "Processing")
+    assert {each.name for each in world.queue().contacts_of(late.result().token) if each.id == edited} == {"Bo"}
+
+
 def test_a_claim_by_hand_waits_for_a_claim_under_way_and_then_refuses(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

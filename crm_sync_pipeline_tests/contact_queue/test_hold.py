@@ -54,10 +54,11 @@ def test_a_hold_that_comes_between_the_look_and_the_claim_wins(world: World) -> 
     (contact,) = world.add("a@example.com", last_failed_crm="hubspot")
     columns = DestinationColumns.of(world.database.contacts(), CRMS["brevo"])
     with world.engine.connect() as connection:
-        assert [row.id for row in connection.execute(claim.lock_due(columns), {"size": 10})] == [contact]
+        assert len(connection.execute(claim.lock_due(columns), {"size": 10}).all()) == 1
     act(world, "hold", contact)
+    places = [world.value("SELECT ctid FROM contacts")]
     assert world.contact(contact)["last_failed_crm"] == "hubspot"
-    parameters = {"ids": [contact], "token": UUID(int=1), "lease_seconds": 300.0, "run_id": "r"}
+    parameters = {"places": places, "token": UUID(int=1), "lease_seconds": 300.0, "run_id": "r"}
     with world.engine.begin() as connection:
         assert connection.execute(claim.mark_claimed(columns), parameters).rowcount == 0
     assert (world.queue().depth(), world.queue().claim(10).size) == (0, 0)

@@ -171,7 +171,7 @@ def without_another_try(patch: Patch) -> None:
         (without_the_lease, ("claim", "select"), "claim took a live claim"),
         (without_the_lease_in_recovery, ("recover", "extend"), "recover took a live claim"),
         (without_the_token, ("settle", "settle late"), "settle late took a live claim"),
-        (without_locks_in_the_claim, ("claim", "claim"), "a contact is in two batches"),
+        (without_locks_in_the_claim, ("claim", "claim"), "claim took a live claim"),
         (without_locks_in_settling, ("settle", "edit"), "it was edited, and counts as delivered"),
         (without_the_persons_decision, ("settle", "unselect"), "it was unselected and is"),
         (without_late_calls, ("settle", "journal late"), "what was sent late may have landed last"),

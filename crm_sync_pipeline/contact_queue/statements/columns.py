@@ -30,7 +30,21 @@ class _Ids(sa.types.UserDefinedType[Any]):
         return lambda ids: "{" + ",".join([each.hex for each in ids]) + "}"
 
 
+class _Places(sa.types.UserDefinedType[Any]):
+    """tid[], from the texts that PostgreSQL writes tids as."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_words: Any) -> str:
+        return "tid[]"
+
+    def bind_processor(self, _dialect: sa.Dialect) -> Callable[[Any], str]:
+        return lambda places: '{"' + '","'.join(places) + '"}'
+
+
 IDS = sa.bindparam("ids", type_=_Ids())
+PLACES = sa.bindparam("places", type_=_Places())
 SIZE = sa.bindparam("size", type_=sa.Integer)
 
 
@@ -80,6 +94,11 @@ class DestinationColumns:
         return sa.type_coerce(self.table.c.id, UUID_TYPE)
 
     @property
+    def place(self) -> sa.ColumnElement[Any]:
+        """Where the row lies. It stays there for as long as a transaction holds its lock and does not write to it."""
+        return self.table.c.ctid
+
+    @property
     def sync(self) -> sa.ColumnClause[Any]:
         """The person's decision."""
         return self.table.c[self.crm.sync_status]
@@ -97,12 +116,12 @@ class DestinationColumns:
     @property
     def is_held(self) -> sa.ColumnElement[bool]:
         """As a claim left it: nobody has decided otherwise since."""
-        return _of_one(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
+        return of_one(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
 
     @property
     def is_processing(self) -> sa.ColumnElement[bool]:
         """Of a contact that is looked up by its id: a claim has it, or had it."""
-        return _of_one(self.processing == literal("Processing"))
+        return of_one(self.processing == literal("Processing"))
 
     @property
     def is_fresh(self) -> sa.ColumnElement[bool]:
@@ -157,7 +176,7 @@ class DestinationColumns:
         return found
 
 
-def _of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """The same, opaque to the planner.
 
     It may think that next to nothing is Processing, and then begin there: it would read all that is, or the whole
