@@ -49,6 +49,8 @@ class Traffic:
         if wait is None:
             await self._ask_for_places()
             return False
+        if not wait:
+            return True
         await self._sleep(wait)
         return not self._pace.paused_for(time.monotonic())
 

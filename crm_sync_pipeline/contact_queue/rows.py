@@ -1,9 +1,12 @@
+from operator import attrgetter
 from typing import Any
 
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 
+_sent_fields = attrgetter(*SENT_FIELDS)
+
 
 def contact_of(row: Any) -> Contact:
     """The contact in a row that was read with DestinationColumns.sent_fields()."""
-    values = {name: getattr(row, name) for name in SENT_FIELDS}
-    return Contact(id=row.id, **values | {"email": row.email or ""})
+    email, *others = _sent_fields(row)
+    return Contact(row.id, email or "", *others)

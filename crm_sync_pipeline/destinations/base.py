@@ -148,19 +148,19 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
         try:
             call = self.call_for(contact)
-            body = json.dumps(call.payload).encode()
+            body = _canonical(call.payload)
         except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
             why = f"Its data can't be turned into a request ({type(error).__name__})"
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
-        return Prepared(contact, call, body, payload_hash(call.payload))
+        return Prepared(contact, call, body, _hash_of(body))
 
     async def send(self, client: httpx.AsyncClient, prepared: "Prepared") -> Attempt:
         """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
         started = time.monotonic()
         answer, outcome = await self._call(client, prepared)
         contact = prepared.contact
-        if isinstance(outcome, Synced):
-            outcome = replace(outcome, message=self.left_out(contact))
+        if isinstance(outcome, Synced) and (left_out := self.left_out(contact)):
+            outcome = replace(outcome, message=left_out)
         return Attempt(
             contact.id,
             outcome,
@@ -187,6 +187,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """One request and its answer, read to its end; `Failed` where none came in time."""
         limit_seconds = min(self.timeout_seconds, within_seconds or self.timeout_seconds)
         request = httpx.Request(method, _address(self.base_url, path), headers=client.headers, content=body)
+        request.headers.encoding = "ascii"  # which they are: httpx would find out by trying, for each request
         try:
             response = await asyncio.wait_for(client.send(request), limit_seconds)
         except asyncio.TimeoutError:
@@ -270,7 +271,19 @@ def printable(text: str) -> str:
 
 def payload_hash(payload: Mapping[str, Any]) -> str:
     """32 hex digits that change when the JSON sent changes."""
-    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:32]
+    return _hash_of(_canonical(payload))
+
+
+def _canonical(payload: Mapping[str, Any]) -> bytes:
+    """The JSON in the one order that its hash is taken of, and that is sent."""
+    return _in_order.encode(payload).encode()
+
+
+_in_order = json.JSONEncoder(sort_keys=True)
+
+
+def _hash_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def number_in(headers: Mapping[str, str], name: str) -> float | None:

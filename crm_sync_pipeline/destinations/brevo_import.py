@@ -149,14 +149,11 @@ class BrevoImport(BulkImport):
 
     async def refused(self, finished: Finished) -> Mapping[str, Rejected] | Failed:
         """See BulkImport. The files are on another host, which gets no key."""
-        from crm_sync_pipeline.destinations.client import client_for  # see HttpDestination.client
-
         found: dict[str, Rejected] = {}
         try:
-            async with client_for("", {}, connections=1) as client:
-                for url, refusal in finished.refusals.items():
-                    text = await _text_of(client, url)
-                    found.update(dict.fromkeys(_addresses_in(text), refusal))
+            for url, refusal in finished.refusals.items():
+                text = await _text_of(url)
+                found.update(dict.fromkeys(_addresses_in(text), refusal))
         except UnreadableError as error:
             return Failed("refusals_unreadable", f"Brevo's list of refused contacts can't be read: {error}")
         return found
@@ -180,11 +177,11 @@ def _refusals_in(process: Mapping[str, Any]) -> Mapping[str, Rejected]:
     return found
 
 
-async def _text_of(client: httpx.AsyncClient, url: str) -> str:
+async def _text_of(url: str) -> str:
     why = ""
     for _ in range(FILE_ATTEMPTS):
         try:
-            return await asyncio.wait_for(_fetched(client, url), FILE_SECONDS)
+            return await asyncio.wait_for(_fetched(url), FILE_SECONDS)
         except UnreadableError:
             raise
         except asyncio.TimeoutError:
@@ -194,8 +191,10 @@ async def _text_of(client: httpx.AsyncClient, url: str) -> str:
     raise UnreadableError(why)
 
 
-async def _fetched(client: httpx.AsyncClient, url: str) -> str:
-    async with client.stream("GET", url) as response:
+async def _fetched(url: str) -> str:
+    from crm_sync_pipeline.destinations.client import client_for  # see HttpDestination.client
+
+    async with client_for(url, {}, connections=1) as client, client.stream("GET", url) as response:
         if response.status_code != 200:
             problem = UnreadableError if response.status_code < 500 else OSError
             raise problem(f"status {response.status_code}")

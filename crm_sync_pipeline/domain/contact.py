@@ -2,6 +2,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from operator import attrgetter
 from uuid import UUID
 
 _WORD = re.compile(r'[^\s<>"(),;:\[\]]+')
@@ -49,8 +50,7 @@ class Contact:
 
     def fingerprint(self) -> str:
         """Changes when anything that can be sent changes: 32 hex digits, safe to store."""
-        fields = [getattr(self, name) for name in SENT_FIELDS]
-        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(_sent_fields(self)).encode()).hexdigest()[:32]
 
 
 SENT_FIELDS = (
@@ -63,7 +63,9 @@ SENT_FIELDS = (
     "source_url",
     "has_gmail",
 )
-"""The fields of a Contact that may reach a destination: all but its id."""
+"""The fields of a Contact that may reach a destination: all but its id, in their order."""
+
+_sent_fields = attrgetter(*SENT_FIELDS)
 
 
 def redacted(text: str) -> str:

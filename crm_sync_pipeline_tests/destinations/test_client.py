@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import httpx
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from crm_sync_pipeline.destinations.client import client_for
@@ -23,13 +24,10 @@ class Baker:
         await send({"type": "http.response.body"})
 
 
-def ask_twice(url: str) -> tuple[Sequence[httpx.Response], int]:
-    """The answers, and how many cookies the client holds then."""
-
-    async def work() -> tuple[Sequence[httpx.Response], int]:
+def ask_twice(url: str) -> Sequence[httpx.Response]:
+    async def work() -> Sequence[httpx.Response]:
         async with client_for(url, {"api-key": "k"}, connections=1) as client:
-            answers = [await client.send(httpx.Request("GET", url, headers=client.headers)) for _ in range(2)]
-            return answers, len(client.cookies.jar)
+            return [await client.send(httpx.Request("GET", url, headers=client.headers)) for _ in range(2)]
 
     return asyncio.run(work())
 
@@ -37,8 +35,25 @@ def ask_twice(url: str) -> tuple[Sequence[httpx.Response], int]:
 def test_it_keeps_no_cookies_and_follows_nobody() -> None:
     baker = Baker()
     with running(baker) as server:
-        answers, cookies = ask_twice(server.base_url)
+        answers = ask_twice(f"http://localhost:{server.port}")  # cookies of a mere address are kept by nobody
     assert [answer.status_code for answer in answers] == [302, 302]
     assert answers[0].headers["set-cookie"] == "a=b; path=/", "there was one"
-    assert cookies == 0
     assert [("cookie" in headers, headers["api-key"]) for headers in baker.seen] == [(False, "k")] * 2
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_it_goes_by_the_proxy_of_the_environment(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Baker()
+    with running(proxy) as server:
+        monkeypatch.setenv(variable, server.base_url)
+        assert [answer.status_code for answer in ask_twice("http://brevo.invalid/v3")] == [302, 302]
+    assert [headers["host"] for headers in proxy.seen] == ["brevo.invalid"] * 2
+
+
+def test_but_not_to_a_host_that_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    baker = Baker()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    with running(baker) as server:
+        assert [answer.status_code for answer in ask_twice(server.base_url)] == [302, 302]
+    assert len(baker.seen) == 2
