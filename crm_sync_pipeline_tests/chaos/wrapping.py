@@ -122,11 +122,14 @@ def _wrap_destination(trace: Trace, points: Points) -> None:
     @wraps(client)
     def watched_client(self: HttpDestination) -> httpx.AsyncClient:
         made = client(self)
-        made.event_hooks["request"].append(_number_the_call)
-        return made
+        send_request = made.send
 
-    async def _number_the_call(request: httpx.Request) -> None:
-        request.headers[CALL_HEADER] = _call.get()
+        async def numbered(request: httpx.Request, **options: Any) -> httpx.Response:
+            request.headers[CALL_HEADER] = _call.get()
+            return await send_request(request, **options)
+
+        setattr(made, "send", numbered)  # noqa: B010 # as above
+        return made
 
     replaced: dict[str, Any] = {"send": watched_send, "client": watched_client}
     for name, watched in replaced.items():
