@@ -78,7 +78,7 @@ class ContactQueue:
             if not due or (only_alone and not is_alone) or (down and not self.breaker.take_probe(connection)):
                 return 0
             together = due[:1] if is_alone else [row for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
-            return self._mark(connection, [row.place for row in together], token, run_id)
+            return self._mark(connection, together, token, run_id)
 
         claimed = in_transaction(self._engine, take)
         if claimed:
@@ -104,8 +104,8 @@ class ContactQueue:
                     f"Nothing was sent or changed. `crm-sync release {contact_id} --crm {self.crm.name}` lets it go."
                 )
             connection.execute(decide.select_now(self._columns), {"ids": [contact_id]})
-            place = connection.execute(claim.lock_one(self._columns), {"id": contact_id}).scalar_one()
-            claimed = self._mark(connection, [place], token, run_id)
+            where_it_is_now = connection.execute(claim.lock_one(self._columns), {"id": contact_id}).all()
+            claimed = self._mark(connection, where_it_is_now, token, run_id)
             if not claimed:
                 raise CrmSyncError(
                     f"Contact {contact_id} is being delivered to {self.crm.title} by another run right now. "
@@ -118,10 +118,11 @@ class ContactQueue:
     def _held(self, connection: sa.Connection, token: UUID) -> int:
         return int(connection.execute(claim.held_by(self.crm.name), {"token": token}).scalar_one())
 
-    def _mark(self, connection: sa.Connection, places: Sequence[str], token: UUID, run_id: str | None) -> int:
-        if not places:
+    def _mark(self, connection: sa.Connection, locked: Sequence[Any], token: UUID, run_id: str | None) -> int:
+        if not locked:
             return 0
-        parameters = {"places": places, "token": token, "lease_seconds": self.lease.total_seconds(), "run_id": run_id}
+        which = {"ids": [row.id for row in locked], "places": [row.place for row in locked]}
+        parameters = {**which, "token": token, "lease_seconds": self.lease.total_seconds(), "run_id": run_id}
         return connection.execute(claim.mark_claimed(self._columns), parameters).rowcount
 
     def contacts_of(self, token: UUID) -> list[Contact]:

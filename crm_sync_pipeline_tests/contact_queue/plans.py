@@ -68,7 +68,7 @@ def statements(world: World) -> dict[str, Statement]:
         "claim: look for the token": (claim.held_by("brevo"), token),
         "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
-        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **token, **lease}),
+        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
         "read the claimed": (claim.contacts_of(columns), token),
         "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
         "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),

@@ -272,6 +272,23 @@ def test_a_contact_to_which_a_foreign_key_was_just_added_is_not_skipped(fresh: W
         assert fresh.queue().claim(10).size == 1
 
 
+def test_a_row_at_the_same_place_of_a_table_that_inherits_is_left_alone(fresh: World) -> None:
+    fresh.add("a@example.com")
+    fresh.script(
+        """
+        CREATE TABLE archived () INHERITS (contacts);
+        INSERT INTO archived
+        SELECT (jsonb_populate_record(c, jsonb_build_object(
+            'id', gen_random_uuid(), 'brevo_sync_status', 'New', 'brevo_processing_status', NULL))).*
+        FROM contacts c, generate_series(1, 100);
+        """
+    )
+    same_place = "SELECT count(*) FROM archived JOIN ONLY contacts ON archived.ctid = contacts.ctid"
+    assert fresh.value(same_place) == 1
+    assert fresh.queue().claim(10).size == 1
+    assert fresh.value("SELECT count(*) FROM archived WHERE brevo_sync_status = 'New'") == 100
+
+
 def test_the_contacts_of_a_claim_hold_what_may_be_sent(world: World) -> None:
     world.add(
         "Anna@Example.com",

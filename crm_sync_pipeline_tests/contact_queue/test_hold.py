@@ -56,9 +56,9 @@ def test_a_hold_that_comes_between_the_look_and_the_claim_wins(world: World) -> 
     with world.engine.connect() as connection:
         assert len(connection.execute(claim.lock_due(columns), {"size": 10}).all()) == 1
     act(world, "hold", contact)
-    places = [world.value("SELECT ctid FROM contacts")]
     assert world.contact(contact)["last_failed_crm"] == "hubspot"
-    parameters = {"places": places, "token": UUID(int=1), "lease_seconds": 300.0, "run_id": "r"}
+    which = {"ids": [contact], "places": [world.value("SELECT ctid FROM contacts")]}
+    parameters = {**which, "token": UUID(int=1), "lease_seconds": 300.0, "run_id": "r"}
     with world.engine.begin() as connection:
         assert connection.execute(claim.mark_claimed(columns), parameters).rowcount == 0
     assert (world.queue().depth(), world.queue().claim(10).size) == (0, 0)

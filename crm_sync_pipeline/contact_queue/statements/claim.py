@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.statements.columns import (
     EPOCH,
+    IDS,
     LEASE,
     LEASE_SECONDS,
     NOW,
@@ -38,7 +39,7 @@ def lock_due(columns: DestinationColumns) -> sa.Executable:
     lost = sa.select(deliveries.c.lost_count).where(columns.delivery).correlate(columns.table).scalar_subquery()
     lost_count = sa.case((columns.is_fresh, 0), else_=sa.func.coalesce(lost, 0))
     return (
-        sa.select(columns.place.label("place"), lost_count.label("lost_count"))
+        sa.select(columns.id.label("id"), columns.place.label("place"), lost_count.label("lost_count"))
         .where(columns.is_queued, columns.is_due)
         .order_by(columns.steering, columns.table.c.updated_at)
         .limit(SIZE)
@@ -50,7 +51,7 @@ def lock_due(columns: DestinationColumns) -> sa.Executable:
 def lock_one(columns: DestinationColumns) -> sa.Executable:
     """Lock the contact :id, whatever its state, waiting for whoever writes to it now."""
     return (
-        sa.select(columns.place.label("place"))
+        sa.select(columns.id.label("id"), columns.place.label("place"))
         .where(columns.id == sa.bindparam("id", type_=UUID_TYPE))
         .with_for_update(key_share=True)
     )
@@ -58,18 +59,18 @@ def lock_one(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def mark_claimed(columns: DestinationColumns) -> sa.Update:
-    """Put the locked contacts at :places under :token. One that another live claim holds after all stays as it is.
+    """Put the locked contacts :ids at :places under :token. One that another live claim holds after all stays as it is.
 
     So does one that waits for a retry, or is on hold, after all: between lock_due's snapshot and its lock, another run
     may have claimed the contact, and even settled it. A fresh selection starts with no retries done. As many rows count
-    as updated as were claimed. By their places, because in a large table each look at an index of random ids is one
-    at a page that no processor has at hand.
+    as updated as were claimed. They are found by their places, because in a large table each look at an index of random
+    ids is one at a page that no processor has at hand; a table that inherits from contacts may have others there.
     """
     chosen = (
         sa.select(
             columns.id.label("id"), columns.is_fresh.label("fresh"), columns.table.c.updated_at.label("decided_at")
         )
-        .where(columns.place == sa.any_(PLACES))
+        .where(columns.place == sa.any_(PLACES), of_one(columns.id == sa.any_(IDS)))
         .cte("chosen")
     )
     insert = pg.insert(deliveries).from_select(
