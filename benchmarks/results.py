@@ -67,7 +67,7 @@ TABLES = """\
 
 Half of each table is selected; up to a million wait for a retry; the rest is delivered. Where the contacts were
 selected as their rows lie, those of a claim stand side by side, as they do when what was added together is selected
-together. Scattered is the hardest case: each contact stands in a page of its own. Medians of eight rounds, the sizes
+together. Scattered is the hardest case: each contact stands in a page of its own. Medians of sixteen rounds, the sizes
 taking turns; the sensor asks nine times a round, as it does four times a second. PostgreSQL has a quarter of the memory
 as `shared_buffers`, as its manual advises, and else its default settings: it takes huge pages where the system has
 some ([how](../docs/operations.md#large-tables)); "measured on" says whether it did. What a claim takes longer in a

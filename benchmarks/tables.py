@@ -25,7 +25,7 @@ from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 
 SIZES = (10_000, 1_000_000, 5_000_000)
 BATCH = 1000
-REPEATS = 8
+REPEATS = 16
 QUESTIONS = 9
 """Of the sensor's, in each round: it asks four times a second, and one answer alone tells little."""
 ROWS_A_STATEMENT = 500_000
