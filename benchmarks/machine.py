@@ -18,14 +18,13 @@ def describe_machine() -> dict[str, str]:
     """What matters for the figures, name by name."""
     with databases() as copies, copies.with_selected(0) as url, engine_for(url).connect() as connection:
         postgres = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
-        huge_pages = str(connection.exec_driver_sql("SHOW huge_pages_status").scalar_one())
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": platform.system(),
         "Python": platform.python_version()
         + ("" if sys.implementation.name == "cpython" else f" ({sys.implementation.name})"),
-        "PostgreSQL": f"{postgres.split()[0]}, default settings, on disk, huge pages {huge_pages}",
+        "PostgreSQL": f"{postgres.split()[0]}, default settings, on disk",
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }
 

@@ -70,7 +70,7 @@ selected as their rows lie, those of a claim stand side by side, as they do when
 together. Scattered is the hardest case: each contact stands in a page of its own. Medians of sixteen rounds, the sizes
 taking turns; the sensor asks nine times a round, as it does four times a second. PostgreSQL has a quarter of the memory
 as `shared_buffers`, as its manual advises, and else its default settings: it takes huge pages where the system has
-some ([how](../docs/operations.md#large-tables)); "measured on" says whether it did. What a claim takes longer in a
+some ([how](../docs/operations.md#large-tables)), and here they were {huge_pages}. What a claim takes longer in a
 large table is not for looking: a thousand contacts with random ids stand in a thousand pages of each index, which no
 processor has at hand, and which PostgreSQL writes whole when they are touched first after a checkpoint.
 """
@@ -176,7 +176,7 @@ def _bulk(row: Row) -> Iterator[str]:
 
 
 def _tables(rows: Sequence[Row]) -> Iterator[str]:
-    yield TABLES
+    yield TABLES.format(huge_pages=rows[0]["huge_pages"])
     sizes = sorted({row["rows"] for row in rows})
     heads = ("milliseconds", *(f"{size:,} rows" for size in sizes), "largest / smallest")
     for order in dict.fromkeys(row["order"] for row in rows):

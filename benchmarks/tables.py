@@ -62,7 +62,10 @@ EXPIRE = "UPDATE crm_sync.deliveries SET lease_expires_at = now() - interval '1 
 
 @dataclass(frozen=True)
 class Took:
-    """Milliseconds that one piece of work took in a table of so many rows: the median, and the extremes."""
+    """Milliseconds that one piece of work took in a table of so many rows: the median, and the extremes.
+
+    `huge_pages` says whether PostgreSQL's memory was in some: on or off.
+    """
 
     order: str
     rows: int
@@ -70,6 +73,7 @@ class Took:
     median_ms: float
     fastest_ms: float
     slowest_ms: float
+    huge_pages: str
 
 
 def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -> list[Took]:
@@ -84,7 +88,7 @@ def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -
 
 def _of_order(order: str, rows: Sequence[int], say: Say) -> list[Took]:
     with databases() as copies, ExitStack() as parts:
-        _give_memory(copies.server)
+        huge_pages = _give_memory(copies.server)
         tables: dict[int, list[DatabaseResource]] = defaultdict(list)
         for size in rows:
             started = time.monotonic()
@@ -102,14 +106,17 @@ def _of_order(order: str, rows: Sequence[int], say: Say) -> list[Took]:
         for database in (each for some in tables.values() for each in some):
             database.engine.dispose()
     medians = ((key, statistics.median(found), found) for key, found in times.items())
-    return [Took(order, *key, median, min(found), max(found)) for key, median, found in medians]
+    return [Took(order, *key, median, min(found), max(found), huge_pages) for key, median, found in medians]
 
 
-def _give_memory(server: EmbeddedPostgres) -> None:
+def _give_memory(server: EmbeddedPostgres) -> str:
+    """A quarter of the machine's; returns whether it is in huge pages."""
     quarter = psutil.virtual_memory().total // 4 // 2**20
     with psycopg.connect(server.url_of("postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET shared_buffers = '{quarter}MB'")
     server.restart("fast")
+    with psycopg.connect(server.url_of("postgres")) as connection:
+        return str(connection.execute("SHOW huge_pages_status").fetchall()[0][0])
 
 
 def _fill(database: DatabaseResource, rows: int, *, is_scattered: bool) -> None:

@@ -148,11 +148,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
         try:
             call = self.call_for(contact)
-            body = _canonical(call.payload)
+            body = body_of(call.payload)
         except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
             why = f"Its data can't be turned into a request ({type(error).__name__})"
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
-        return Prepared(contact, call, body, _hash_of(body))
+        return Prepared(contact, call, body, payload_hash(body))
 
     async def send(self, client: httpx.AsyncClient, prepared: "Prepared") -> Attempt:
         """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
@@ -269,20 +269,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
-def payload_hash(payload: Mapping[str, Any]) -> str:
+def body_of(payload: Mapping[str, Any]) -> bytes:
+    """The JSON as it is sent, in an order that does not hang on how it was put together."""
+    return json.dumps(payload, sort_keys=True).encode()
+
+
+def payload_hash(body: bytes) -> str:
     """32 hex digits that change when the JSON sent changes."""
-    return _hash_of(_canonical(payload))
-
-
-def _canonical(payload: Mapping[str, Any]) -> bytes:
-    """The JSON in the one order that its hash is taken of, and that is sent."""
-    return _in_order.encode(payload).encode()
-
-
-_in_order = json.JSONEncoder(sort_keys=True)
-
-
-def _hash_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]
 
 

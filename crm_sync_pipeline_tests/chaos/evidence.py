@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.tables import attempts as attempts_table
-from crm_sync_pipeline.destinations.base import payload_hash
+from crm_sync_pipeline.destinations.base import body_of, payload_hash
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 from crm_sync_pipeline_tests.builders import World
@@ -135,7 +135,7 @@ def contact_in(row: Mapping[str, Any]) -> Contact:
 
 def expected_payload(row: Mapping[str, Any]) -> str:
     """The hash of what Brevo is to hold of this row."""
-    return payload_hash(_BREVO.call_for(contact_in(row)).payload)
+    return payload_hash(body_of(_BREVO.call_for(contact_in(row)).payload))
 
 
 def read_tables(world: World) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from crm_sync_pipeline.destinations.base import payload_hash
+from crm_sync_pipeline.destinations.base import body_of, payload_hash
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.exchange import Answer, Request
 
@@ -36,6 +36,6 @@ class WatchedBrevo(BrevoSimulator):
             payload = dict(request.json_object())
             call = request.header(CALL_HEADER.encode()) or ""
             self.obeyed.append(
-                Obeyed(time.monotonic(), call, str(payload.get("email")), payload_hash(payload), payload)
+                Obeyed(time.monotonic(), call, str(payload.get("email")), payload_hash(body_of(payload)), payload)
             )
         return answer

@@ -128,7 +128,7 @@ def _wrap_destination(trace: Trace, points: Points) -> None:
             request.headers[CALL_HEADER] = _call.get()
             return await send_request(request, **options)
 
-        setattr(made, "send", numbered)  # noqa: B010 # as above
+        setattr(made, "send", numbered)  # noqa: B010 # mypy takes a plain assignment for a mistake
         return made
 
     replaced: dict[str, Any] = {"send": watched_send, "client": watched_client}
