@@ -68,11 +68,12 @@ TABLES = """\
 Half of each table is selected; up to a million wait for a retry; the rest is delivered. Where the contacts were
 selected as their rows lie, those of a claim stand side by side, as they do when what was added together is selected
 together. Scattered is the hardest case: each contact stands in a page of its own. Medians of sixteen rounds, the sizes
-taking turns; the sensor asks nine times a round, as it does four times a second. PostgreSQL has a quarter of the memory
-as `shared_buffers`, as its manual advises, and else its default settings: it takes huge pages where the system has
-some ([how](../docs/operations.md#large-tables)), and here they were {huge_pages}. What a claim takes longer in a
-large table is not for looking: a thousand contacts with random ids stand in a thousand pages of each index, which no
-processor has at hand, and which PostgreSQL writes whole when they are touched first after a checkpoint.
+taking turns; the sensor asks nine times a round, as it does four times a second. PostgreSQL has the memory that the
+operations page advises for [large tables](../docs/operations.md#large-tables), a quarter of the machine's as
+`shared_buffers` and 64 MB as `wal_buffers`, and else its default settings; it takes huge pages where the system has
+some, and here they were {huge_pages}. What a claim takes longer in a large table is not for looking: a thousand
+contacts with random ids stand in a thousand pages of each index, and scattered in a thousand of the table, and
+PostgreSQL writes a page whole to its log when it is touched first after a checkpoint.
 """
 
 
