@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
@@ -65,21 +65,26 @@ class Holding:
     async def sleep(self, seconds: float) -> None:
         """Do nothing for so long."""
         with suppress(asyncio.TimeoutError):
-            await self.while_waiting_for(asyncio.wait_for(self._stopping.wait(), seconds))
+            await self.while_waiting_for(lambda: asyncio.wait_for(self._stopping.wait(), seconds))
         if self._stopping.is_set():
             raise StoppedError
 
-    async def while_waiting_for(self, work: Awaitable[T]) -> T:
-        """What `work` comes to. Once the run is told to stop, it gets ten seconds."""
+    async def while_waiting_for(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` comes to. Once the run is told to stop, it gets ten seconds.
+
+        The claim is looked at before it begins: a process that slept beyond its lease is to send nothing.
+        """
         began_at = time.monotonic()
-        task = asyncio.ensure_future(work)
+        await self.extend()
+        task = asyncio.ensure_future(work())
         told = asyncio.ensure_future(self._stopping.wait())
         try:
             while not told.done():
-                await self.extend()
                 await asyncio.wait({task, told}, timeout=self._every_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     return task.result()
+                if not told.done():
+                    await self.extend()
             await asyncio.wait({task}, timeout=GRACE_SECONDS)
             if not task.done():
                 raise StoppedError

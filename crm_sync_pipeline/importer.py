@@ -147,13 +147,17 @@ class Importer:
         self._newest = max(self._newest or 0, process_id)
 
     async def _search(self, client: httpx.AsyncClient, under_way: Import) -> int | None:
-        """The process of an import whose answer was lost; None where there is none, or more than one that may be it."""
+        """The process of an import whose answer was lost; None where there is none, or no telling which one is it.
+
+        That is so too while another import of ours has no process: either may have become the one that is there.
+        """
         for wait in SEARCH_AFTER_SECONDS:
             await self._holding.sleep(wait)
-            known = await asyncio.to_thread(self._imports.processes_known, under_way.after_process_id)
-            found = await self._ask(partial(self._bulk.find, client, under_way.after_process_id, known))
+            found = await self._ask(partial(self._bulk.find, client, under_way.after_process_id))
             if isinstance(found, Sequence) and found:
-                return found[0] if len(found) == 1 else None
+                process_id = await asyncio.to_thread(self._imports.only_its_own, under_way, found)
+                if process_id:
+                    return process_id
         return None
 
     async def results(self, client: httpx.AsyncClient, under_way: Import) -> Finding | None:
@@ -202,7 +206,7 @@ class Importer:
     async def _results_of(self, under_way: Import, finished: Finished) -> Results:
         """Everybody is imported but those that are refused by name. Nobody is, where a name can't be told."""
         self.tally.requests += len(finished.refusals)
-        refused = await self._holding.while_waiting_for(self._bulk.refused(finished))
+        refused = await self._holding.while_waiting_for(lambda: self._bulk.refused(finished))
         if isinstance(refused, Failed):
             return Results(refused)
         by_hash: dict[str, Outcome] = {address_hash(each, under_way.id): why for each, why in refused.items()}
@@ -233,7 +237,7 @@ class Importer:
     async def _ask(self, call: Callable[[], Awaitable[T | Outcome]], paces_all: bool = False) -> T | Outcome:
         """One answer that is no 429. DownError where nothing gets through."""
         for _ in range(MOST_PAUSES):
-            answer = await self._holding.while_waiting_for(call())
+            answer = await self._holding.while_waiting_for(call)
             self.tally.requests += 1
             if isinstance(answer, Deferred) and not isinstance(answer, DestinationDown):
                 self.tally.rate_limited += 1

@@ -122,10 +122,16 @@ class Imports:
         parameters = {"the_import": import_id, "number": process_id}
         self._do(lambda connection: connection.execute(statements.note_process(self._crm), parameters))
 
-    def processes_known(self, after_process_id: int) -> frozenset[int]:
-        """Which of the destination's later processes are imports of ours."""
-        query, parameters = statements.processes_known(self._crm), {"after_number": after_process_id}
-        return frozenset(self._do(lambda connection: connection.execute(query, parameters).scalars().all()))
+    def only_its_own(self, under_way: Import, processes: Sequence[int]) -> int | None:
+        """The one of these processes that can be no other import's; None where there is none, or no telling which.
+
+        Asked after the destination was: an import that began since is none of them.
+        """
+        query = statements.processes_of_others(self._crm)
+        parameters = {"the_import": under_way.id, "after_number": under_way.after_process_id}
+        others = set(self._do(lambda connection: connection.execute(query, parameters).scalars().all()))
+        left = [each for each in processes if each not in others]
+        return left[0] if len(left) == 1 and None not in others else None
 
     def overtaken(self, import_id: UUID, token: UUID) -> list[Entry]:
         """Those that the token does not hold any more: what was sent of them may have landed late."""

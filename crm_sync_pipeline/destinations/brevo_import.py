@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import httpx
@@ -81,12 +81,12 @@ class BrevoImport(BulkImport):
         listed = await self._listed(client, 1)
         return max(number for number, _ in [(0, ""), *listed]) if isinstance(listed, list) else listed
 
-    async def find(self, client: httpx.AsyncClient, after: int, known: Collection[int]) -> Sequence[int] | Outcome:
+    async def find(self, client: httpx.AsyncClient, after: int) -> Sequence[int] | Outcome:
         """See BulkImport. A process has no mark of ours: its kind and its number are all there is."""
         listed = await self._listed(client, LONGEST_LISTING)
         if not isinstance(listed, list):
             return listed
-        return sorted(number for number, name in listed if name == _IMPORT and number > after and number not in known)
+        return sorted(number for number, name in listed if name == _IMPORT and number > after)
 
     async def _listed(self, client: httpx.AsyncClient, limit: int) -> list[tuple[int, str]] | Outcome:
         answer = await self._brevo.exchange(client, "GET", f"/processes?limit={limit}&sort=desc")

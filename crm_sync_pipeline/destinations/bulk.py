@@ -1,7 +1,7 @@
 """What a destination can do that takes many contacts in one request, and carries them out on its own time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
@@ -58,8 +58,8 @@ class BulkImport(ABC):
         """Start an import; its process."""
 
     @abstractmethod
-    async def find(self, client: httpx.AsyncClient, after: int, known: Collection[int]) -> Sequence[int] | Outcome:
-        """The imports that came after process `after`, but for those that are known."""
+    async def find(self, client: httpx.AsyncClient, after: int) -> Sequence[int] | Outcome:
+        """The imports that came after process `after`, whoever asked for them."""
 
     @abstractmethod
     async def look(self, client: httpx.AsyncClient, process_id: int) -> Stage | Finished | Broken | Outcome:

@@ -149,14 +149,15 @@ def _family_of(pid: int) -> list[psutil.Process]:
 def _is_gone(server: subprocess.Popen[bytes], family: Iterable[psutil.Process], patience: float) -> bool:
     """Wait until Dagster and all it started have ended; a zombie, which nobody may ever reap, counts as ended."""
     deadline = time.monotonic() + patience
-    while server.poll() is None or any(_is_alive(process) for process in family):
+    while server.poll() is None or any(is_alive(process) for process in family):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: one that has ended and that nobody has waited for does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from crm_sync_pipeline.sandbox.dev import is_alive
 from crm_sync_pipeline_tests.chaos.dagster_services import until
 
 READY_SECONDS = 90
@@ -32,7 +33,7 @@ class Dev:
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(timeout=30) == 0
         took = time.monotonic() - started
-        assert [process for process in family if _is_alive(process)] == []
+        assert [process for process in family if is_alive(process)] == []
         return took
 
 
@@ -76,10 +77,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

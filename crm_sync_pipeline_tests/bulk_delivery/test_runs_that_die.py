@@ -1,5 +1,6 @@
 """An import outlives its run: the next one takes it up, and nothing is imported twice without need."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,8 @@ from crm_sync_pipeline.contact_queue import imports as queue_imports
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.domain.batch import Batch
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.holding import Holding, LeaseLostError
 from crm_sync_pipeline.importer import Importer
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
@@ -115,6 +118,42 @@ def test_a_run_killed_before_the_request_left_is_looked_for_then_sent_again(
     assert asked(simulator) == {"GET /v3/processes": 3, POST: 1, LOOK: 1}
 
 
+def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arrived(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    """Or the contacts of the one that never left would be Complete, and nobody would send them again."""
+    world.add_many(10)
+    die(world.queue(), brevo, "post")
+    world.add(*(f"later{number}@example.com" for number in range(10)))
+    queue = world.queue()
+    queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
+    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    with pytest.raises(_DiedError):
+        deliver_batch(queue, brevo, queue.claim(1000))
+    assert (under_way(world), asked(simulator)[POST]) == (2, 1)
+    world.pass_time(PAST_THE_LEASE)
+    for _ in range(2):
+        run(world.queue(), brevo)
+    complete = {row["email"] for row in world.rows("SELECT email FROM contacts WHERE brevo_sync_status = 'Complete'")}
+    assert len(complete) == 20
+    assert complete <= set(simulator.contacts)
+
+
+def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    """For want of memory, say: each of them would find the import of the last, give it up, and die of its own."""
+    world.add_many(20)
+    for _ in range(LOSSES_UNTIL_ALONE):
+        die(world.queue(), brevo, "post")
+        world.pass_time(PAST_THE_LEASE)
+    simulator.requests.clear()
+    _, settled = run(world.queue(), brevo)
+    assert endings(settled) == {"complete": 20}
+    assert asked(simulator) == {"GET /v3/processes": 2, "POST /v3/contacts": 20}
+    assert world.value("SELECT max(lost_count) FROM crm_sync.deliveries") == 0
+
+
 def test_a_run_killed_while_it_journals_leaves_the_rest_to_the_next_and_counts_nothing_twice(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +246,27 @@ def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_
     assert under_way(world) == 0
     world.queue().recover()
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20
+
+
+def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World) -> None:
+    world.add_many(1)
+    queue = world.queue()
+    batch = queue.claim(1)
+    world.pass_time(PAST_THE_LEASE)
+    world.queue().recover()
+    begun = []
+
+    async def send() -> None:
+        begun.append("a request")
+
+    async def work() -> None:
+        holding = Holding(queue, batch.token, None)
+        holding.begin()
+        await holding.while_waiting_for(send)
+
+    with pytest.raises(LeaseLostError):
+        asyncio.run(work())
+    assert begun == []
 
 
 def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, brevo: BrevoResource) -> None:

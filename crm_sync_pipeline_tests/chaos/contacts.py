@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.chaos.wrapping import KILLER
+from crm_sync_pipeline_tests.chaos.wrapping import KILLER, KILLERS_ADDRESS
 
 _ODD_NAMES = (
     "Ŕëñé \N{PILE OF POO}",
@@ -48,7 +48,7 @@ def fill(world: World, healthy: int, *, has_killer: bool) -> Filling:
         _add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER): "Brevo API error (400)"
         for number in (1, 2)
     }
-    killers = frozenset([_add(world, "killer@example.com", name=KILLER)] if has_killer else [])
+    killers = frozenset([_add(world, KILLERS_ADDRESS, name=KILLER)] if has_killer else [])
     # Both CRMs are selected, and only one has workers: the other's columns must stay as they are.
     world.select(*ids, *odd, *hopeless, *clashing, *killers, crms=("brevo", "hubspot"))
     return Filling(ids, hopeless, clashing, killers)

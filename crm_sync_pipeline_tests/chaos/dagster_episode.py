@@ -20,7 +20,7 @@ from crm_sync_pipeline_tests.chaos.dagster_people import Impatient
 from crm_sync_pipeline_tests.chaos.dagster_runs import Runs
 from crm_sync_pipeline_tests.chaos.dagster_services import dagster_services
 from crm_sync_pipeline_tests.chaos.dagster_watching import CALM, DATABASE_URL, FOLDER, ODDS
-from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, calls_in, read_tables
+from crm_sync_pipeline_tests.chaos.evidence import LIST_ID, Evidence, Life, calls_in, read_tables
 from crm_sync_pipeline_tests.chaos.people import People
 from crm_sync_pipeline_tests.chaos.proxy import Port, Proxy
 from crm_sync_pipeline_tests.chaos.site import Site, folder
@@ -164,6 +164,7 @@ def _environment(plan: Plan, instance: World, database: Proxy, brevo: Proxy, not
         "BREVO_API_BASE_URL": f"http://127.0.0.1:{brevo.port}/v3",
         "BREVO_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND),
         "BREVO_CONCURRENCY": "4",
+        "BREVO_LIST_ID": str(LIST_ID),
         "BREVO_SYNC_SENSOR_BATCH_LIMIT": str(BATCH_SIZE),
         "BREVO_SYNC_SCHEDULER_MAX_INSTANCES": str(RUNS_AT_A_TIME),
         "CRM_SYNC_DAGSTER_DB_URL": behind_proxy if plan.storage_is_behind_proxy else instance.url,

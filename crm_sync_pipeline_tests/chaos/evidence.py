@@ -19,7 +19,10 @@ from crm_sync_pipeline_tests.chaos.trace import Event
 from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
 
 _FRACTION = re.compile(r"\.(\d+)")
-_BREVO = BrevoResource()
+LIST_ID = 1
+"""Every contact joins it: an import has to name one."""
+
+_BREVO = BrevoResource(list_id=LIST_ID)
 
 KEPT = Path("chaos-evidence")
 """Where the evidence of a trial that violated something is kept: what a seed fixes is the plan, not the moment."""
@@ -30,7 +33,11 @@ Window = tuple[float, float]
 
 @dataclass(slots=True)
 class Call:
-    """One request as the worker that made it saw it; `outcome` is None where it saw no end of it. Times: monotonic."""
+    """One request as the worker that made it saw it; `outcome` is None where it saw no end of it. Times: monotonic.
+
+    Of an import that became the process `process`, it is the part of one contact, and any worker may have seen its end,
+    under the token `journaled_under`.
+    """
 
     number: str
     worker: str
@@ -41,6 +48,8 @@ class Call:
     answered_at: float | None = None
     outcome: str | None = None
     payload_hash: str | None = None
+    process: int | None = None
+    journaled_under: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +93,10 @@ class Evidence:
         for event in self.events:
             if event.name in ("journaling", "journaled"):
                 self._journaling.setdefault(event.worker, []).append(event)
+        told = [(event.name, event.told) for event in self.events]
+        self.taking_up = frozenset(UUID(words["token"]) for name, words in told if name == "taking_up")
+        self._imports = {words["process"]: words["the_import"] for name, words in told if name == "import_noted"}
+        self._given_up = frozenset(words["the_import"] for name, words in told if name == "giving_up")
         self._by_email = {row["email"].strip().lower(): contact for contact, row in self.contacts.items()}
 
     def obeyed_of_contact(self) -> dict[UUID, list[Obeyed]]:
@@ -95,6 +108,14 @@ class Evidence:
             if contact is not None:
                 found.setdefault(contact, []).append(each)
         return found
+
+    def attempt_of(self, call: Call) -> dict[str, Any] | None:
+        """What was journaled of a call, under whichever token."""
+        return self.attempts.get((call.journaled_under or call.token, call.contact))
+
+    def was_waited_for(self, process: int) -> bool:
+        """Whether an import was known by its process, and nobody gave it up."""
+        return process in self._imports and self._imports[process] not in self._given_up
 
     def was_journaling(self, worker: str, start: float, end: float) -> bool:
         """Whether a write to the journal that this worker began by `start` had not ended by `end`."""
@@ -175,3 +196,23 @@ def _calls(events: Sequence[Event]) -> Iterator[Call]:
             call = open_calls[event.told["call"]]
             call.answered_at, call.outcome = event.at, event.told["outcome"]
             call.payload_hash = event.told["payload"]
+
+
+def with_imports(
+    calls: Mapping[str, Call],
+    processes: Mapping[str, int],
+    attempts: Mapping[tuple[UUID, UUID], Mapping[str, Any]],
+    epoch: float,
+) -> Mapping[str, Call]:
+    """The same calls; those of imports know what they came to, which is journaled under the number of their process."""
+    journaled = {(row["request_id"], contact): (token, row) for (token, contact), row in attempts.items()}
+    for call in calls.values():
+        number, is_part, _ = call.number.partition(":")
+        if not is_part or number not in processes:
+            continue
+        call.process = processes[number]
+        token, row = journaled.get((f"process {call.process}", call.contact), (None, None))
+        if token and row:
+            call.journaled_under, call.outcome = token, row["outcome"]
+            call.answered_at = row["attempted_at"].timestamp() - epoch
+    return calls

@@ -29,6 +29,7 @@ class Figures:
     faults: Counter[str] = field(default_factory=Counter)
     contacts: int = 0
     requests: int = 0
+    imports: int = 0
     repeats: int = 0
     repeats_allowed: int = 0
     repeats_by_cause: Counter[str] = field(default_factory=Counter)
@@ -50,6 +51,7 @@ class Figures:
         self.faults.update(other.faults)
         self.contacts += other.contacts
         self.requests += other.requests
+        self.imports += other.imports
         self.repeats += other.repeats
         self.repeats_allowed += other.repeats_allowed
         self.repeats_by_cause.update(other.repeats_by_cause)

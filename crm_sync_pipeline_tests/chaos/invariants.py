@@ -117,7 +117,7 @@ def _is_beyond_help(evidence: Evidence, call: str) -> bool:
         sent
         and life
         and life.killed_at is not None
-        and (sent.token, sent.contact) not in evidence.attempts
+        and evidence.attempt_of(sent) is None
         and any(begin <= sent.sent_at + 0.5 and sent.sent_at >= begin for begin, _ in life.stopped)
     )
 

@@ -13,6 +13,8 @@ ABLATED_SECONDS, ABLATED_DRAIN_SECONDS = 3.0, 20.0
 
 LEASE_SECONDS = 2
 WORKERS = 3
+IMPORTS_EVERY = 3
+"""One trial in so many delivers by import what is due together."""
 
 _WEIGHTS: Mapping[str, float] = {
     "kill": 5,
@@ -45,6 +47,10 @@ _ODDS: Mapping[str, float] = {
     "settle_not_committed": 0.03,
     "settled": 0.03,
     "in_recovery": 0.1,
+    "import_begun": 0.03,
+    "import_posted": 0.03,
+    "import_noted": 0.03,
+    "take_up_not_committed": 0.03,
 }
 """Those that are passed with each call have the smallest: a worker should come to something before it dies."""
 
@@ -70,13 +76,17 @@ class Act:
 
 @dataclass(frozen=True)
 class Plan:
-    """A trial's faults. `odds` are those of the named points; `moved` is how far each worker's clock is off."""
+    """A trial's faults. `odds` are those of the named points; `moved` is how far each worker's clock is off.
+
+    With `imports` the workers send what is due together as one import.
+    """
 
     seed: int
     acts: Sequence[Act]
     odds: Mapping[str, float] = field(default_factory=dict)
     moved: Sequence[float] = ()
     has_killer: bool = False
+    imports: bool = False
     fault_seconds: float = FAULT_SECONDS
     drain_seconds: float = DRAIN_SECONDS
 
@@ -102,6 +112,7 @@ def plan_of(seed: int) -> Plan:
         {point: probability * deadliness for point, probability in _ODDS.items()},
         [dice.choice([0.0, 0.0, 3600.0, -3600.0]) for _ in range(WORKERS)],
         has_killer=seed % 5 == 0,
+        imports=seed % IMPORTS_EVERY == 2,
     )
 
 

@@ -86,23 +86,34 @@ def _cause(evidence: Evidence, contact: UUID, earlier: Obeyed, later: Obeyed) ->
     first, second = evidence.calls.get(earlier.call), evidence.calls.get(later.call)
     if first is None or second is None:
         return UNEXPLAINED, "by a client that does not number its calls"
+    if second.sent_at < first.sent_at:
+        first, second = second, first  # an import is carried out some time after it was sent
     killed_at = evidence.lives[first.worker].killed_at
+    if first.outcome is None and first.process is not None and evidence.was_waited_for(first.process):
+        return _why_not_waited_for(evidence, contact, first, second)
     if first.outcome is None:
         return (ANSWER_LOST, "") if killed_at is None else (IN_THE_AIR, "")
     if first.outcome != "synced":
         return ANSWER_LOST, ""
-    attempt = evidence.attempts.get((first.token, contact))
+    attempt = evidence.attempt_of(first)
     if attempt is None:
         return _why_not_journaled(evidence, first, second, killed_at)
     if _was_decided(evidence, contact, first, second):
         return SELECTED, ""
     if _was_edited(evidence, contact, first, second):
         return EDITED, ""
-    if _ran_out_before(evidence, contact, first.token, attempt["attempted_at"].timestamp()):
+    if _ran_out_before(evidence, contact, first.journaled_under or first.token, attempt["attempted_at"].timestamp()):
         return LEASE_LOST, ""
     if _has_late_call(evidence, contact, first, second):
         return OVERTAKEN, ""
     return UNEXPLAINED, f"{first.number} had succeeded and was journaled, and {second.number} sent it again"
+
+
+def _why_not_waited_for(evidence: Evidence, contact: UUID, first: Call, second: Call) -> tuple[str, str]:
+    """Of a contact that an import held whose process was known: it is out of it only where a person took it back."""
+    if _was_decided(evidence, contact, first, second):
+        return SELECTED, ""
+    return UNEXPLAINED, f"{second.number} sent it again while process {first.process} was waited for"
 
 
 def _why_not_journaled(evidence: Evidence, first: Call, second: Call, killed_at: float | None) -> tuple[str, str]:

@@ -19,6 +19,7 @@ def rows_of(figures: Figures) -> list[tuple[str, str]]:
         ("seeds", _seeds(figures.seeds)),
         ("contacts", f"{figures.contacts:,}"),
         ("requests", f"{figures.requests:,}"),
+        *([("imports", f"{figures.imports:,}")] if figures.imports else []),
         ("SIGKILLs", f"{figures.kills:,}"),
     ]
     rows += [(f"fault: {kind}", f"{count:,}") for kind, count in sorted(figures.faults.items()) if count]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE
-from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life
+from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, with_imports
 from crm_sync_pipeline_tests.chaos.fabricated import (
     CONTACT,
+    EPOCH,
     OTHER,
     OTHER_TOKEN,
     THIRD_TOKEN,
@@ -126,6 +127,20 @@ def sent_again_long_after_its_answer() -> Evidence:
     return evidence(obeyed=[obeyed(3, "0.1/1"), obeyed(9, "1.1/1")], calls=calls, lives=lives, attempts={})
 
 
+def imported_again_while_waited_for(*later: Event) -> Evidence:
+    """Its worker was killed when the process of the import was known: the next one is to wait for that."""
+    return evidence(
+        obeyed=[obeyed(3, "0.1/1:ann@example.com"), obeyed(3.8, "1.1/1")],
+        calls={
+            "0.1/1:ann@example.com": call("0.1/1", 3, outcome=None, answered_at=None, process=7),
+            "1.1/1": call("1.1/1", 3.5, worker="1.1"),
+        },
+        lives={WORKER: Life(killed_at=3.2), OTHER: Life()},
+        attempts={(TOKEN, CONTACT): {"outcome": "synced", "attempted_at": time_at(3.9)}},
+        events=[Event(3.1, WORKER, "import_noted", {"the_import": "a", "process": 7}), *later],
+    )
+
+
 def retry_spent_without_a_failure() -> Evidence:
     story = beginning()
     story.claim(2, WORKER, TOKEN)
@@ -200,6 +215,7 @@ def settled_twice() -> Evidence:
         ("I9", sent_though_unselected),
         ("I9", sent_again_though_journaled),
         ("I9", sent_again_long_after_its_answer),
+        ("I9", imported_again_while_waited_for),
         ("I10", retry_spent_without_a_failure),
         ("I10", failure_without_a_retry_spent),
         ("I10", retry_due_too_soon),
@@ -241,6 +257,35 @@ def test_a_repeat_has_its_cause_and_is_within_the_bound(first: dict[str, Any], l
     )
     assert [repeat.cause for repeat in repeats_in(known)] == [cause]
     assert repeats_allowed(known) == 1
+
+
+def test_an_import_that_was_given_up_may_be_sent_again() -> None:
+    known = imported_again_while_waited_for(Event(3.3, OTHER, "giving_up", {"the_import": "a"}))
+    assert [repeat.cause for repeat in repeats_in(known)] == ["in the air at a kill"]
+    assert list(violations_in(known)) == []
+
+
+def taken_up(*events: Event) -> Evidence:
+    """An import whose worker died, and which another one takes up when the lease has run out."""
+    story = beginning()
+    story.claim(2, WORKER, TOKEN, lease_seconds=2)
+    story.tell(5, OTHER, "deliveries", delivery_row(OTHER_TOKEN, 7, lost_count=1))
+    story.settle(6, OTHER, "Complete")
+    attempt = {"outcome": "synced", "attempted_at": time_at(5.5), "request_id": "process 7"}
+    attempts = {(OTHER_TOKEN, CONTACT): attempt}
+    name = "0.1/1:ann@example.com"
+    calls = with_imports({name: replace(call(name, 3), outcome=None, answered_at=None)}, {"0.1/1": 7}, attempts, EPOCH)
+    return evidence(story, obeyed=[obeyed(3.3, name)], calls=calls, attempts=attempts, events=events)
+
+
+def test_an_import_may_be_taken_up_and_by_nothing_but_a_take_up() -> None:
+    assert list(violations_in(taken_up(Event(5, OTHER, "taking_up", {"token": str(OTHER_TOKEN)})))) == []
+    assert [name for name, _ in violations_in(taken_up())] == ["I5"]
+
+
+def test_an_import_knows_what_it_came_to_whoever_saw_that() -> None:
+    (only,) = taken_up().calls.values()
+    assert (only.process, only.outcome, only.journaled_under, only.answered_at) == (7, "synced", OTHER_TOKEN, 5.5)
 
 
 def test_an_edit_in_flight_is_a_cause() -> None:

@@ -12,7 +12,7 @@ from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
 from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
 from crm_sync_pipeline_tests.chaos.crew import Crew
-from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, calls_in, read_tables
+from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, calls_in, read_tables, with_imports
 from crm_sync_pipeline_tests.chaos.faults import Faults
 from crm_sync_pipeline_tests.chaos.figures import Figures, Violation
 from crm_sync_pipeline_tests.chaos.invariants import violations_in
@@ -34,6 +34,8 @@ REQUESTS_PER_SECOND = 75
 QUIET_SECONDS = 0.4
 """The queue counts as empty once it has been so for as long: a worker that slept may still bring something back."""
 
+IMPORT_SECONDS = 0.3
+
 _TICK_SECONDS = 0.02
 _LOOK_SECONDS = 0.25
 _WARM_UP_SECONDS = 20.0
@@ -46,6 +48,7 @@ class Outcome:
     evidence: Evidence
     faults: Counter[str]
     requests: int
+    imports: int
     drain_seconds: float | None
     seconds: float = 0.0
     people: Counter[str] = field(default_factory=Counter)
@@ -59,7 +62,8 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None) -> Outcome:
         name = f"trial_{plan.seed}"
         world = stack.enter_context(site.database(name, LEASE_SECONDS))
         filling = fill(world, CONTACTS, has_killer=plan.has_killer)
-        brevo = WatchedBrevo(BrevoConfig(limits=PLANS["unlimited"], seed=plan.seed))
+        config = BrevoConfig(limits=PLANS["unlimited"], seed=plan.seed, import_seconds=IMPORT_SECONDS)
+        brevo = WatchedBrevo(config)
         server = stack.enter_context(running(brevo.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
         brevo_proxy = stack.enter_context(Proxy(Port(server.port)))
@@ -76,7 +80,13 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None) -> Outcome:
         evidence = _evidence(world, brevo, crew, faults, notes, filling, clockwork)
     _count_kills(faults.done, evidence)
     return Outcome(
-        evidence, faults.done, brevo.requests.total, drain_seconds, time.monotonic() - started_at, people.done
+        evidence,
+        faults.done,
+        brevo.requests.total,
+        len(brevo.processes),
+        drain_seconds,
+        time.monotonic() - started_at,
+        people.done,
     )
 
 
@@ -91,6 +101,7 @@ def figures_of(plan: Plan, outcome: Outcome) -> Figures:
         faults=outcome.faults,
         contacts=len(evidence.of_contacts),
         requests=outcome.requests,
+        imports=outcome.imports,
         repeats=causes.total(),
         repeats_by_cause=causes,
         repeats_allowed=repeats_allowed(evidence),
@@ -120,6 +131,7 @@ def _orders(plan: Plan, notes: Path, database_url: str, brevo_port: int, ablatio
             requests_per_second=REQUESTS_PER_SECOND,
             odds=plan.odds,
             clock_moved_seconds=moved,
+            imports=plan.imports,
             ablation=ablation,
         )
         for number, moved in enumerate(plan.moved)
@@ -181,12 +193,15 @@ def _evidence(
     clockwork: Clockwork,
 ) -> Evidence:
     events = read_trace(notes / "trace")
+    tables = read_tables(world)
+    brevo.note_imports()
     killed = faults.killed_at | {event.worker: event.at for event in events if event.name == "killed"}
+    epoch = time.time() - time.monotonic()
     return Evidence(
-        **read_tables(world),
+        **tables,
         obeyed=tuple(brevo.obeyed),
-        epoch=time.time() - time.monotonic(),
-        calls=calls_in(events),
+        epoch=epoch,
+        calls=with_imports(calls_in(events), brevo.processes, tables["attempts"], epoch),
         lives={
             worker.name: Life(killed.get(worker.name), worker.ended_at, tuple(worker.stopped)) for worker in crew.all
         },

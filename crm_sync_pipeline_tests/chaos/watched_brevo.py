@@ -1,14 +1,25 @@
-"""The Brevo simulator, which remembers beside its own log which call of which worker it obeyed, and when."""
+"""The Brevo simulator, which remembers beside its own log which call of which worker it obeyed, and when.
+
+An import is a call for each of its contacts, obeyed when it is carried out.
+"""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from crm_sync_pipeline.destinations.base import body_of, payload_hash
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.brevo.imports import Process
 from crm_sync_pipeline.simulators.exchange import Answer, Request
 
 CALL_HEADER = "x-chaos-call"
+IMPORT_ROUTE = ("POST", "/v3/contacts/import")
+
+
+def call_in_import(number: str, email: str) -> str:
+    """What the call for one contact of an import is named, which itself has a number."""
+    return f"{number}:{email}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +34,47 @@ class Obeyed:
 
 
 class WatchedBrevo(BrevoSimulator):
-    """`obeyed` grows with every upsert that changed the account, in the order in which they did."""
+    """`obeyed` grows with every upsert that changed the account, in the order in which they did.
+
+    `processes` has the number of the process that each import became, by the number of its call.
+    """
 
     def __init__(self, config: BrevoConfig | None = None) -> None:
         self.obeyed: list[Obeyed] = []
+        self.processes: dict[str, int] = {}
+        self._under_way: list[tuple[str, Process]] = []
         super().__init__(config)
 
     def handle(self, request: Request) -> Answer:
         """See Simulator."""
         answer = super().handle(request)
-        if answer.wrote and (request.method, request.path) == self.upsert_route:
-            payload = dict(request.json_object())
-            call = request.header(CALL_HEADER.encode()) or ""
-            self.obeyed.append(
-                Obeyed(time.monotonic(), call, str(payload.get("email")), payload_hash(body_of(payload)), payload)
-            )
+        self.note_imports()  # they came before this request
+        call, route = request.header(CALL_HEADER.encode()) or "", (request.method, request.path)
+        if answer.wrote and route == self.upsert_route:
+            self._note(call, dict(request.json_object()))
+        if answer.status == 202 and route == IMPORT_ROUTE:
+            process = self.imports.processes[max(self.imports.processes)]
+            self.processes[call] = process.id
+            self._under_way.append((call, process))
         return answer
+
+    def note_imports(self) -> None:
+        """Note what imports have brought in by now."""
+        self.imports.advance(self.clock())
+        over = [each for each in self._under_way if each[1].completed_at]
+        self._under_way = [each for each in self._under_way if not each[1].completed_at]
+        for call, process in over:
+            refused = {id(row) for rows in process.failures.values() for row in rows}
+            for row in process.order.rows:
+                if id(row) not in refused:
+                    self._note(call_in_import(call, row["email"]), _as_upsert(row, process.order.list_ids))
+
+    def _note(self, call: str, payload: dict[str, Any]) -> None:
+        email = str(payload.get("email"))
+        self.obeyed.append(Obeyed(time.monotonic(), call, email, payload_hash(body_of(payload)), payload))
+
+
+def _as_upsert(row: Mapping[str, Any], list_ids: Sequence[int]) -> dict[str, Any]:
+    """What a single call would have sent of the same contact."""
+    attributes = {name: value for name, value in row.items() if name != "email"}
+    return {"email": row["email"], "attributes": attributes, "updateEnabled": True, "listIds": list(list_ids)}

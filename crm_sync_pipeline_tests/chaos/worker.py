@@ -19,13 +19,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from crm_sync_pipeline import importer
+from crm_sync_pipeline.bulk_delivery import deliver_batch
+from crm_sync_pipeline.contact_queue import imports
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS
 from crm_sync_pipeline_tests.chaos.audit import as_actor
+from crm_sync_pipeline_tests.chaos.evidence import LIST_ID
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
 from crm_sync_pipeline_tests.chaos.wrapping import wrap_everything
@@ -33,6 +36,8 @@ from crm_sync_pipeline_tests.chaos.wrapping import wrap_everything
 IDLE_SECONDS = 0.05
 CALL_SECONDS = 0.4
 """The time limit of one call: a short one, so that leases can be short."""
+
+BULK_THRESHOLD = 6
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Orders:
     requests_per_second: float
     odds: Mapping[str, float]
     clock_moved_seconds: float = 0.0
+    imports: bool = False
     ablation: str | None = None
 
     @property
@@ -72,6 +78,7 @@ def work(orders: Orders, control: Connection) -> None:
         if orders.ablation:
             ABLATIONS[orders.ablation]()
         wrap_everything(trace, points)
+        _make_imports_short()
         try:
             _run_until(told_to_stop, orders, trace)
         except KeyboardInterrupt:
@@ -87,6 +94,8 @@ def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -
         timeout_seconds=CALL_SECONDS,
         requests_per_second=orders.requests_per_second,
         concurrency=4,
+        list_id=LIST_ID,
+        bulk_threshold=BULK_THRESHOLD if orders.imports else None,
     )
     while not told_to_stop():
         try:
@@ -105,16 +114,23 @@ def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -
 def _one_run(database: DatabaseResource, brevo: BrevoResource, orders: Orders) -> None:
     """What the three ops do, one after another."""
     queue = database.queue("brevo")
-    batch = queue.claim(orders.batch_size, run_id=orders.name)
+    batch = queue.claim(orders.batch_size, run_id=orders.name, takes_up_imports=True)
     if not batch.size:
         time.sleep(IDLE_SECONDS)
         return
     try:
-        deliver(queue, brevo, batch, orders.name)
+        deliver_batch(queue, brevo, batch, orders.name)
     except BaseException:
         queue.settle(batch.token)
         raise
     queue.settle(batch.token)
+
+
+def _make_imports_short() -> None:
+    """What is waited for takes a third of a second here, and an import of a few is journaled in parts."""
+    setattr(importer, "SHORTEST_WAIT_SECONDS", 0.1)  # noqa: B010 # mypy takes an assignment for a mistake
+    setattr(importer, "SEARCH_AFTER_SECONDS", (0.1, 0.3))  # noqa: B010
+    setattr(imports, "JOURNALED_AT_ONCE", 5)  # noqa: B010
 
 
 def _listen_to(control: Connection, points: Points) -> Callable[[], bool]:

@@ -1,37 +1,47 @@
 """What a worker's process does to the product's functions: it writes down what they do, and passes the points."""
 
 import itertools
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
 import httpx
+import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.imports import Candidate, Entry, Import, Imports
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.settling import Settling
 from crm_sync_pipeline.destinations.base import HttpDestination, Prepared
+from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+from crm_sync_pipeline.importer import Importer, Load
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER
+from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, call_in_import
 
-KILLER = "Kills its worker"
-"""The name of a contact that no worker survives."""
+KILLER, KILLERS_ADDRESS = "Kills its worker", "killer@example.com"
+"""Of a contact that no worker survives."""
 
 TWICE = 0.05
 """How often something is done twice that must do no harm when it is done twice."""
 
 _call: ContextVar[str] = ContextVar("call", default="")
+_contacts: ContextVar[Mapping[str, UUID]] = ContextVar("contacts")
+"""Of the import that is about to be sent: who has which address."""
 
 
 def wrap_everything(trace: Trace, points: Points) -> None:
-    """Wrap claim, read, call, journal, settle and recover, for the rest of this process's life."""
+    """Wrap claim, read, call, import, journal, settle and recover, for the rest of this process's life."""
+    numbers = itertools.count(1)
     _wrap_queue(trace, points)
-    _wrap_destination(trace, points)
+    _wrap_destination(trace, points, numbers)
+    _wrap_imports(trace, points)
+    _wrap_importer(trace, points, numbers)
     points.listen()
 
 
@@ -99,9 +109,8 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
     setattr(Settling, "recover", watched_recover)  # noqa: B010 # mypy takes a plain assignment for a mistake
 
 
-def _wrap_destination(trace: Trace, points: Points) -> None:
+def _wrap_destination(trace: Trace, points: Points, numbers: Iterator[int]) -> None:
     send, client = HttpDestination.send, HttpDestination.client
-    numbers = itertools.count(1)
 
     @wraps(send)
     async def watched_send(self: HttpDestination, client: httpx.AsyncClient, prepared: Prepared) -> Attempt:
@@ -134,3 +143,76 @@ def _wrap_destination(trace: Trace, points: Points) -> None:
     replaced: dict[str, Any] = {"send": watched_send, "client": watched_client}
     for name, watched in replaced.items():
         setattr(HttpDestination, name, watched)
+
+
+def _wrap_imports(trace: Trace, points: Points) -> None:
+    candidates, begin, note_process = Imports.candidates, Imports.begin, Imports.note_process
+    take_up, give_up = Imports.take_up, Imports._give_up
+
+    @wraps(candidates)
+    def watched_candidates(self: Imports, token: UUID, skips_unchanged: bool) -> Iterator[Candidate]:
+        trace.note("reading", token=token)
+        return candidates(self, token, skips_unchanged)
+
+    @wraps(begin)
+    def watched_begin(
+        self: Imports, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]
+    ) -> frozenset[UUID]:
+        held = begin(self, token, run_id, started, entries)
+        points.passed("import_begun")
+        return held
+
+    @wraps(note_process)
+    def watched_note(self: Imports, import_id: UUID, process_id: int) -> None:
+        note_process(self, import_id, process_id)
+        trace.note("import_noted", the_import=import_id, process=process_id)
+        points.passed("import_noted")
+
+    @wraps(take_up)
+    def watched_take_up(self: Imports, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+        moved = take_up(self, connection, token, run_id)
+        if moved:
+            trace.note("taking_up", token=token)
+        return moved
+
+    @wraps(give_up)
+    def watched_give_up(self: Imports, connection: sa.Connection, import_id: UUID) -> None:
+        trace.note("giving_up", the_import=import_id)
+        give_up(self, connection, import_id)
+
+    for name, watched in {
+        "candidates": watched_candidates,
+        "begin": watched_begin,
+        "note_process": watched_note,
+        "take_up": watched_take_up,
+        "_give_up": watched_give_up,
+    }.items():
+        setattr(Imports, name, watched)
+
+
+def _wrap_importer(trace: Trace, points: Points, numbers: Iterator[int]) -> None:
+    send, post = Importer.send, BrevoImport.post
+
+    @wraps(send)
+    async def watched_send(self: Importer, client: httpx.AsyncClient, load: Load) -> Import | None:
+        ids = [entry.contact_id for entry in load.entries]
+        _contacts.set(dict(zip((json.loads(row)["email"] for row in load.rows), ids, strict=True)))
+        return await send(self, client, load)
+
+    @wraps(post)
+    async def watched_post(self: BrevoImport, client: httpx.AsyncClient, body: bytes) -> int | Outcome:
+        number = f"{trace.worker}/{next(numbers)}"
+        _call.set(number)
+        addresses = [row["email"] for row in json.loads(body)["jsonBody"]]
+        for address in addresses:
+            trace.note("sent", call=call_in_import(number, address), contact=_contacts.get()[address])
+        if KILLERS_ADDRESS in addresses:
+            points.die("killer")
+        answer = await post(self, client, body)
+        if isinstance(answer, int):
+            trace.note("import_posted", call=number, process=answer)
+            points.passed("import_posted")
+        return answer
+
+    setattr(Importer, "send", watched_send)  # noqa: B010 # mypy takes a plain assignment for a mistake
+    setattr(BrevoImport, "post", watched_post)  # noqa: B010

@@ -88,3 +88,34 @@ def test_nor_where_the_statistics_are_of_another_time(module_world: World, state
     module_world.script(SPREAD)
     statistics(module_world, state)
     assert read_whole(module_world) == []
+
+
+REALLY_A_MILLION = """
+    SET LOCAL session_replication_role = replica;  -- so that a million foreign keys need not be looked up
+    INSERT INTO contacts (id, email, domain_id, page_id, {columns})
+    SELECT rpad(lpad(to_hex(n * 4294::bigint), 8, '0'), 32, '0')::uuid, lpad(n::text, 7, '0') || '@example.com',
+           domains.id, pages.id, {values}
+    FROM generate_series(1, 1000000) n, (SELECT id FROM domains LIMIT 1) domains, (SELECT id FROM pages LIMIT 1) pages;
+    INSERT INTO crm_sync.deliveries (contact_id, destination, retry_count, next_retry_at)
+    SELECT id, 'brevo', retry_count, next_retry_at FROM contacts;
+"""
+"""Ids from one end to the other, in their order, or it would take three times as long."""
+
+AS_IF_SCATTERED = """
+    UPDATE pg_statistic SET stanumbers2 = '{0}'
+    WHERE stakind2 = 3 AND starelid IN ('contacts'::regclass, 'crm_sync.deliveries'::regclass);
+"""
+"""What PostgreSQL is told of how the order of the rows goes with that of their ids: not at all."""
+
+
+def test_nor_at_a_million_that_are_really_there(fresh: World) -> None:
+    """With the statistics of an empty table, with those of now, and with none."""
+    waiting = STATES["everything waiting for a retry"]
+    fresh.script(ANALYSED + REALLY_A_MILLION.format(columns=COLUMNS, values=waiting))
+    assert fresh.value("SELECT count(*) FROM contacts") == 1_000_000
+    assert read_whole(fresh) == []
+    fresh.script(ANALYSED + AS_IF_SCATTERED)
+    assert fresh.value("SELECT correlation FROM pg_stats WHERE tablename = 'contacts' AND attname = 'id'") == 0
+    assert read_whole(fresh) == []
+    fresh.script(NEVER_ANALYSED)
+    assert read_whole(fresh) == []

@@ -53,8 +53,8 @@ def looked(answer: httpx.Response | Exception) -> Any:
     return answered(answer, lambda bulk, client: bulk.look(client, 78))
 
 
-def found(answer: httpx.Response | Exception, after: int = 3, known: tuple[int, ...] = ()) -> Any:
-    return answered(answer, lambda bulk, client: bulk.find(client, after, known))
+def found(answer: httpx.Response | Exception, after: int = 3) -> Any:
+    return answered(answer, lambda bulk, client: bulk.find(client, after))
 
 
 # What is sent
@@ -210,7 +210,7 @@ def test_what_a_lost_answer_may_have_started_is_later_an_import_and_not_ours_yet
         {"id": 3, "name": "IMPORTUSER", "status": "completed"},
     )
     assert found(answer) == [5, 9]
-    assert found(answer, known=(9,)) == [5]
+    assert found(answer, after=5) == [9]
     assert answered(answer, lambda bulk, client: bulk.newest(client)) == 9
     assert answered(listed(), lambda bulk, client: bulk.newest(client)) == 0
 

@@ -18,6 +18,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     DestinationColumns,
     built_once,
     rows_of,
+    seconds,
 )
 from crm_sync_pipeline.contact_queue.statements.under_way import (
     DELIVERY_OF_ENTRY,
@@ -26,9 +27,12 @@ from crm_sync_pipeline.contact_queue.statements.under_way import (
     is_under_way,
 )
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, import_contacts, imports, literal
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
 RUN = sa.bindparam("by_run", type_=sa.Text)
+OPEN_FOR_SECONDS = 3600.0
+"""How long after it was given up an import may turn out to have arrived."""
 # No parameter has a column's name: SQLAlchemy keeps those for itself in an INSERT and an UPDATE.
 
 
@@ -37,7 +41,8 @@ def page(columns: DestinationColumns) -> sa.Executable:
     """The next :size contacts of :token behind :after, in id order; `goes` tells those that may go into an import.
 
     They are as the claim left them, and the token has not attempted them. It is their first attempt since they were
-    selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake.
+    selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake. So does one that
+    two workers in a row lost.
     `delivered_last` is the payload that need not be sent again; NULL for most.
     """
     held = (
@@ -60,7 +65,13 @@ def page(columns: DestinationColumns) -> sa.Executable:
         .limit(1)
         .lateral("its_contact")
     )
-    goes = sa.and_(its_contact.c.is_held, deliveries.c.retry_count == 0, ~is_attempted(), ~is_under_way())
+    goes = sa.and_(
+        its_contact.c.is_held,
+        deliveries.c.retry_count == 0,
+        deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
+        ~is_attempted(),
+        ~is_under_way(),
+    )
     return (
         sa.select(
             held.c.contact_id.label("id"),
@@ -168,11 +179,21 @@ def of_token(destination: str) -> sa.Executable:
 
 
 @built_once
-def processes_known(destination: str) -> sa.Executable:
-    """The destination's processes behind :after_number that are ours."""
+def processes_of_others(destination: str) -> sa.Executable:
+    """The destination's processes behind :after_number that are other imports of ours than :the_import.
+
+    NULL for each that may have become any process since: it has no number, and was not over long before ours began.
+    """
+    mine = imports.alias("mine")
+    began = sa.select(mine.c.posted_at).where(mine.c.id == IMPORT).scalar_subquery()
+    is_open = sa.or_(IS_UNDER_WAY, imports.c.finished_at > began - seconds(sa.literal(OPEN_FOR_SECONDS)))
     return sa.select(imports.c.process_id).where(
         imports.c.destination == destination,
-        imports.c.process_id > sa.bindparam("after_number", type_=sa.BigInteger),
+        imports.c.id != IMPORT,
+        sa.or_(
+            imports.c.process_id > sa.bindparam("after_number", type_=sa.BigInteger),
+            sa.and_(imports.c.process_id.is_(None), is_open),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
 from crm_sync_pipeline.contact_queue.statements.imports import IMPORT, RUN
 from crm_sync_pipeline.contact_queue.statements.under_way import DELIVERY_OF_ENTRY, IS_UNDER_WAY
 from crm_sync_pipeline.contact_queue.tables import deliveries, import_contacts, imports
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 
 def _has_live_lease() -> sa.ColumnElement[bool]:
@@ -66,10 +67,15 @@ def lock_contacts(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def move_deliveries(destination: str) -> sa.Update:
-    """Put what import :the_import holds under :token with a new lease, unless the lease of :old_token is alive."""
+    """Put what import :the_import holds under :token with a new lease, unless the lease of :old_token is alive.
+
+    It counts as a loss, up to the number from which a contact goes into no import: or a worker that dies whenever it
+    imports, for want of memory, would be followed by another one for ever.
+    """
+    losses = sa.func.least(deliveries.c.lost_count + 1, LOSSES_UNTIL_ALONE)
     return (
         sa.update(deliveries)
-        .values(claim_token=TOKEN, run_id=RUN, lease_expires_at=NOW + LEASE)
+        .values(claim_token=TOKEN, run_id=RUN, lease_expires_at=NOW + LEASE, lost_count=losses)
         .where(
             DELIVERY_OF_ENTRY,
             import_contacts.c.import_id == IMPORT,
