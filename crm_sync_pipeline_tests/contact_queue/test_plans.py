@@ -91,6 +91,8 @@ def test_nor_where_the_statistics_are_of_another_time(module_world: World, state
 
 
 REALLY_A_MILLION = """
+    ALTER TABLE contacts SET UNLOGGED;
+    ALTER TABLE crm_sync.deliveries SET UNLOGGED;
     SET LOCAL session_replication_role = replica;  -- so that a million foreign keys need not be looked up
     INSERT INTO contacts (id, email, domain_id, page_id, {columns})
     SELECT rpad(lpad(to_hex(n * 4294::bigint), 8, '0'), 32, '0')::uuid, lpad(n::text, 7, '0') || '@example.com',
