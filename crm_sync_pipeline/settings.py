@@ -3,99 +3,28 @@
 A wrong value is refused when the settings are read, by name, with what would be right.
 """
 
-import re
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from phonenumbers import SUPPORTED_REGIONS
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.setting_values import (
+    BrevoKey,
+    BrevoListId,
+    EmailAddresses,
+    HttpUrl,
+    Owner,
+    Region,
+    SmtpUrl,
+    TableName,
+    WebhookUrl,
+)
 
 
 class SettingsError(CrmSyncError):
     """A setting is missing or wrong."""
-
-
-def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):
-        raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
-    if "@" in urlsplit(value).netloc:
-        raise ValueError("it must hold no user and no password: addresses are shown in the UI and in messages")
-    return value.rstrip("/")
-
-
-def _names_a_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets without an address in them, or a port that is none
-        return False
-
-
-def _key(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not re.fullmatch(r"\s*[!-~]+\s*", value.get_secret_value()):
-        raise ValueError("it must be one word of plain letters, digits and signs, as Brevo shows it")
-    return value
-
-
-def _region(value: str) -> str:
-    if value.upper() not in SUPPORTED_REGIONS:
-        raise ValueError("it must be a country's two letters, such as US or DE")
-    return value.upper()
-
-
-def _table_name(value: str) -> str:
-    if not re.fullmatch(r"[^\s.\"]+(\.[^\s.\"]+)?", value):
-        raise ValueError("it must be a table's name or schema.table, without quotes, such as contacts or app.people")
-    return value
-
-
-def _owner(value: str) -> str:
-    if not re.fullmatch(r"team:\S+|[\w.+-]+@[\w-]+(\.[\w-]+)+", value, re.ASCII):
-        raise ValueError("it must be an e-mail address or team: and a name, such as team:marketing")
-    return value
-
-
-def _list_id(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"\s*[1-9][0-9]*\s*", value):
-        raise ValueError("it must be the whole number that Brevo shows beside the list, such as 3")
-    return value
-
-
-def _webhook(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+\S*", value.get_secret_value().strip()):
-        raise ValueError("it must start with http:// or https:// and name a host, such as https://hooks.example.com/x")
-    return value
-
-
-def _smtp_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not _is_smtp_url(value.get_secret_value().strip()):
-        raise ValueError("it must look like smtp://user:password@host:587, or smtps://user:password@host:465")
-    return value
-
-
-def _is_smtp_url(url: str) -> bool:
-    return bool(re.fullmatch(r"smtps?://\S+", url)) and _names_a_host(url)
-
-
-def _addresses(value: str | None) -> str | None:
-    if value is not None and not all(re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", word.strip()) for word in value.split(",")):
-        raise ValueError("it must be an e-mail address, or several with commas between them")
-    return value
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class _FromEnvironment(BaseSettings):
@@ -113,9 +42,7 @@ class GeneralSettings(_FromEnvironment):
     """What concerns no single destination."""
 
     database_url: SecretStr | None = Field(None, description="The PostgreSQL that holds the contacts table.")
-    crm_sync_contacts_table: Annotated[str, AfterValidator(_table_name)] = Field(
-        "contacts", description="The contacts table, or schema.table."
-    )
+    crm_sync_contacts_table: TableName = Field("contacts", description="The contacts table, or schema.table.")
     crm_sync_lease_seconds: int = Field(
         300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
     )
@@ -125,7 +52,7 @@ class GeneralSettings(_FromEnvironment):
     crm_sync_error_limit_percent: float = Field(
         5, gt=0, le=100, description="More contacts in Error, of those that ended in the last day, fail the check."
     )
-    crm_sync_owner: Annotated[str, AfterValidator(_owner)] = Field(
+    crm_sync_owner: Owner = Field(
         "team:crm-sync", description="Who answers for jobs and assets in Dagster's UI: an e-mail address or team:name."
     )
 
@@ -135,10 +62,8 @@ class BrevoSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="BREVO_")
 
-    api_key: Annotated[SecretStr | None, AfterValidator(_key)] = Field(None, description="A v3 key (xkeysib-...).")
-    list_id: Annotated[int | None, BeforeValidator(_list_id)] = Field(
-        None, description="Every synced contact joins this list."
-    )
+    api_key: BrevoKey = Field(None, description="A v3 key (xkeysib-...).")
+    list_id: BrevoListId = Field(None, description="Every synced contact joins this list.")
     api_base_url: HttpUrl = Field("https://api.brevo.com/v3", description="Where Brevo's API is.")
     requests_per_second: float = Field(
         10, gt=0, le=10_000, description="Brevo's limit for contacts on the standard plan."
@@ -152,7 +77,7 @@ class BrevoSettings(_FromEnvironment):
     )
     bulk_threshold: int = Field(5000, ge=1, le=50_000, description="From how many due contacts on to import.")
     bulk_batch_limit: int = Field(50_000, ge=1, le=50_000, description="Contacts that a run takes that imports.")
-    phone_region: Annotated[str | None, AfterValidator(lambda value: value and _region(value))] = Field(
+    phone_region: Region = Field(
         None,
         description="The country of phone numbers that have no country code, as two letters; "
         "without it they are left out.",
@@ -226,18 +151,16 @@ class AlertSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
 
-    alert_webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = Field(
+    alert_webhook_url: WebhookUrl = Field(
         None, description='Alerts are posted here as {"text": ...}, which Slack takes as it is.'
     )
-    alert_email_to: Annotated[str | None, AfterValidator(_addresses)] = Field(
+    alert_email_to: EmailAddresses = Field(
         None, description="Alerts are mailed to these addresses, with commas between them."
     )
-    alert_email_from: Annotated[str | None, AfterValidator(_addresses)] = Field(
+    alert_email_from: EmailAddresses = Field(
         None, description="The sender of these mails; without it, the first that they go to."
     )
-    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = Field(
-        None, description="The mail server: smtp:// (STARTTLS where it is offered) or smtps://."
-    )
+    smtp_url: SmtpUrl = Field(None, description="The mail server: smtp:// (STARTTLS where it is offered) or smtps://.")
     failed_runs_limit: int = Field(3, ge=1, le=100, description="So many failed runs of a job in a row are an alert.")
     ui_url: HttpUrl | None = Field(None, description="Where Dagster's UI is, for links to runs.")
 

@@ -11,8 +11,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.statements import importable, settle_import, take_up
 from crm_sync_pipeline.contact_queue.statements import imports as statements
-from crm_sync_pipeline.contact_queue.statements import settle_import, take_up
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
@@ -80,7 +80,7 @@ class Imports:
 
     def candidates(self, token: UUID, skips_unchanged: bool) -> Iterator[Candidate]:
         """The contacts of this token that may go into an import, in id order, read a page at a time."""
-        query = statements.page(self._columns)
+        query = importable.page(self._columns)
         parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": skips_unchanged}
         while rows := self._do(lambda connection: connection.execute(query, parameters).all()):
             yield from (Candidate(contact_of(row), row.row_version, row.delivered_last) for row in rows if row.goes)

@@ -17,16 +17,23 @@ from crm_sync_pipeline.contact_queue.statements import (
     counting,
     decide,
     hold,
+    importable,
+    imports,
     prune,
     settle,
+    settle_import,
     standing,
+    take_up,
     unchanged,
+    under_way,
 )
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.statements.filters import matching
 from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
-from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
+from crm_sync_pipeline.domain.outcome import Synced
+from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.domain.transition import ProcessingStatus, Standing, SyncStatus, transition
 from crm_sync_pipeline_tests.builders import World
 
 OWN, GENERIC = "", "GENERIC_PLAN, "
@@ -112,12 +119,56 @@ def statements(world: World) -> dict[str, Statement]:
         "forget: lock": (prune.held_of, {"id": ids[0]}),
         **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune.forget_contact)},
     }
+    found |= _of_imports(columns)
     for which in (decide.is_new, decide.is_wanted_still, decide.has_failed, hold.is_on_hold, failed_lately):
         found[f"decide for all: {which.__name__}"] = (
             decide.stretch(columns, {"meant": which(columns)}, to_the_end=False),
             stretch,
         )
     return found
+
+
+def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
+    ids: list[UUID] = [uuid4() for _ in range(200)]
+    the_import, token, run = {"the_import": ids[0]}, {"token": ids[1]}, {"by_run": "r"}
+    came_to = {"came_to": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
+    entry = dict.fromkeys(("contact_hash", "payload_hash", "address_hash", "row_version"), "a")
+    entries = as_rows("entries", ({"contact_id": each, "message": "", **entry} for each in ids))
+    some, lease = {"size": 5000}, {"lease_seconds": 300.0}
+    imported = transition(Standing(), Synced(), RetryPolicy())
+    return {
+        "import: page of what may go": (
+            importable.page(columns),
+            {"after": UUID(int=0), "size": 2000, "everything": False, **token},
+        ),
+        "import: begin": (imports.begin("brevo"), {"total": 200, "after_number": 1, **the_import, **token, **run}),
+        "import: write down who": (imports.add_entries(columns), {**entries, **the_import, **token}),
+        "import: of a token": (imports.of_token("brevo"), token),
+        "import: note the process": (imports.note_process("brevo"), {"number": 7, **the_import}),
+        "import: processes of others": (imports.processes_of_others("brevo"), {"after_number": 1, **the_import}),
+        "import: lock": (imports.lock("brevo"), the_import | token),
+        "import: overtaken": (imports.overtaken("brevo"), the_import | token),
+        "import: count the known": (imports.count_known("brevo"), {"hashes": ["a"], **the_import}),
+        "import: lock some": (settle_import.lock_some(columns), the_import | some),
+        "import: settle some": (settle_import.settle_some(columns, imported), the_import | token | some | came_to),
+        "import: journal some": (
+            imports.journal_some("brevo"),
+            {"called": "process 7", **the_import, **token, **some, **run, **came_to},
+        ),
+        "import: is it empty": (imports.is_empty("brevo"), the_import),
+        "import: finish": (imports.finish("brevo"), the_import),
+        "import: release": (imports.release("brevo"), the_import),
+        "import: is any under way": (under_way.is_any_under_way("brevo"), {}),
+        "take up: lock what is left": (take_up.lock_left_behind("brevo"), {}),
+        "take up: is it waited for": (take_up.is_waited_for("brevo"), the_import),
+        "take up: lock contacts": (take_up.lock_contacts(columns), the_import),
+        "take up: move": (
+            take_up.move_deliveries("brevo"),
+            {"old_token": ids[2], **the_import, **token, **run, **lease},
+        ),
+        "take up: wait": (take_up.take_up("brevo"), the_import | token | run),
+        "take up: let go": (take_up.let_go("brevo"), token),
+    }
 
 
 def nodes(plan: Any) -> Iterator[dict[str, Any]]:

@@ -88,7 +88,9 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def _post_through_a_tunnel(certificate: trustme.LeafCert, proxy: str) -> tuple[httpx.Response, list[str]]:
+async def _post_through_a_tunnel(
+    certificate: trustme.LeafCert, proxy: str, proxy_says: bytes = b"200 Connection established"
+) -> tuple[httpx.Response, list[str]]:
     """POST to HOST, which a server with that certificate plays, by a proxy that knows CONNECT alone.
 
     `proxy` is its address, with {} for the port. Returns the answer, and the heads of what proxy and server were asked.
@@ -107,7 +109,7 @@ async def _post_through_a_tunnel(certificate: trustme.LeafCert, proxy: str) -> t
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         from_server, to_server = await asyncio.open_connection("127.0.0.1", _port(server))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + proxy_says + b"\r\n\r\n")
         await asyncio.gather(_pipe(reader, to_server), _pipe(from_server, writer), return_exceptions=True)
         is_over.set()
 
@@ -142,5 +144,13 @@ def test_it_reaches_a_vendor_over_tls_through_a_proxy_with_a_password(authority:
 
 
 def test_through_a_proxy_too_it_trusts_nobody_else(authority: trustme.CA) -> None:
-    with pytest.raises(httpx.TransportError, match="certificate is not valid for"):
+    with pytest.raises(httpx.TransportError, match="certificate is not valid for") as raised:
         asyncio.run(_post_through_a_tunnel(authority.issue_cert("elsewhere.invalid"), "http://127.0.0.1:{}"))
+    assert type(raised.value.__cause__).__name__ == "ClientConnectorCertificateError", "the word that people see"
+
+
+def test_a_proxy_that_refuses_is_named(authority: trustme.CA) -> None:
+    posted = _post_through_a_tunnel(authority.issue_cert(HOST), "http://127.0.0.1:{}", b"407 Who are you?")
+    with pytest.raises(httpx.ProxyError) as raised:
+        asyncio.run(posted)
+    assert type(raised.value.__cause__).__name__ == "ClientHttpProxyError", "the word that people see"

@@ -17,80 +17,19 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
+    of_one,
     rows_of,
     seconds,
 )
-from crm_sync_pipeline.contact_queue.statements.under_way import (
-    DELIVERY_OF_ENTRY,
-    IS_UNDER_WAY,
-    is_attempted,
-    is_under_way,
-)
+from crm_sync_pipeline.contact_queue.statements.under_way import DELIVERY_OF_ENTRY, IS_UNDER_WAY
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, import_contacts, imports, literal
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
 RUN = sa.bindparam("by_run", type_=sa.Text)
-OPEN_FOR_SECONDS = 3600.0
-"""How long after it was given up an import may turn out to have arrived."""
 # No parameter has a column's name: SQLAlchemy keeps those for itself in an INSERT and an UPDATE.
 
-
-@built_once
-def page(columns: DestinationColumns) -> sa.Executable:
-    """The next :size contacts of :token behind :after, in id order; `goes` tells those that may go into an import.
-
-    They are as the claim left them, and the token has not attempted them. It is their first attempt since they were
-    selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake. So does one that
-    two workers in a row lost.
-    `delivered_last` is the payload that need not be sent again; NULL for most.
-    """
-    held = (
-        sa.select(deliveries.c.contact_id)
-        .where(deliveries.c.claim_token == TOKEN, deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
-        .order_by(deliveries.c.contact_id)
-        .limit(SIZE)
-        .cte("held")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    asked_for = deliveries.c.changed_only_at == deliveries.c.selected_at
-    skips = sa.or_(sa.bindparam("everything", type_=sa.Boolean), asked_for)
-    its_contact = (
-        sa.select(
-            sa.cast(sa.literal_column("xmin"), sa.Text).label("row_version"),
-            columns.is_held.label("is_held"),
-            *columns.sent_fields(),
-        )
-        .where(columns.id == held.c.contact_id)
-        .limit(1)
-        .lateral("its_contact")
-    )
-    goes = sa.and_(
-        its_contact.c.is_held,
-        deliveries.c.retry_count == 0,
-        deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
-        ~is_attempted(),
-        ~is_under_way(),
-    )
-    return (
-        sa.select(
-            held.c.contact_id.label("id"),
-            goes.label("goes"),
-            sa.case((skips, deliveries.c.payload_hash)).label("delivered_last"),
-            *its_contact.c,
-        )
-        .select_from(
-            held.join(
-                deliveries,
-                sa.and_(
-                    deliveries.c.contact_id == held.c.contact_id,
-                    deliveries.c.destination == literal(columns.crm.name),
-                ),
-            ).outerjoin(its_contact, sa.true())
-        )
-        .order_by(held.c.contact_id)
-    )
-
+OPEN_FOR_SECONDS = 3600.0
+"""How long after it was given up an import may turn out to have arrived."""
 
 _ENTRIES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "contact_id": UUID_TYPE,
@@ -132,7 +71,7 @@ def add_entries(columns: DestinationColumns) -> Any:
         .where(
             deliveries.c.contact_id == entries.c.contact_id,
             deliveries.c.destination == literal(columns.crm.name),
-            deliveries.c.lease_expires_at > NOW,
+            of_one(deliveries.c.lease_expires_at > NOW),
         )
         .scalar_subquery()
     )

@@ -9,6 +9,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
+    of_one,
     seconds,
 )
 from crm_sync_pipeline.contact_queue.statements.imports import IMPORT, RUN
@@ -24,7 +25,7 @@ def _has_live_lease() -> sa.ColumnElement[bool]:
         .where(
             import_contacts.c.import_id == imports.c.id,
             deliveries.c.claim_token == imports.c.claim_token,
-            deliveries.c.lease_expires_at > NOW,
+            of_one(deliveries.c.lease_expires_at > NOW),
         )
         .correlate(imports)
     )
@@ -81,7 +82,7 @@ def move_deliveries(destination: str) -> sa.Update:
             import_contacts.c.import_id == IMPORT,
             deliveries.c.destination == destination,
             deliveries.c.claim_token == sa.bindparam("old_token", type_=UUID_TYPE),
-            deliveries.c.lease_expires_at <= NOW,
+            of_one(deliveries.c.lease_expires_at <= NOW),
         )
     )
 
@@ -108,6 +109,6 @@ def let_go(destination: str) -> sa.Update:
             imports.c.claim_token == TOKEN,
             deliveries.c.claim_token == TOKEN,
             deliveries.c.destination == destination,
-            deliveries.c.lease_expires_at > NOW,
+            of_one(deliveries.c.lease_expires_at > NOW),
         )
     )
