@@ -14,6 +14,7 @@ from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.statements import importable, settle_import, take_up
 from crm_sync_pipeline.contact_queue.statements import imports as statements
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.statements.under_way import PLANNED_ANEW
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
@@ -217,6 +218,7 @@ class Imports:
         One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
         """
         while left := connection.execute(take_up.lock_left_behind(self._crm)).one_or_none():
+            connection.execute(PLANNED_ANEW)
             key = {"the_import": left.id}
             connection.execute(take_up.lock_contacts(self._columns), key)
             moved = 0
@@ -238,7 +240,11 @@ class Imports:
         return 0
 
     def _do(self, work: Callable[[sa.Connection], T]) -> T:
-        return in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
+        def planned_anew(connection: sa.Connection) -> T:
+            connection.execute(PLANNED_ANEW)
+            return work(connection)
+
+        return in_transaction(self._engine, planned_anew, PATIENCE_FOR_RESULTS)
 
 
 def _as_row(entry: Entry) -> Mapping[str, Any]:

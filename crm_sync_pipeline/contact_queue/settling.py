@@ -88,7 +88,10 @@ class Settling:
 
     def _spares_imports(self, connection: sa.Connection) -> bool:
         """Whether to look at each row for an import that it is under way in: there is none most of the time."""
-        return bool(connection.execute(under_way.is_any_under_way(self.crm.name)).scalar_one())
+        is_any = bool(connection.execute(under_way.is_any_under_way(self.crm.name)).scalar_one())
+        if is_any:
+            connection.execute(under_way.PLANNED_ANEW)
+        return is_any
 
     def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
         """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""

@@ -1,9 +1,11 @@
 """What runs while contacts are delivered walks an index, however the tables and PostgreSQL's statistics stand."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 
+from crm_sync_pipeline.contact_queue import imports
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.plans import read_whole
 
@@ -88,6 +90,43 @@ def test_nor_where_the_statistics_are_of_another_time(module_world: World, state
     module_world.script(SPREAD)
     statistics(module_world, state)
     assert read_whole(module_world) == []
+
+
+IMPORTED_BY_ANOTHER = """
+    INSERT INTO crm_sync.imports (id, destination, claim_token, contacts, after_process_id)
+    VALUES (gen_random_uuid(), 'brevo', gen_random_uuid(), 5000, 0);
+    INSERT INTO crm_sync.import_contacts
+        (contact_id, destination, import_id, contact_hash, payload_hash, address_hash, row_version)
+    SELECT gen_random_uuid(), 'brevo', imports.id, '', '', '', '' FROM crm_sync.imports, generate_series(1, 5000);
+"""
+ENTRIES_READ = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'import_contacts'"
+
+
+def test_a_plan_made_before_there_was_an_import_is_not_kept_for_the_time_when_there_is_one(
+    fresh: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each page of a long batch reads all that an import holds, for each of its contacts."""
+    monkeypatch.setattr(imports, "PAGE", 10)
+    fresh.add_many(100)
+    queue = fresh.queue()
+    token = queue.claim(100).token
+    fresh.script("ANALYZE crm_sync.deliveries, crm_sync.imports, crm_sync.import_contacts")  # the two are empty again
+
+    def read() -> None:
+        assert len(list(queue.imports.candidates(token, skips_unchanged=False))) == 100
+
+    read()
+    read()  # in twenty pages: psycopg prepares a statement after five, and PostgreSQL makes up its mind after five more
+    other = World(
+        f"{fresh.url}&application_name=other"
+    )  # a ROLLBACK on the same connection would forget what is prepared
+    other.script(IMPORTED_BY_ANOTHER)
+    before = other.value(ENTRIES_READ)
+    read()
+    time.sleep(1.1)  # PostgreSQL tells what it read once a second, at the end of a transaction
+    queue.imports.of(token)
+    assert other.value(ENTRIES_READ) - before < 5000 * 2
+    other.engine.dispose()
 
 
 REALLY_A_MILLION = """

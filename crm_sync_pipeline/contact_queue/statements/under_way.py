@@ -5,6 +5,13 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.statements.columns import built_once
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, import_contacts, imports, literal
 
+PLANNED_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
+"""For a transaction whose statements look into imports.
+
+PostgreSQL keeps the plan of a statement that it has seen a few times. One that it made while there was no import goes
+through all that an import holds, for each of its contacts, once there is one.
+"""
+
 IS_UNDER_WAY = imports.c.finished_at.is_(None)
 DELIVERY_OF_ENTRY = sa.and_(
     deliveries.c.contact_id == import_contacts.c.contact_id, deliveries.c.destination == import_contacts.c.destination
