@@ -139,6 +139,26 @@ def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arri
     assert complete <= set(simulator.contacts)
 
 
+def test_an_import_given_up_a_moment_ago_may_be_the_one_that_arrived(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    world.add_many(10)
+    die(world.queue(), brevo, "post")
+    world.pass_time(PAST_THE_LEASE)
+    run(world.queue(), brevo)
+    world.add(*(f"later{number}@example.com" for number in range(10)))
+    queue = world.queue()
+    queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
+    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    with pytest.raises(_DiedError):
+        deliver_batch(queue, brevo, queue.claim(1000))
+    world.pass_time(PAST_THE_LEASE)
+    assert asked(simulator)[POST] == 2
+    _, settled = run(world.queue(), brevo)
+    assert endings(settled) == {"complete": 10}
+    assert asked(simulator)[POST] == 3, "the second was not taken for what it was, because the first may have become it"
+
+
 def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:
