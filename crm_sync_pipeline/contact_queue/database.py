@@ -48,16 +48,23 @@ def engine_for(url: str) -> sa.Engine:
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's data, and an error's text ends in logs
+        use_native_hstore=False,  # nothing of ours is one, and each new connection would ask for it
         pool_size=5,
         max_overflow=10,
-        isolation_level="READ COMMITTED",
         connect_args=connect_args(parsed) | {"application_name": "crm_sync_pipeline"},
     )
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(*arguments: Any) -> BoundedConnection:
         _dialect, _record, words, options = arguments
-        return BoundedConnection.connect(*words, **options).prepared()
+        # What is prepared stays in the server's session, and a pooler may hand the next transaction another one.
+        return BoundedConnection.connect(*words, **{"prepare_threshold": None, **options}, autocommit=True).prepared()
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            ours: Any = connection.connection.driver_connection
+            connection.exec_driver_sql(ours.begin)
 
     return engine
 

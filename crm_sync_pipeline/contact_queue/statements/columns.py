@@ -63,8 +63,19 @@ def rows_of(parameter: str, fields: Mapping[str, sa.types.TypeEngine[Any]]) -> s
 
 
 def as_rows(parameter: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The parameter that `rows_of` reads; what is None may be left out of a row."""
-    return {f"{parameter}_rows": json.dumps(list(rows), ensure_ascii=False, default=str)}
+    """The parameter that `rows_of` reads; what is None may be left out of a row.
+
+    PostgreSQL's text has no NUL, and refuses all rows where one of them has: it becomes "?".
+    """
+    written = json.dumps(listed := list(rows), ensure_ascii=False, default=str)
+    if r"\u0000" in written:
+        without = ({name: _without_nul(value) for name, value in row.items()} for row in listed)
+        written = json.dumps(list(without), ensure_ascii=False, default=str)
+    return {f"{parameter}_rows": written}
+
+
+def _without_nul(value: Any) -> Any:
+    return value.replace("\0", "?") if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,14 @@ class DestinationColumns:
             else:
                 found.append(sa.cast(self.table.c[name], sa.Text).label(name))
         return found
+
+
+def plain_text(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """The value as text, compared as the database does by default.
+
+    Patterns and parts of a text can't be looked for by some collations that a column may have.
+    """
+    return sa.cast(value, sa.Text).collate("default")
 
 
 def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

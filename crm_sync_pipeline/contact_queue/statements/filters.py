@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from crm_sync_pipeline.contact_queue.statements.columns import NOW, DestinationColumns, seconds
+from crm_sync_pipeline.contact_queue.statements.columns import NOW, DestinationColumns, plain_text, seconds
 from crm_sync_pipeline.contact_queue.tables import CRMS, attempts
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
 
@@ -42,7 +42,7 @@ def _conditions(columns: DestinationColumns, wanted: ContactFilter) -> Iterator[
         yield sa.func.coalesce(table.c.has_gmail, sa.false()) == sa.literal(wanted.has_gmail)
     for name, text in (("email", wanted.email_contains), ("name", wanted.name_contains)):
         if text:
-            yield sa.func.strpos(sa.func.lower(_text(table.c[name])), sa.func.lower(sa.literal(text, sa.Text))) > 0
+            yield sa.func.strpos(sa.func.lower(plain_text(table.c[name])), sa.func.lower(sa.literal(text, sa.Text))) > 0
     if wanted.reasons:
         yield _any_of(newest_reason(columns), wanted.reasons)
     if wanted.failed_since is not None:
@@ -67,7 +67,7 @@ def _moment(at: datetime | timedelta) -> sa.ColumnElement[Any]:
 
 def newest_reason(columns: DestinationColumns) -> sa.ColumnElement[str]:
     """Why a contact failed last, by the words of `ask.error_groups`; NULL for one whose newest attempt succeeded."""
-    error = columns.table.c[columns.crm.processing_error]
+    error = plain_text(columns.table.c[columns.crm.processing_error])
     ended_by_us = sa.func.substring(error, "^(lease_expired|not_recorded): ")
     return sa.func.coalesce(ended_by_us, _newest_failure(columns, attempts.c.reason))
 

@@ -82,8 +82,13 @@ def lock_expired(columns: DestinationColumns, spares_imports: bool = False) -> s
 
 @built_once
 def attempts_of(destination: str) -> sa.Executable:
-    """The journaled attempts of :ids under :tokens: at most one for each pair."""
-    return sa.select(attempts).where(
+    """The journaled attempts of :ids under :tokens: at most one for each pair.
+
+    The time is text, because it is only written back: reading a thousand of them would take a while.
+    """
+    read = ("claim_token", "contact_id", "outcome", "reason", "message", "remote_id", "contact_hash", "payload_hash")
+    attempted_at = sa.cast(attempts.c.attempted_at, sa.Text).label("attempted_at")
+    return sa.select(*(attempts.c[name] for name in read), attempted_at).where(
         attempts.c.destination == destination,
         attempts.c.claim_token == sa.any_(sa.bindparam("tokens", type_=pg.ARRAY(UUID_TYPE))),
         attempts.c.contact_id == sa.any_(IDS),

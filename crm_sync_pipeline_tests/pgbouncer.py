@@ -1,0 +1,101 @@
+"""PgBouncer before a test's PostgreSQL: Debian's program, on a Unix socket, as an ordinary user."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+Mode = Literal["session", "transaction"]
+
+PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+PORT = 6432
+STARTS_WITHIN_SECONDS = 10
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class PgBouncer:
+    """Connections for everybody, of which the server sees `pool_size` at the most."""
+
+    folder: Path
+    database: str
+
+    @property
+    def url(self) -> str:
+        """For those who connect through it."""
+        return f"postgresql://postgres@/{self.database}?host={self.folder}&port={PORT}"
+
+    def clients_waiting(self) -> int:
+        """How many wait for one of the server's connections now."""
+        with psycopg.connect(
+            host=str(self.folder), port=PORT, user="postgres", dbname="pgbouncer", autocommit=True
+        ) as console:
+            rows = console.execute("SHOW POOLS", prepare=False).fetchall()
+        return int(sum(row[3] for row in rows))
+
+
+@contextmanager
+def pgbouncer(
+    server_url: str, mode: Mode = "transaction", pool_size: int = 5, **settings: object
+) -> Iterator[PgBouncer]:
+    """One that runs for as long as the block; skips the test where the program is not installed."""
+    if PROGRAM is None:
+        pytest.skip("There is no pgbouncer on this machine. On Debian: apt install pgbouncer")
+    url = make_url(server_url)
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    folder.chmod(0o777)
+    (folder / "users.txt").write_text('"postgres" ""\n')
+    said = {
+        "listen_addr": "",
+        "listen_port": PORT,
+        "unix_socket_dir": folder,
+        "unix_socket_mode": "0777",
+        "auth_type": "trust",
+        "auth_file": folder / "users.txt",
+        "admin_users": "postgres",
+        "pool_mode": mode,
+        "default_pool_size": pool_size,
+        "max_client_conn": 200,
+        "logfile": folder / "log",
+        "pidfile": folder / "pid",
+    } | settings
+    lines = [f"{name} = {value}" for name, value in said.items()]
+    server = f"* = host={url.query['host']} port={url.query['port']} user=postgres"
+    (folder / "ini").write_text("\n".join(["[databases]", server, "[pgbouncer]", *lines, ""]))
+    as_somebody = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}  # it refuses to run as root
+    process = subprocess.Popen([PROGRAM, "-q", str(folder / "ini")], **as_somebody)  # type: ignore[call-overload] # of the two words
+    try:
+        made = PgBouncer(folder, f"{url.database}")
+        _wait(made, process)
+        yield made
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(made: PgBouncer, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + STARTS_WITHIN_SECONDS
+    while not _answers(made):
+        if process.poll() is not None or time.monotonic() > until:
+            log = made.folder / "log"
+            raise RuntimeError(f"pgbouncer did not start: {log.read_text() if log.exists() else ''}")
+        time.sleep(0.05)
+
+
+def _answers(made: PgBouncer) -> bool:
+    try:
+        psycopg.connect(made.url, prepare_threshold=None).close()
+    except psycopg.OperationalError:
+        return False
+    return True
