@@ -63,14 +63,15 @@ def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only:
         for crm in result.crms if action == "select" else ():
             if crm not in DESTINATIONS:
                 click.echo(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
-    sys.exit(1 if which.ids and not result.contacts else 0)
+    sys.exit(1 if result.refused or (which.ids and not result.contacts) else 0)
 
 
 def _as_selection(result: ActResult, which: Which) -> dict[str, Any]:
     return {
         "updated_count": result.contacts,
         "queued_count": result.changes if result.verb == "select" else 0,
-        "unknown_count": 0 if which.ids is None else len(which.ids) - result.contacts,
+        "unknown_count": 0 if which.ids is None else len(which.ids) - result.contacts - result.refused,
+        "refused_count": result.refused,
         "crms": result.crms,
         "action": result.verb,
         "message": result.message.removesuffix("."),
@@ -115,8 +116,8 @@ def requeue(crm: str, json_wanted: bool, **options: Any) -> None:
     result = _carry_out("requeue", chosen(options), (crm,), options)
     if json_wanted and not result.dry_run:
         print_json({"crm": crm, "requeued_count": result.contacts})
-    else:
-        _say(result, json_wanted)
+        sys.exit(1 if result.refused else 0)
+    _say(result, json_wanted)
 
 
 @click.command()
@@ -146,6 +147,7 @@ def _say(result: ActResult, json_wanted: bool) -> None:
         print_json(asdict(result))
     else:
         click.echo(result.message)
+    sys.exit(1 if result.refused else 0)
 
 
 @click.command(name="acts")

@@ -43,7 +43,8 @@ class Act:
 class ActResult:
     """What an act came to, or would come to.
 
-    `contacts` were changed, `changes` counts them times CRMs, `sample` are the ids of the first.
+    `contacts` were changed, `changes` counts them times CRMs, `sample` are the ids of the first. `refused` counts those
+    that PostgreSQL refused to change; the message names the first of them.
     """
 
     verb: str
@@ -54,6 +55,7 @@ class ActResult:
     sample: tuple[UUID, ...]
     dry_run: bool
     message: str
+    refused: int = 0
 
 
 def as_row(actor: Actor, verb: str, crms: Sequence[str], scope: str, contacts: int) -> dict[str, Any]:
@@ -116,7 +118,9 @@ class Acts:
             afterwards=count,
         )
         message = _would(verb, names, found) if dry_run else _done(verb, names, which, found)
-        return ActResult(verb, names, scope, found.contacts, found.changes, found.sample, dry_run, message)
+        return ActResult(
+            verb, names, scope, found.contacts, found.changes, found.sample, dry_run, message, found.refused
+        )
 
     def record(self, verb: str, crms: Sequence[str], scope: str, contacts: int) -> None:
         """Write down an act that was carried out elsewhere."""
@@ -168,10 +172,11 @@ def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
     if verb in ACTIONS:
         named = None if which.ids is None else len(which.ids)
         return f"{selected(verb, found, crms, named).message}."
-    left_out = len(which.ids or ()) - found.contacts
+    left_out = len(which.ids or ()) - found.contacts - found.refused
     why = {"requeue": "not in Error and not waiting for a retry", "hold": "on hold already", "release": "not on hold"}
     unknown = f" {left_out} left out: unknown, or {why[verb]}." if left_out > 0 else ""
-    return f"{VERBS[verb].past} {found.contacts} contacts for {_titles(crms)}.{unknown}"
+    refused = f" {found.refused_because}" if found.refused else ""
+    return f"{VERBS[verb].past} {found.contacts} contacts for {_titles(crms)}.{unknown}{refused}"
 
 
 def _titles(crms: tuple[str, ...]) -> str:

@@ -6,21 +6,20 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.claiming import Claiming
 from crm_sync_pipeline.contact_queue.figures import Figures
 from crm_sync_pipeline.contact_queue.imports import Imports
 from crm_sync_pipeline.contact_queue.pace import SharedPace
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, decide, hold, unchanged
+from crm_sync_pipeline.contact_queue.statements import ask, claim, unchanged
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact, redacted
-from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 
 class ContactQueue:
@@ -40,6 +39,7 @@ class ContactQueue:
         self._columns = DestinationColumns.of(contacts, crm)
         self.figures = Figures(engine, self._columns, lease)
         self.imports = Imports(engine, self._columns, lease)
+        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports)
         self._settling = Settling(engine, self._columns, policy, lease)
 
     def claim(
@@ -54,76 +54,21 @@ class ContactQueue:
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
         workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. With
-        `takes_up_imports` an import whose run is gone comes first, whatever its size. Safe to call again with the same
+        `takes_up_imports` an import whose run is gone comes first, whatever its size. A contact that the database
+        refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the same
         `token`.
         """
-        token = token or uuid4()
         self.recover()
-        down = self.breaker.state()
-        closed_to_us = down is not None and not down.probe_is_due
-        is_alone = False
-
-        def take(connection: sa.Connection) -> int:
-            nonlocal is_alone
-            if held := self._held(connection, token):
-                return held
-            if closed_to_us:
-                return 0
-            if takes_up_imports and (waiting := self.imports.take_up(connection, token, run_id)):
-                if down:
-                    self.breaker.take_probe(connection)
-                return waiting
-            due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
-            is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
-            if not due or (only_alone and not is_alone) or (down and not self.breaker.take_probe(connection)):
-                return 0
-            together = due[:1] if is_alone else [row for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
-            return self._mark(connection, together, token, run_id)
-
-        claimed = in_transaction(self._engine, take)
-        if claimed:
-            return Batch(self.crm.name, token, claimed, is_alone=is_alone)
-        note = f"{self.crm.title} is down: {down.message}" if down and closed_to_us else ""
-        return Batch(self.crm.name, token, 0, note or f"No contact is due for {self.crm.title}.")
+        return self._claiming.due(
+            size, run_id, token or uuid4(), only_alone=only_alone, takes_up_imports=takes_up_imports
+        )
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
         """Take one contact at once, whatever its state.
 
         CrmSyncError where it is unknown, on hold, or held by a live claim.
         """
-        token = token or uuid4()
-
-        def take(connection: sa.Connection) -> int:
-            if held := self._held(connection, token):
-                return held
-            if connection.execute(claim.lock_one(self._columns), {"id": contact_id}).one_or_none() is None:
-                raise CrmSyncError(f"There is no contact {contact_id}. Nothing was sent. Check the id.")
-            if held_at := connection.execute(hold.held_since(self.crm.name), {"id": contact_id}).scalar_one_or_none():
-                raise CrmSyncError(
-                    f"Contact {contact_id} is on hold for {self.crm.title} since {held_at:%Y-%m-%d %H:%M:%S %Z}. "
-                    f"Nothing was sent or changed. `crm-sync release {contact_id} --crm {self.crm.name}` lets it go."
-                )
-            connection.execute(decide.select_now(self._columns), {"ids": [contact_id]})
-            where_it_is_now = connection.execute(claim.lock_one(self._columns), {"id": contact_id}).all()
-            claimed = self._mark(connection, where_it_is_now, token, run_id)
-            if not claimed:
-                raise CrmSyncError(
-                    f"Contact {contact_id} is being delivered to {self.crm.title} by another run right now. "
-                    "Nothing was changed. Look again in a minute."
-                )
-            return claimed
-
-        return Batch(self.crm.name, token, in_transaction(self._engine, take))
-
-    def _held(self, connection: sa.Connection, token: UUID) -> int:
-        return int(connection.execute(claim.held_by(self.crm.name), {"token": token}).scalar_one())
-
-    def _mark(self, connection: sa.Connection, locked: Sequence[Any], token: UUID, run_id: str | None) -> int:
-        if not locked:
-            return 0
-        which = {"ids": [row.id for row in locked], "places": [row.place for row in locked]}
-        parameters = {**which, "token": token, "lease_seconds": self.lease.total_seconds(), "run_id": run_id}
-        return connection.execute(claim.mark_claimed(self._columns), parameters).rowcount
+        return self._claiming.one(contact_id, run_id, token or uuid4())
 
     def contacts_of(self, token: UUID) -> list[Contact]:
         """The contacts that this token claimed and that nobody unselected since, in id order."""

@@ -10,7 +10,7 @@ from crm_sync_pipeline.contact_queue.schema import require_columns, require_usab
 from crm_sync_pipeline.contact_queue.statements import ask
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.statements.filters import matching, missing_columns
-from crm_sync_pipeline.contact_queue.stretches import Progress, Stretches, Target
+from crm_sync_pipeline.contact_queue.stretches import Progress, Refusal, Stretches, Target
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.verbs import VERBS, Verb, select_changed
 from crm_sync_pipeline.domain.contact import redacted
@@ -47,11 +47,31 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How many contacts were changed, or would be; that times CRMs; the ids of the first."""
+    """How many contacts were changed, or would be; that times CRMs; the ids of the first.
+
+    `refused` counts those that PostgreSQL refused to change; `refusals` has the first of them.
+    """
 
     contacts: int
     changes: int
     sample: tuple[UUID, ...]
+    refused: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def refused_because(self) -> str:
+        """A sentence about those that were refused; "" where there are none."""
+        if not self.refused:
+            return ""
+        first = self.refusals[0]
+        others = f" The others: {', '.join(str(each.contact_id) for each in self.refusals[1:])}."
+        more = self.refused - len(self.refusals)
+        return (
+            f"{self.refused} {'contact was' if self.refused == 1 else 'contacts were'} left unchanged, because the "
+            f"database refuses to change {'it' if self.refused == 1 else 'them'}: {first.contact_id}: {first.why}."
+            f"{others if self.refusals[1:] else ''}{f' And {more} more.' if more else ''} Fix the row, or the "
+            "constraint or trigger of the table."
+        )
 
 
 class Selection:
@@ -121,13 +141,16 @@ class Selection:
         write = select_changed if verb.name == "select" and changed_only else verb.write
         stretches = Stretches(self._engine, targets, None if dry_run else write, afterwards)
         lots = stretches.over_table(progress) if which.ids is None else stretches.over_ids(which.ids, progress)
-        contacts = changes = 0
+        contacts = changes = refused = 0
         sample: list[UUID] = []
+        refusals: list[Refusal] = []
         for lot in lots:
             contacts += len(lot.ids)
             changes += lot.changes
             sample += lot.ids[: SAMPLE - len(sample)]
-        return Found(contacts, changes, tuple(sample))
+            refused += len(lot.refused)
+            refusals += lot.refused[: SAMPLE - len(refusals)]
+        return Found(contacts, changes, tuple(sample), refused, tuple(refusals))
 
     def _target(self, verb: Verb, crm: Crm, which: Which) -> Target:
         columns = DestinationColumns.of(self._contacts, crm)
@@ -207,9 +230,11 @@ def _require_action(action: str) -> None:
 
 def selected(action: str, found: Found, crms: tuple[str, ...], named: int | None = None) -> SelectionResult:
     """What select and unselect say. `named` is how many ids were given, None where a filter found them."""
-    unknown = 0 if named is None else named - found.contacts
+    unknown = 0 if named is None else named - found.contacts - found.refused
     queued = found.changes if action == "select" else 0
-    if not found.contacts:
+    if not found.contacts and found.refused:
+        message = "No contact was changed"
+    elif not found.contacts:
         message = f"No contact was there to {action}" if named is None else "No contacts found with provided IDs"
     elif action == "select":
         message = f"Selected {found.contacts} contacts for {len(crms)} CRM(s), {queued} queued for processing"
@@ -217,4 +242,6 @@ def selected(action: str, found: Found, crms: tuple[str, ...], named: int | None
         message = f"Unselected {found.contacts} contacts for {len(crms)} CRM(s)"
     if found.contacts and unknown:
         message += f"; {unknown} unknown ids were left out"
+    if found.refused:
+        message += f". {found.refused_because.removesuffix('.')}"
     return SelectionResult(found.contacts, queued, unknown, crms, action, message)

@@ -11,7 +11,12 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.statements import settle, under_way
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
+from crm_sync_pipeline.contact_queue.transactions import (
+    PATIENCE_FOR_RESULTS,
+    blames_row,
+    in_halves,
+    in_transaction_without,
+)
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Deferred, Failed, Synced, outcome_of
@@ -49,18 +54,22 @@ class Settling:
         first: UUID | None = UUID(int=0)
         while first is not None:
 
-            def work(connection: sa.Connection, first: UUID = first) -> tuple[Settlement, UUID | None]:
-                return self._settle_held(connection, token, first)
+            def work(
+                connection: sa.Connection, is_careful: bool, first: UUID = first
+            ) -> tuple[Settlement, UUID | None]:
+                return self._settle_held(connection, token, first, is_careful)
 
-            settled, first = in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
+            settled, first = in_transaction_without(self._engine, work, PATIENCE_FOR_RESULTS)
             total.add(settled)
         return total
 
-    def _settle_held(self, connection: sa.Connection, token: UUID, first: UUID) -> tuple[Settlement, UUID | None]:
+    def _settle_held(
+        self, connection: sa.Connection, token: UUID, first: UUID, is_careful: bool
+    ) -> tuple[Settlement, UUID | None]:
         """Settle some, from the id `first` on; returns from where to go on, None at the end."""
         held = settle.lock_held(self._columns, self._spares_imports(connection))
         rows = connection.execute(held, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
-        settled = self._settle_rows(connection, rows, was_lost=False)
+        settled = self._settle_rows(connection, rows, was_lost=False, is_careful=is_careful)
         if len(rows) == SETTLED_AT_ONCE:
             return settled, UUID(int=min(rows[-1].id.int + 1, UUID_END))
         forgotten: int = connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
@@ -71,17 +80,17 @@ class Settling:
         """See ContactQueue.recover."""
         total = Settlement()
         while True:
-            settled, is_all = in_transaction(self._engine, self._settle_expired)
+            settled, is_all = in_transaction_without(self._engine, self._settle_expired)
             total.add(settled)
             if is_all:
                 return total
 
-    def _settle_expired(self, connection: sa.Connection) -> tuple[Settlement, bool]:
+    def _settle_expired(self, connection: sa.Connection, is_careful: bool) -> tuple[Settlement, bool]:
         size = {"size": SETTLED_AT_ONCE}
         lease = {"lease_seconds": self.lease.total_seconds()}
         expired = settle.lock_expired(self._columns, self._spares_imports(connection))
         rows = connection.execute(expired, size).all()
-        settled = self._settle_rows(connection, rows, was_lost=True)
+        settled = self._settle_rows(connection, rows, was_lost=True, is_careful=is_careful)
         released = connection.execute(settle.release_abandoned(self._columns), size | lease).rowcount
         forgotten = connection.execute(settle.forget_deleted_and_expired(self._columns), size).rowcount
         return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
@@ -93,21 +102,22 @@ class Settling:
             connection.execute(under_way.PLANNED_ANEW)
         return is_any
 
-    def _settle_rows(self, connection: sa.Connection, rows: Sequence[Any], was_lost: bool) -> Settlement:
-        """Settle locked rows together; one that PostgreSQL refuses to write ends alone, and not its neighbours."""
+    def _settle_rows(
+        self, connection: sa.Connection, rows: Sequence[Any], *, was_lost: bool, is_careful: bool
+    ) -> Settlement:
+        """Settle locked rows together; where that `is_careful`, one that PostgreSQL refuses to write ends alone."""
+        settlement = Settlement()
         if not rows:
-            return Settlement()
-        try:
-            with connection.begin_nested():
-                return self._settle_together(connection, rows, was_lost)
-        except sa.exc.DBAPIError as error:
-            refusal = blames_row(error)
-            if refusal is None:
-                raise
-        if len(rows) == 1:
-            return self._settle_refused(connection, rows[0], refusal)
-        settlement = self._settle_rows(connection, rows[: len(rows) // 2], was_lost)
-        settlement.add(self._settle_rows(connection, rows[len(rows) // 2 :], was_lost))
+            return settlement
+        if not is_careful:
+            return self._settle_together(connection, rows, was_lost)
+        for settled in in_halves(
+            connection,
+            rows,
+            lambda some: self._settle_together(connection, some, was_lost),
+            lambda row, refusal: self._settle_refused(connection, row, refusal),
+        ):
+            settlement.add(settled)
         return settlement
 
     def _settle_refused(self, connection: sa.Connection, row: Any, refusal: str) -> Settlement:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.statements import decide
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.contact_queue.transactions import in_halves, in_transaction_without
 
 AT_ONCE = 2000
 AT_MOST = 5000
@@ -34,19 +34,29 @@ Write = Callable[[sa.Connection, DestinationColumns, Sequence[UUID]], int]
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A contact that PostgreSQL refused to change, and its words for it: a constraint of the table, or a trigger."""
+
+    contact_id: UUID
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
-    """What one transaction did. `changes` counts contacts times CRMs."""
+    """What one transaction did. `changes` counts contacts times CRMs; `refused` were left as they are."""
 
     ids: Sequence[UUID]
     changes: int
+    refused: Sequence[Refusal] = ()
 
 
 class Stretches:
     """Goes through the contacts table, or through ids, and writes to whom a condition holds for.
 
     Whatever the table's size, no transaction is long, and nothing is kept in memory. The contacts are locked in id
-    order, so two of these cannot deadlock. Without `write` nothing is locked. `afterwards` runs in each transaction,
-    with the number of contacts that it changed.
+    order, so two of these cannot deadlock. Without `write` nothing is locked. A contact that PostgreSQL refuses to
+    change is left as it is, and the others go on. `afterwards` runs in each transaction, with the number of contacts
+    that it changed.
     """
 
     def __init__(
@@ -71,15 +81,17 @@ class Stretches:
         size = AT_ONCE
         while first is not None:
 
-            def work(connection: sa.Connection, first: UUID = first, size: int = size) -> tuple[UUID | None, Lot]:
+            def work(
+                connection: sa.Connection, is_careful: bool, first: UUID = first, size: int = size
+            ) -> tuple[UUID | None, Lot]:
                 stretch: dict[str, Any] = {"first": first, "size": size}
                 behind = connection.execute(decide.end_of_stretch(columns), stretch).scalar_one_or_none()
                 if behind is None:
-                    return behind, self._lot(connection, last, stretch)
-                return behind, self._lot(connection, inner, stretch | {"behind": behind})
+                    return behind, self._lot(connection, last, stretch, is_careful)
+                return behind, self._lot(connection, inner, stretch | {"behind": behind}, is_careful)
 
             began = time.monotonic()
-            first, lot = in_transaction(self._engine, work)
+            first, lot = in_transaction_without(self._engine, work)
             if progress:
                 progress(size)
             size = _next_size(size, time.monotonic() - began)
@@ -92,11 +104,11 @@ class Stretches:
         while start < len(ids):
             some = {"ids": list(ids[start : start + size])}
 
-            def work(connection: sa.Connection, some: dict[str, Any] = some) -> Lot:
-                return self._lot(connection, query, some)
+            def work(connection: sa.Connection, is_careful: bool, some: dict[str, Any] = some) -> Lot:
+                return self._lot(connection, query, some, is_careful)
 
             began = time.monotonic()
-            lot = in_transaction(self._engine, work)
+            lot = in_transaction_without(self._engine, work)
             if progress:
                 progress(len(some["ids"]))
             start += size
@@ -106,32 +118,50 @@ class Stretches:
     def _meant(self) -> dict[str, sa.ColumnElement[bool]]:
         return {label: target.which for label, target in zip(self._labels, self._targets, strict=True)}
 
-    def _lot(self, connection: sa.Connection, query: sa.Executable, parameters: dict[str, Any]) -> Lot:
+    def _lot(
+        self, connection: sa.Connection, query: sa.Executable, parameters: dict[str, Any], is_careful: bool
+    ) -> Lot:
         found = connection.execute(query, parameters)
         if len(self._targets) == 1:
-            lot = self._lot_of_one(connection, found.scalars().all())
+            lot = self._lot_of_one(connection, found.scalars().all(), is_careful)
         else:
-            lot = self._lot_of_several(connection, found.all())
+            lot = self._lot_of_several(connection, found.all(), is_careful)
         if self._afterwards:
             self._afterwards(connection, len(lot.ids))
         return lot
 
-    def _lot_of_one(self, connection: sa.Connection, ids: Sequence[UUID]) -> Lot:
-        written = self._written(connection, self._targets[0], ids)
-        return Lot(ids if written else (), written)
+    def _lot_of_one(self, connection: sa.Connection, ids: Sequence[UUID], is_careful: bool) -> Lot:
+        return self._written(connection, self._targets[0], ids, is_careful)
 
-    def _lot_of_several(self, connection: sa.Connection, rows: Sequence[Any]) -> Lot:
+    def _lot_of_several(self, connection: sa.Connection, rows: Sequence[Any], is_careful: bool) -> Lot:
         changed: set[UUID] = set()
         changes = 0
+        refused: dict[UUID, Refusal] = {}
         for label, target in zip(self._labels, self._targets, strict=True):
             ids = [row.id for row in rows if getattr(row, label)]
-            written = self._written(connection, target, ids)
-            changes += written
-            changed.update(ids if written else ())
-        return Lot([row.id for row in rows if row.id in changed], changes)
+            written = self._written(connection, target, ids, is_careful)
+            changes += written.changes
+            changed.update(written.ids)
+            refused |= {each.contact_id: each for each in written.refused}
+        return Lot([row.id for row in rows if row.id in changed], changes, list(refused.values()))
 
-    def _written(self, connection: sa.Connection, target: Target, ids: Sequence[UUID]) -> int:
-        return len(ids) if self._write is None or not ids else self._write(connection, target.columns, ids)
+    def _written(self, connection: sa.Connection, target: Target, ids: Sequence[UUID], is_careful: bool) -> Lot:
+        write = self._write
+        if write is None or not ids:
+            return Lot(ids, len(ids))
+
+        def together(some: Sequence[UUID]) -> Lot:
+            changes = write(connection, target.columns, some)
+            return Lot(some if changes else (), changes)
+
+        if not is_careful:
+            return together(ids)
+        lots = in_halves(connection, ids, together, lambda one, why: Lot((), 0, (Refusal(one, why),)))
+        return Lot(
+            [each for lot in lots for each in lot.ids],
+            sum(lot.changes for lot in lots),
+            [each for lot in lots for each in lot.refused],
+        )
 
 
 def _next_size(size: int, took_seconds: float) -> int:

@@ -1,6 +1,6 @@
 """Every transaction of ours goes through `in_transaction`; every error of the database leaves it as a sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -13,10 +13,18 @@ from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class DatabaseError(CrmSyncError):
-    """The database can't be reached, is not what we need, or refused a statement."""
+    """The database can't be reached, is not what we need, or refused a statement.
+
+    `row_refusal` has PostgreSQL's words where it may have refused the data of one row, so that others can go on.
+    """
+
+    def __init__(self, sentence: str, row_refusal: str | None = None) -> None:
+        super().__init__(sentence)
+        self.row_refusal = row_refusal
 
 
 TRANSIENT = ("40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "25006")
@@ -69,8 +77,29 @@ def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T], patien
     try:
         result: T = _trying(patience)(_once, engine, work)
     except sa.exc.DBAPIError as error:
-        raise DatabaseError(what_happened(engine, error)) from None
+        raise DatabaseError(what_happened(engine, error), blames_row(error)) from None
     return result
+
+
+def in_transaction_without(
+    engine: sa.Engine, work: Callable[[sa.Connection, bool], T], patience: timedelta = PATIENCE
+) -> T:
+    """Run `work(connection, False)` in one transaction; where it fails by the data of a row, `work(connection, True)`.
+
+    The second is to use `in_halves`, so that what PostgreSQL refuses stays out and the rest is done. Constraints that
+    are deferred are checked with each statement then, and not by COMMIT, which would blame no row.
+    """
+    try:
+        return in_transaction(engine, lambda connection: work(connection, False), patience)
+    except DatabaseError as error:
+        if error.row_refusal is None:
+            raise
+
+    def carefully(connection: sa.Connection) -> T:
+        connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
+        return work(connection, True)
+
+    return in_transaction(engine, carefully, patience)
 
 
 def _trying(patience: timedelta) -> Retrying:
@@ -132,3 +161,27 @@ def blames_row(error: sa.exc.DBAPIError) -> str | None:
     refusal = refused_because(error)
     state = _state(error) or ""
     return None if state.startswith(NOT_THE_ROWS_FAULT) or is_transient(error) else refusal
+
+
+def in_halves(
+    connection: sa.Connection, rows: Sequence[R], write: Callable[[Sequence[R]], T], refused: Callable[[R, str], T]
+) -> list[T]:
+    """Write rows together; what PostgreSQL refuses is halved until the row is alone, which `refused` is then given.
+
+    `refused` gets PostgreSQL's words as well. An error that is not about the data of a row is raised. Each try has a
+    savepoint of its own, so rows that were written stay written.
+    """
+    try:
+        with connection.begin_nested():
+            return [write(rows)]
+    except sa.exc.DBAPIError as error:
+        refusal = blames_row(error)
+        if refusal is None:
+            raise
+    if len(rows) == 1:
+        return [refused(rows[0], refusal)]
+    middle = len(rows) // 2
+    return [
+        *in_halves(connection, rows[:middle], write, refused),
+        *in_halves(connection, rows[middle:], write, refused),
+    ]

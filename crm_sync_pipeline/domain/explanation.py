@@ -1,10 +1,10 @@
 """Why is this contact not at its destination? One answer, from the facts."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 
 from crm_sync_pipeline.domain.health import Down
-from crm_sync_pipeline.domain.outcome import UNCHANGED
+from crm_sync_pipeline.domain.outcome import NOT_CLAIMED, UNCHANGED
 
 _MENDING = {
     "invalid_email": "Correct its e-mail address",
@@ -132,6 +132,12 @@ def _queued(facts: Facts) -> Answer:
             f"Nothing. `crm-sync select {facts.contact_id}` sends it, `crm-sync unselect` clears it.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
+        if facts.last and facts.last.reason == NOT_CLAIMED:
+            return Answer(
+                f"Put aside, because the database refuses to change its row: {facts.last.message}",
+                "Fix the row, or the constraint or trigger of the table. It is tried again at "
+                f"{_clock(facts.lease_expires_at)}, or at once by `crm-sync sync-now {facts.contact_id}`.",
+            )
         return Answer(
             "Selected again while a run is delivering it.",
             f"It goes out once more when that run is done, by {_clock(facts.lease_expires_at)} at the latest.",
@@ -144,6 +150,11 @@ def _queued(facts: Facts) -> Answer:
             f"{facts.title} is tried again {_within(facts.down.next_probe_in)}; the contact has lost nothing.",
         )
     if facts.next_retry_at and facts.next_retry_at > facts.now and facts.sync_status == "Queued":
+        if facts.next_retry_at.year == MAXYEAR:
+            return Answer(
+                "Not due: another program put its next retry off for ever, in the contacts table.",
+                f"Nothing by itself. `crm-sync unselect {facts.contact_id}` and then `crm-sync select` make it due.",
+            )
         if not facts.retry_count:
             return Answer(
                 f"Put off: {facts.error or 'the run ended early'}", f"It is due at {_clock(facts.next_retry_at)}."

@@ -6,6 +6,9 @@ from datetime import timedelta
 UNCHANGED = "unchanged"
 """The reason of a contact that was not sent, because its payload is the one that the destination took last."""
 
+NOT_CLAIMED = "not_claimed"
+"""The reason of a contact that was put aside: the database refuses to change its row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Synced:

@@ -34,7 +34,7 @@ def test_a_hold_keeps_contacts_back_until_their_release_and_everything_says_so(c
     ).out.replace("\n", " ")
     refused = crm_sync("sync-now", held)
     assert refused.code == 1
-    assert f"Error: Contact {held} is on hold for Brevo since " in refused.err
+    assert f"Error: Contact {held} has been on hold for Brevo since " in refused.err
     assert shop.simulator.requests.total == 0
     one_run(shop.world.queue())
     assert (shop.world.status(held), shop.world.status(other)[0]) == (("Queued", "Queued"), "Complete")

@@ -35,6 +35,7 @@ def test_select_as_json_has_the_same_facts(crm_sync: Command, shop: Shop) -> Non
         "updated_count": 1,
         "queued_count": 2,
         "unknown_count": 1,
+        "refused_count": 0,
         "crms": ["brevo", "n8n"],
         "action": "select",
         "message": "Selected 1 contacts for 2 CRM(s), 2 queued for processing; 1 unknown ids were left out",

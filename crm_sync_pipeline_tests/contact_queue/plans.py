@@ -57,6 +57,7 @@ def statements(world: World) -> dict[str, Statement]:
     token, lease, size, some = {"token": uuid4()}, {"lease_seconds": 300.0}, {"size": 1000}, {"ids": ids}
     places = {"places": [f"({page},1)" for page in range(200)]}
     done = as_rows("done", ({"contact_id": each, "outcome": "synced"} for each in ids))
+    refused = as_rows("refused", ({"contact_id": each, "message": "no"} for each in ids))
     settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
     stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
     wanted, unwanted = settle.honour_decisions(columns)
@@ -76,6 +77,12 @@ def statements(world: World) -> dict[str, Statement]:
         "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
         "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
+        "claim: find what took no update": (claim.not_marked(columns), some | token),
+        "claim: put aside": (
+            claim.put_aside("brevo"),
+            {"of_run": "r", "aside": ids[0], **refused, **token, **lease},
+        ),
+        "claim: end what is aside": (claim.end_aside("brevo"), {"id": ids[0]}),
         "read the claimed": (claim.contacts_of(columns), token),
         "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
         "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),

@@ -124,7 +124,9 @@ def test_delivering_one_on_hold_at_once_is_refused_with_what_lets_it_go(world: W
     (contact,) = world.add("a@example.com")
     act(world, "hold", contact)
     before = world.snapshot()
-    with pytest.raises(CrmSyncError, match=f"is on hold for Brevo since .* `crm-sync release {contact} --crm brevo`"):
+    with pytest.raises(
+        CrmSyncError, match=f"has been on hold for Brevo since .* `crm-sync release {contact} --crm brevo`"
+    ):
         world.queue().claim_contact(contact)
     assert world.snapshot() == before
 

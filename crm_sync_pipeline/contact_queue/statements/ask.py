@@ -10,9 +10,11 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
+    plain_text,
 )
 from crm_sync_pipeline.contact_queue.statements.settle import abandoned, has_expired
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
+from crm_sync_pipeline.domain.outcome import NOT_CLAIMED
 
 _ADDRESS = literal(r"""[^\s<>"(),;:\[\]]+(@|%40)[^\s<>"(),;:\[\]]+""")
 
@@ -133,7 +135,7 @@ def expired_leases(destination: str) -> sa.Executable:
 
 @built_once
 def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
-    """The newest attempt of all that waits for a retry or is in Error, by reason and state; some ids of each."""
+    """The newest attempt of all that waits for a retry, is put aside or is in Error, by reason and state; some ids."""
     newest = (
         sa.select(attempts.c.reason, attempts.c.message)
         .where(attempts.c.contact_id == columns.id, attempts.c.destination == columns.crm.name)
@@ -142,10 +144,12 @@ def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
         .lateral("newest")
     )
     state = sa.cast(columns.processing, sa.Text).label("state")
-    error = columns.table.c[columns.crm.processing_error]
+    error = plain_text(columns.table.c[columns.crm.processing_error])
     ours = sa.func.substring(error, "^(lease_expired|not_recorded): ")  # ended by us, whatever the last attempt came to
     reason = sa.func.coalesce(ours, newest.c.reason, "unknown").label("reason")
     said = sa.case((ours.is_not(None), error), else_=sa.func.coalesce(newest.c.message, error))
+    is_aside = sa.and_(deliveries.c.lease_expires_at > NOW, newest.c.reason == literal(NOT_CLAIMED))
+    has_reason_to_wait = sa.or_(error.is_not(None), is_aside)
     # Without addresses, or each would be a group of its own.
     message = sa.func.regexp_replace(said, _ADDRESS, literal("<address>"), literal("g")).label("message")
     return (
@@ -158,7 +162,7 @@ def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
             sa.func.array_agg(sa.cast(columns.id, sa.Text), type_=pg.ARRAY(sa.Text))[1:ids_shown].label("contact_ids"),
         )
         .select_from(columns.table.outerjoin(deliveries, columns.delivery).outerjoin(newest, sa.true()))
-        .where(sa.or_(columns.processing == literal("Error"), sa.and_(columns.is_queued, error.is_not(None))))
+        .where(sa.or_(columns.processing == literal("Error"), sa.and_(columns.is_queued, has_reason_to_wait)))
         .group_by(reason, message, state)
         .order_by(sa.func.count().desc(), reason)
     )
@@ -166,7 +170,12 @@ def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
 
 @built_once
 def delivery_of(columns: DestinationColumns) -> sa.Executable:
-    """One contact's row and its delivery, with PostgreSQL's time."""
+    """One contact's row and its delivery, with PostgreSQL's time.
+
+    The next retry is the later one of ours and the one in the contacts table, which keeps a contact out of claims too.
+    """
+    its_own = ("contact_id", "destination", "next_retry_at")
+    steered = sa.case((deliveries.c.held_at.is_(None), sa.func.nullif(columns.steering, EPOCH)))
     return (
         sa.select(
             columns.table.c.email,
@@ -174,7 +183,8 @@ def delivery_of(columns: DestinationColumns) -> sa.Executable:
             sa.cast(columns.processing, sa.Text).label("processing_status"),
             columns.table.c[columns.crm.processing_error].label("error"),
             NOW.label("now"),
-            *(column for column in deliveries.c if column.name not in ("contact_id", "destination")),
+            sa.func.greatest(deliveries.c.next_retry_at, steered).label("next_retry_at"),
+            *(column for column in deliveries.c if column.name not in its_own),
         )
         .select_from(columns.table.outerjoin(deliveries, columns.delivery))
         .where(columns.id == sa.bindparam("id", type_=UUID_TYPE))
