@@ -4,20 +4,25 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from crm_sync_pipeline.contact_queue.connection import TRANSACTION
+
 Mode = Literal["session", "transaction"]
 
-PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+"""The environment may name another one, such as a newer."""
 PORT = 6432
 STARTS_WITHIN_SECONDS = 10
 NOBODY = 65534
@@ -42,6 +47,50 @@ class PgBouncer:
         ) as console:
             rows = console.execute("SHOW POOLS", prepare=False).fetchall()
         return int(sum(row[3] for row in rows))
+
+
+class Neighbour:
+    """The user's application on the same pooler: short transactions, statements of its own prepared by hand."""
+
+    def __init__(self, bouncer: PgBouncer) -> None:
+        self.met: Counter[tuple[str, ...]] = Counter()
+        """What its transactions saw of the session that they were given, and how often."""
+        self.failures: list[str] = []
+        self._url = bouncer.url
+        with psycopg.connect(self._url, prepare_threshold=None) as connection:
+            self._usual = self._look(connection)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work) for _ in range(4)]
+
+    def __enter__(self) -> "Neighbour":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def require_undisturbed(self) -> None:
+        """Fails where it met anything that it had not set itself."""
+        assert not self.failures
+        assert sum(self.met.values()) > 100, "it was hardly at work"
+        assert set(self.met) == {self._usual}
+
+    def _look(self, connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
+        shown = ", ".join(f"current_setting('{name}')" for name in (*TRANSACTION, "client_encoding", "role"))
+        query = f"SELECT {shown}, (SELECT count(*) FROM pg_prepared_statements)::text, pg_sleep(0.001)"
+        return tuple(connection.execute(query).fetchall()[0][:-1])
+
+    def _work(self) -> None:
+        with psycopg.connect(self._url, autocommit=True, prepare_threshold=None) as connection:
+            while not self._stop.is_set():
+                try:
+                    self.met[self._look(connection)] += 1
+                except psycopg.Error as error:
+                    self.failures.append(str(error))
+                    return
 
 
 @contextmanager

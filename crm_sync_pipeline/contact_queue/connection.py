@@ -57,9 +57,14 @@ def connect_limits(url: sa.URL) -> dict[str, int]:
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def connect_args(url: sa.URL) -> dict[str, int | str]:
-    """The options of our connections, but for those that the URL sets itself."""
-    return connect_limits(url) | ({} if "client_encoding" in url.query else {"client_encoding": "utf8"})
+def connect_args(url: sa.URL) -> dict[str, int | str | None]:
+    """The options of our connections, but for those that the URL sets itself.
+
+    Nothing is prepared: that stays in the server's session, and a pooler may hand out another one for the next
+    transaction.
+    """
+    usual: dict[str, str | None] = {"client_encoding": "utf8", "prepare_threshold": None}
+    return {**connect_limits(url), **{name: value for name, value in usual.items() if name not in url.query}}
 
 
 class SilentServerError(psycopg.OperationalError):

@@ -57,8 +57,7 @@ def engine_for(url: str) -> sa.Engine:
     @sa.event.listens_for(engine, "do_connect")
     def connect(*arguments: Any) -> BoundedConnection:
         _dialect, _record, words, options = arguments
-        # What is prepared stays in the server's session, and a pooler may hand the next transaction another one.
-        return BoundedConnection.connect(*words, **{"prepare_threshold": None, **options}, autocommit=True).prepared()
+        return BoundedConnection.connect(*words, **options, autocommit=True).prepared()
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
