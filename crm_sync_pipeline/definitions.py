@@ -58,10 +58,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     jobs.append(build_resume_job(list(DESTINATIONS), owner))
     jobs += build_act_jobs(list(DESTINATIONS), owner)
     jobs.append(build_check_job(list(DESTINATIONS), owner))
-    schedules.append(build_check_queue_schedule(checks, owner, is_on=bool(settings.general.database_url)))
+    schedules.append(build_check_queue_schedule(checks, owner, is_on=bool(settings.general.database)))
     prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner)
     jobs.append(prune)
-    schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database_url)))
+    schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database)))
     jobs_of_crms = {name: f"{name}_sync" for name in DESTINATIONS}
     sensors.append(build_alert_sensor(settings, jobs_of_crms, [prune.name], owner))
     return dg.Definitions(
@@ -70,7 +70,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _off_because(destination: type[HttpDestination], settings: Settings) -> str | None:
-    missing = [] if settings.general.database_url else ["DATABASE_URL"]
+    missing = [] if settings.general.database else [settings.general.database_variable]
     if variable := destination.missing_setting(settings):
         missing.append(variable)
     if not missing:

@@ -22,6 +22,9 @@ from crm_sync_pipeline.setting_values import (
     WebhookUrl,
 )
 
+DATABASE_URL = "DATABASE_URL"
+OUR_DATABASE_URL = "CRM_SYNC_DATABASE_URL"
+
 
 class SettingsError(CrmSyncError):
     """A setting is missing or wrong."""
@@ -42,6 +45,9 @@ class GeneralSettings(_FromEnvironment):
     """What concerns no single destination."""
 
     database_url: SecretStr | None = Field(None, description="The PostgreSQL that holds the contacts table.")
+    crm_sync_database_url: SecretStr | None = Field(
+        None, description="The same, where DATABASE_URL is another program's: it wins over DATABASE_URL."
+    )
     crm_sync_contacts_table: TableName = Field("contacts", description="The contacts table, or schema.table.")
     crm_sync_lease_seconds: int = Field(
         300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
@@ -55,6 +61,16 @@ class GeneralSettings(_FromEnvironment):
     crm_sync_owner: Owner = Field(
         "team:crm-sync", description="Who answers for jobs and assets in Dagster's UI: an e-mail address or team:name."
     )
+
+    @property
+    def database(self) -> SecretStr | None:
+        """The URL of the PostgreSQL that holds the contacts table, from whichever variable counts."""
+        return self.crm_sync_database_url or self.database_url
+
+    @property
+    def database_variable(self) -> str:
+        """The name of the variable that `database` was read from; DATABASE_URL where neither is set."""
+        return OUR_DATABASE_URL if self.crm_sync_database_url else DATABASE_URL
 
 
 class BrevoSettings(_FromEnvironment):
@@ -210,7 +226,7 @@ _WORDS = {
     "float_parsing": "it must be a number",
 }
 
-_SECRET_URLS = ("DATABASE_URL", "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
+_SECRET_URLS = (DATABASE_URL, OUR_DATABASE_URL, "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
 
 _Read = TypeVar("_Read", bound=_FromEnvironment)
 

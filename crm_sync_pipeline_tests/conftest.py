@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crm_sync_pipeline.contact_queue.database import engine_for
+from crm_sync_pipeline.contact_queue.database import _engine_for, engine_for
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
@@ -98,7 +98,7 @@ def _templates(postgres: EmbeddedPostgres) -> dict[str, str]:
             world.script(script)
         world.upgrade()
         world.engine.dispose()
-        engine_for.cache_clear()
+        _engine_for.cache_clear()
     return {"users": "template_users", "brevo_only": "template_brevo_only", "created": "template_created"}
 
 

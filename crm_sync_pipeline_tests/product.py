@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.builders import World
 SETTINGS = ("DATABASE_URL", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_", "CRM_SYNC_", "DAGSTER_HOME")
 """How the names of our variables, and of those that decide where Dagster is, begin."""
 
-READ_BY_DAGSTER = ("DATABASE_URL", "BREVO_API_KEY")
+READ_BY_DAGSTER = ("CRM_SYNC_DATABASE_URL", "DATABASE_URL", "BREVO_API_KEY")
 """Secrets of which the definitions know only whether they are set."""
 
 

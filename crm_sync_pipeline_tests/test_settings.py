@@ -13,6 +13,7 @@ CRMS = ("brevo", "hubspot", "mautic", "n8n")
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 SECRETS = (
     "DATABASE_URL",
+    "CRM_SYNC_DATABASE_URL",
     "BREVO_API_KEY",
     "HUBSPOT_API_KEY",
     "MAUTIC_CLIENT_SECRET",
@@ -101,6 +102,7 @@ IDS = [row[0] for row in EVERY]
 
 READ_SECRET: dict[str, Read] = {
     "DATABASE_URL": lambda s: s.general.database_url,
+    "CRM_SYNC_DATABASE_URL": lambda s: s.general.crm_sync_database_url,
     "BREVO_API_KEY": lambda s: s.brevo.api_key,
     "HUBSPOT_API_KEY": lambda s: s.hubspot.api_key,
     "MAUTIC_CLIENT_SECRET": lambda s: s.mautic.client_secret,
@@ -279,6 +281,30 @@ def test_a_dotenv_file_in_the_working_folder_counts_and_the_environment_wins(mon
     assert found.brevo.api_key.get_secret_value() == "from-file"
     assert found.brevo.list_id == 5
     assert found.sync["brevo"].max_retries == 3
+
+
+@pytest.mark.parametrize("dotenv", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "shared", "read", "variable"),
+    [
+        ("postgres://ours", "postgres://shared", "postgres://ours", "CRM_SYNC_DATABASE_URL"),
+        ("postgres://ours", "", "postgres://ours", "CRM_SYNC_DATABASE_URL"),
+        (" ", "postgres://shared", "postgres://shared", "DATABASE_URL"),
+        ("", "postgres://shared", "postgres://shared", "DATABASE_URL"),
+        ("", "", None, "DATABASE_URL"),
+    ],
+)
+def test_our_own_variable_of_the_database_wins_wherever_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, dotenv: bool, ours: str, shared: str, read: str | None, variable: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", shared)
+    if dotenv:
+        Path(".env").write_text(f"CRM_SYNC_DATABASE_URL={ours}\n", "utf-8")
+    else:
+        monkeypatch.setenv("CRM_SYNC_DATABASE_URL", ours)
+    general = load_settings().general
+    assert (general.database.get_secret_value() if general.database else None) == read
+    assert general.database_variable == variable
 
 
 def test_a_wrong_value_in_a_dotenv_file_is_named_too() -> None:

@@ -54,6 +54,6 @@ def demo(contacts: int) -> None:
 def dev(port: int) -> None:
     """Run Dagster with schedule and sensor on, beside stand-ins for whatever is not set.
 
-    DATABASE_URL and BREVO_API_KEY, where set, are used as they are.
+    CRM_SYNC_DATABASE_URL or DATABASE_URL, and BREVO_API_KEY, where set, are used as they are.
     """
     run_dev(VAR, port)

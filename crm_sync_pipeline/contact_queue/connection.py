@@ -16,6 +16,7 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.types.datetime import TimestamptzLoader
 
 from crm_sync_pipeline.contact_queue.tables import quoted
+from crm_sync_pipeline.contact_queue.url import PostgresUrl
 
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -57,18 +58,26 @@ def connect_limits(url: sa.URL) -> dict[str, int]:
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def connect_args(url: sa.URL) -> dict[str, int | str | None]:
+def connect_args(postgres: PostgresUrl) -> dict[str, int | str | None]:
     """The options of our connections, but for those that the URL sets itself.
 
-    Nothing is prepared: that stays in the server's session, and a pooler may hand out another one for the next
-    transaction.
+    Nothing is prepared, unless the URL asks for it: that stays in the server's session, and a pooler may hand out
+    another one for the next transaction.
     """
-    usual: dict[str, str | None] = {"client_encoding": "utf8", "prepare_threshold": None}
-    return {**connect_limits(url), **{name: value for name, value in usual.items() if name not in url.query}}
+    encoding = {} if "client_encoding" in postgres.url.query else {"client_encoding": "utf8"}
+    own = {**postgres.secrets, "prepare_threshold": postgres.prepare_threshold}
+    return {**connect_limits(postgres.url), **encoding, **own}
 
 
 class SilentServerError(psycopg.OperationalError):
     """The server takes what is sent and answers nothing."""
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, **words: Any) -> Any:
+        if not params:  # what opens a transaction is several statements, which can't be prepared
+            prepare = False
+        return super().execute(query, params, prepare=prepare, **words)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -93,14 +102,14 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
     def prepared(self, search_path: str | None = None) -> "BoundedConnection":
-        """This connection, fit for what the database holds; names without a schema are looked up in `search_path`.
+        """This connection, fit for what the database holds.
 
-        A database without an encoding can hold bytes that are not text. They are read too: one such row must not hide
-        all the others.
+        Names without a schema are looked up in `search_path`, which may be several with commas between them. A database
+        without an encoding can hold bytes that are not text. They are read too: one such row must not hide all others.
         """
         settings = dict(TRANSACTION)
         if search_path:
-            settings["search_path"] = quoted(search_path)
+            settings["search_path"] = ", ".join(quoted(name.strip(' "')) for name in search_path.split(","))
         encoding, codec = self.info.parameter_status("server_encoding"), "utf-8"
         if encoding == "SQL_ASCII":
             settings["client_encoding"] = "'SQL_ASCII'"
@@ -111,6 +120,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         self.adapters.register_dumper(str, type("FittingText", (_FittingText,), {"codec": codec}))
         self.adapters.register_loader("timestamptz", _AnyTime)
         self.begin = begin(settings)
+        self.cursor_factory = _Cursor
         return self
 
     def _codec_of(self, encoding: str) -> str:

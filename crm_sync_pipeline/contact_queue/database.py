@@ -16,48 +16,48 @@ from crm_sync_pipeline.contact_queue.report import Report
 from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table, other_kind
-from crm_sync_pipeline.contact_queue.transactions import AT_ONCE, DatabaseError, in_transaction, what_happened
+from crm_sync_pipeline.contact_queue.transactions import (
+    AT_ONCE,
+    READ_FROM,
+    DatabaseError,
+    in_transaction,
+    what_happened,
+)
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
+from crm_sync_pipeline.contact_queue.url import LOOKS_LIKE, DatabaseUrlError, parsed
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.settings import Settings, SettingsError
+from crm_sync_pipeline.settings import DATABASE_URL, Settings
+
+AS_READ = "crm_sync_url"
+"""The engine's execution option that holds the PostgresUrl, with what an engine's URL leaves out."""
 
 
-class DatabaseUrlError(DatabaseError, SettingsError):
-    """DATABASE_URL is missing or can't be one of PostgreSQL's."""
+def engine_for(url: str, variable: str = DATABASE_URL) -> sa.Engine:
+    """The process's engine for a URL: psycopg 3 whatever driver the URL names, short time-outs, checked connections.
+
+    DatabaseUrlError where the URL can't be one of PostgreSQL's; it names `variable`, which the URL was read from.
+    """
+    return _engine_for(url, variable)
 
 
 @lru_cache(maxsize=8)
-def engine_for(url: str) -> sa.Engine:
-    """The process's engine for a URL: psycopg 3 whatever driver the URL names, short time-outs, checked connections.
-
-    DatabaseUrlError where the URL can't be one of PostgreSQL's.
-    """
-    try:
-        parsed = sa.engine.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number, or part of a password
-        raise DatabaseUrlError(
-            "DATABASE_URL can't be read as a URL. Nothing was done. It should look like "
-            "postgresql://user:password@host:5432/database."
-        ) from None
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise DatabaseUrlError(
-            f"DATABASE_URL names {parsed.get_backend_name()}; the queue needs PostgreSQL, which can skip locked rows. "
-            "It should look like postgresql://user:password@host:5432/database."
-        )
+def _engine_for(url: str, variable: str) -> sa.Engine:
+    postgres = parsed(url, variable)
     engine = sa.create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
+        postgres.url,
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's data, and an error's text ends in logs
         use_native_hstore=False,  # nothing of ours is one, and each new connection would ask for it
         pool_size=5,
         max_overflow=10,
-        connect_args=connect_args(parsed) | {"application_name": "crm_sync_pipeline"},
+        connect_args=connect_args(postgres) | {"application_name": "crm_sync_pipeline"},
+        execution_options={READ_FROM: variable, AS_READ: postgres},
     )
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(*arguments: Any) -> BoundedConnection:
         _dialect, _record, words, options = arguments
-        return BoundedConnection.connect(*words, **options, autocommit=True).prepared()
+        return BoundedConnection.connect(*words, **options, autocommit=True).prepared(postgres.search_path)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -70,11 +70,13 @@ def engine_for(url: str) -> sa.Engine:
 
 def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
     """For migrations: an index of a large table may take long, and may have to wait long."""
+    options = engine.get_execution_options()
     return sa.create_engine(
         engine.url,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args=connect_args(engine.url),
+        connect_args=connect_args(options[AS_READ]),
+        execution_options=dict(options),
     )
 
 
@@ -96,7 +98,8 @@ class RetryConfig(dg.Config):
 class DatabaseResource(dg.ConfigurableResource[None]):
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
-    url: str = Field(repr=False, description="postgresql://...; env DATABASE_URL.")
+    url: str = Field(repr=False, description="postgresql://...; env CRM_SYNC_DATABASE_URL or DATABASE_URL.")
+    url_variable: str = Field(default=DATABASE_URL, description="The variable that the URL is read from, for messages.")
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
     retries: dict[str, RetryConfig] = Field(default={}, description="By destination; the default for one not named.")
@@ -104,9 +107,11 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     @classmethod
     def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "DatabaseResource":
         """The database as the environment sets it; with `secrets_from_environment` Dagster reads the URL itself."""
-        url = settings.general.database_url.get_secret_value() if settings.general.database_url else ""
+        variable, secret = settings.general.database_variable, settings.general.database
+        url = secret.get_secret_value() if secret else ""
         return cls(
-            url=dg.EnvVar("DATABASE_URL") if url and secrets_from_environment else url,
+            url=dg.EnvVar(variable) if url and secrets_from_environment else url,
+            url_variable=variable,
             contacts_table=settings.general.crm_sync_contacts_table,
             lease_seconds=settings.general.crm_sync_lease_seconds,
             retries={
@@ -123,18 +128,22 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     @property
     def engine(self) -> sa.Engine:
         """The engine for `url`. DatabaseUrlError where there is no URL, or a wrong one."""
-        if not self.url:
+        return engine_for(self._url_that_is_set(), self.url_variable)
+
+    def _url_that_is_set(self) -> str:
+        if not self.url.strip():
             raise DatabaseUrlError(
-                "DATABASE_URL is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, such as "
-                "postgresql://user:password@host:5432/database, or try `./run demo`, which brings its own."
+                f"{self.url_variable} is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, "
+                f"such as {LOOKS_LIKE}, or try `./run demo`, which brings its own."
             )
-        return engine_for(self.url)
+        return self.url
 
     def giving_up_after(self, seconds: int) -> "DatabaseResource":
         """The same database, for who would rather have no answer than a late one: so long may connecting take."""
-        url = self.engine.url.update_query_dict({"connect_timeout": str(seconds)})
+        url = parsed(self._url_that_is_set(), self.url_variable)
         return DatabaseResource(
-            url=url.render_as_string(hide_password=False),
+            url=url.rendered(connect_timeout=str(seconds)),
+            url_variable=self.url_variable,
             contacts_table=self.contacts_table,
             lease_seconds=self.lease_seconds,
             retries=self.retries,
@@ -177,9 +186,17 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def upgrade(self, say: Say) -> ContactsTable:
         """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
         try:
-            return upgrade(engine_without_time_outs(self.engine), self.contacts_table, say)
+            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), say)
         except sa.exc.DBAPIError as error:
             raise DatabaseError(what_happened(self.engine, error)) from None
+
+    def _table_to_upgrade(self) -> str:
+        """With the schema that the URL's search path leads to: an upgrade's sessions do not have that path."""
+        path = self.engine.get_execution_options()[AS_READ].search_path
+        if path is None or "." in self.contacts_table:
+            return self.contacts_table
+        found = in_transaction(self.engine, lambda connection: find_contacts_table(connection, self.contacts_table))
+        return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
 
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TypeVar
 
 import psycopg
@@ -11,9 +12,13 @@ from tenacity.stop import stop_all
 
 from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings import DATABASE_URL
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+READ_FROM = "crm_sync_read_from"
+"""The execution option of an engine that says which variable its URL was read from, for messages."""
 
 
 class DatabaseError(CrmSyncError):
@@ -144,12 +149,19 @@ def refused_because(error: sa.exc.DBAPIError) -> str | None:
 def unreachable(engine: sa.Engine, error: sa.exc.DBAPIError) -> str:
     """The sentence for a database that does not answer; the password is never part of it."""
     why = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-    url = engine.url
-    where = f"{url.host or url.query.get('host') or 'the local socket'}:{url.port or 5432}"
+    variable = engine.get_execution_options().get(READ_FROM, DATABASE_URL)
     return (
-        f"The database at {where} can't be used: {why}. Nothing was changed. Check DATABASE_URL and that the server "
-        "runs and lets this machine in."
+        f"The database at {_where(engine.url)} can't be used: {why}. Nothing was changed. Check {variable} and that "
+        "the server runs and lets this machine in."
     )
+
+
+def _where(url: sa.URL) -> str:
+    """Host and port, of each host where there are several."""
+    hosts = str(url.host or url.query.get("host") or url.query.get("hostaddr") or "the local socket").split(",")
+    ports = str(url.port or url.query.get("port") or "").split(",")
+    shown = [f"[{host}]" if ":" in host and "/" not in host else host for host in hosts]
+    return ", ".join(f"{host}:{port or 5432}" for host, port in zip_longest(shown, ports))
 
 
 NOT_THE_ROWS_FAULT = ("08", "25", "28", "40", "42501", "53", "55", "57", "58", "XX")

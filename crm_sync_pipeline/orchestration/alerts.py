@@ -38,9 +38,9 @@ def build_alert_sensor(
     """
     channels = channels_of(settings.alerts)
     missing = missing_for_channels(settings.alerts)
-    if not settings.general.database_url:
+    if not settings.general.database:
         missing = "DATABASE_URL is not set."
-    off_because = None if channels and settings.general.database_url else missing
+    off_because = None if channels and settings.general.database else missing
     limits = limits_of(settings)
     what = f"Tells {' and '.join(each.name for each in channels)} when something goes wrong, and when it is over."
 

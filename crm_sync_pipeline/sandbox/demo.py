@@ -66,7 +66,7 @@ def run_demo(size: int) -> None:
 def _settings(database_url: str, brevo_url: str) -> Settings:
     """Settings that reach nothing but the stand-ins, whatever the environment and a .env file say."""
     os.environ.update(
-        DATABASE_URL=database_url,
+        CRM_SYNC_DATABASE_URL=database_url,  # the one that wins: DATABASE_URL may name a real database
         CRM_SYNC_CONTACTS_TABLE="contacts",
         BREVO_API_KEY=DEFAULT_KEY,
         BREVO_API_BASE_URL=brevo_url,

@@ -68,8 +68,8 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         environment.update(BREVO_API_KEY=DEFAULT_KEY, BREVO_API_BASE_URL=f"{simulator.base_url}/v3")
         environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
         console.print(f"Brevo: a stand-in; what it was sent is at {simulator.base_url}/simulator/requests")
-    if settings.general.database_url:
-        console.print("Database: yours, by DATABASE_URL")
+    if settings.general.database:
+        console.print(f"Database: yours, by {settings.general.database_variable}")
         return environment
     postgres = parts.enter_context(start(var / "postgres"))
     environment["DATABASE_URL"] = postgres.url

@@ -23,8 +23,14 @@ def test_the_demo_delivers_shows_what_became_of_them_and_leaves_nothing(tmp_path
     done = subprocess.run(
         [sys.executable, "-m", "crm_sync_pipeline.cli", "demo"],
         cwd=tmp_path,
-        # The demo must not reach a real account, whatever the user's environment says.
-        env={**os.environ, "BREVO_API_KEY": "xkeysib-1", "BREVO_API_BASE_URL": "http://127.0.0.1:9/v3", MARK: mark},
+        # The demo must not reach a real account or database, whatever the user's environment says.
+        env={
+            **os.environ,
+            "BREVO_API_KEY": "xkeysib-1",
+            "BREVO_API_BASE_URL": "http://127.0.0.1:9/v3",
+            MARK: mark,
+            **dict.fromkeys(("DATABASE_URL", "CRM_SYNC_DATABASE_URL"), "postgresql://real@127.0.0.1:9/contacts"),
+        },
         capture_output=True,
         text=True,
         timeout=170,

@@ -35,6 +35,8 @@ each_command = pytest.mark.parametrize("words", NEEDS_DATABASE, ids=" ".join)
         ("not a url", "DATABASE_URL can't be read as a URL. Nothing was done. It should look like postgresql://"),
         ("postgresql://me:sesame@db:port/crm", "DATABASE_URL can't be read as a URL."),
         ("mysql://me:sesame@db/crm", "DATABASE_URL names mysql; the queue needs PostgreSQL"),
+        ("postgresql://me:sesame@db/crm?shema=sesame", "DATABASE_URL has the option shema, which PostgreSQL's client"),
+        ("postgresql://me:1?sesame=@db/crm", "DATABASE_URL can't be read as a URL."),
         ("postgresql://me:sesame@127.0.0.1:1/crm", "The database at 127.0.0.1:1 can't be used: "),
     ],
 )

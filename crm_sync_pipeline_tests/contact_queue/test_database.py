@@ -1,6 +1,7 @@
 import pickle
 from datetime import timedelta
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -67,9 +68,8 @@ def test_a_server_that_does_not_answer_is_named_with_what_to_check() -> None:
 
 
 def test_an_option_in_the_url_that_postgresql_does_not_know_is_named() -> None:
-    sentence = sentence_for("postgresql://anna:s3cret@127.0.0.1:1/contacts?schema=public")
-    assert "can't be used" in sentence
-    assert "schema" in sentence
+    sentence = sentence_for("postgresql://anna:s3cret@127.0.0.1:1/contacts?shema=s3cret")
+    assert sentence.startswith("DATABASE_URL has the option shema, which PostgreSQL's client library")
     assert "s3cret" not in sentence
 
 
@@ -157,6 +157,28 @@ def test_the_environment_sets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.contacts_table == "app.people"
     assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
     assert database.policy("hubspot") == RetryPolicy()
+
+
+def _as_a_run_has_it(resource: DatabaseResource) -> DatabaseResource:
+    """With the variables of its config read, as Dagster reads them when a run starts."""
+    with dg.build_resources({"database": resource}) as resources:
+        found: DatabaseResource = resources.database
+    return found
+
+
+@pytest.mark.parametrize("secrets_from_environment", [False, True])
+def test_our_own_variable_wins_and_is_the_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, secrets_from_environment: bool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://anna@127.0.0.1:2/another_program")
+    monkeypatch.setenv("CRM_SYNC_DATABASE_URL", "postgresql://anna@127.0.0.1:1/contacts")
+    database = DatabaseResource.from_settings(load_settings(), secrets_from_environment=secrets_from_environment)
+    if secrets_from_environment:
+        database = _as_a_run_has_it(database)
+    with pytest.raises(CrmSyncError, match=r"The database at 127.0.0.1:1 .* Check CRM_SYNC_DATABASE_URL and that"):
+        database.contacts()
+    with pytest.raises(CrmSyncError, match="Check CRM_SYNC_DATABASE_URL and that"):
+        database.giving_up_after(2).contacts()
 
 
 def test_a_batch_can_be_pickled_and_holds_no_personal_data(world: World) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from crm_sync_pipeline.contact_queue.database import engine_for
 from crm_sync_pipeline_tests.builders import World, one_run
 from crm_sync_pipeline_tests.pgbouncer import Neighbour, PgBouncer, pgbouncer
 
@@ -61,3 +62,13 @@ def test_our_connections_leave_no_prepared_statement(world: World) -> None:
     for _ in range(8):
         world.queue().depth()
     assert world.value("SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+def test_the_url_may_ask_for_prepared_statements(world: World) -> None:
+    engine = engine_for(f"{world.url}&prepare_threshold=1")
+    for _ in range(4):
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT %s::int", (1,))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar_one() > 0
+    engine.dispose()

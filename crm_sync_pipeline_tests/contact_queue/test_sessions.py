@@ -210,3 +210,23 @@ def test_a_retry_that_another_program_put_off_for_ever_is_explained_as_that(worl
     world.unselect(contact)
     world.select(contact)
     assert world.queue().claim(1).size == 1
+
+
+@pytest.mark.parametrize("option", ["schema=app", "currentSchema=app", "search_path=nowhere%2Capp", "schema=App+One"])
+def test_the_schema_that_the_url_names_is_where_the_contacts_are(fresh: World, option: str) -> None:
+    schema = "App One" if "One" in option else "app"
+    fresh.script(f'CREATE SCHEMA "{schema}"; ALTER TABLE contacts SET SCHEMA "{schema}"')
+    named = World(f"{fresh.url}&{option}")
+    assert named.database.contacts().schema == schema
+    said: list[str] = []
+    assert named.database.upgrade(said.append).schema == schema
+    assert not any("created table" in line for line in said)
+    assert named.queue().depth() == 0
+    named.engine.dispose()
+
+
+def test_where_there_are_no_contacts_yet_they_are_created_in_the_schema_that_the_url_names(empty: World) -> None:
+    named = World(f"{empty.url}&schema=app")
+    assert named.database.upgrade(lambda _line: None).schema == "app"
+    assert named.database.contacts().qualified == "app.contacts"
+    named.engine.dispose()

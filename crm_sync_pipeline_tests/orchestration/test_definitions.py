@@ -151,6 +151,28 @@ def test_nothing_that_dagster_shows_of_the_definitions_holds_key_or_password(mon
 
 
 @dagsters_own_deprecation
+def test_dagster_shows_and_reads_the_variable_that_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(monkeypatch, DATABASE_URL="", CRM_SYNC_DATABASE_URL=URL)
+    definitions = loaded()
+    assert definitions.resolve_schedule_def("brevo_sync_schedule").default_status is dg.DefaultScheduleStatus.RUNNING
+    for other in ("", "postgresql://another:sesame@db.example.com/program"):
+        set_up(monkeypatch, DATABASE_URL=other)
+        shown = serialize_value(RepositorySnap.from_def(loaded().get_repository_def())).replace("\\", "")
+        assert '{"env": "CRM_SYNC_DATABASE_URL"}' in shown
+        assert '{"env": "DATABASE_URL"}' not in shown
+        assert "sesame" not in shown
+
+
+@dagsters_own_deprecation
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_blank_variable_of_ours_leaves_the_common_one(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    set_up(monkeypatch)
+    monkeypatch.setenv("CRM_SYNC_DATABASE_URL", blank)
+    shown = serialize_value(RepositorySnap.from_def(loaded().get_repository_def())).replace("\\", "")
+    assert '{"env": "DATABASE_URL"}' in shown
+
+
+@dagsters_own_deprecation
 def test_what_dagster_loads_is_built_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     set_up(monkeypatch, BREVO_LIST_ID="7")
     shown = serialize_value(RepositorySnap.from_def(as_dagster_loads_it().get_repository_def()))
