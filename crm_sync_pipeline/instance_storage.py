@@ -5,6 +5,7 @@ Dagster has no syntax for "this variable, or else that default", so the storage 
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy.engine import make_url
+from psycopg2 import ProgrammingError  # type: ignore[import-untyped] # it brings no types
+from psycopg2.extensions import parse_dsn  # type: ignore[import-untyped]
 
 from crm_sync_pipeline.contact_queue.connection import connect_limits
+from crm_sync_pipeline.contact_queue.url import parsed
+from crm_sync_pipeline.contact_queue.url_options import LIBPQ
+
+
+def _known_to_psycopg2() -> frozenset[str]:
+    """The options of its own libpq, which may be older than psycopg's."""
+
+    def is_known(name: str) -> bool:
+        with suppress(ProgrammingError):
+            return bool(parse_dsn(f"{name}=x"))
+        return False
+
+    return frozenset(filter(is_known, LIBPQ))
 
 
 class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
@@ -33,12 +48,13 @@ class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
 
         Its connections give up a server that vanished, as ours do: a daemon that waits for ever starts nothing.
         """
-        url = os.environ.get(config_value["postgres_url_env"])
-        if url:
-            parsed = make_url(url).set(drivername="postgresql+psycopg2")
-            limits = {name: str(value) for name, value in connect_limits(parsed).items()}
+        variable = config_value["postgres_url_env"]
+        text = os.environ.get(variable, "")
+        if text.strip():
+            url = parsed(text, variable, known=_known_to_psycopg2()).for_psycopg2()
+            limits = {name: str(value) for name, value in connect_limits(url).items()}
             return DagsterPostgresStorage(
-                parsed.update_query_dict(limits).render_as_string(hide_password=False), inst_data=inst_data
+                url.update_query_dict(limits).render_as_string(hide_password=False), inst_data=inst_data
             )
         folder = Path(config_value["sqlite_dir"]).absolute()
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,14 @@
 """Where Dagster keeps its own history. Our storage class stands on private parts of Dagster: it is tried for real."""
 
 import shutil
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
+import psycopg
 import pytest
 import yaml
 from dagster._core.definitions.run_request import InstigatorType
@@ -20,6 +23,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_postgres import PostgresRunStorage
 
 import crm_sync_pipeline
+from crm_sync_pipeline.contact_queue.url import DatabaseUrlError, parsed
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 
 VARIABLE = "CRM_SYNC_DAGSTER_DB_URL"
@@ -79,7 +83,7 @@ def exercise() -> None:
         assert third.all_instigator_state()[0].status is InstigatorStatus.STOPPED
 
 
-@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("value", [None, "", " \n"])
 def test_without_a_url_history_is_kept_in_sqlite_below_var(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     if value is not None:
         monkeypatch.setenv(VARIABLE, value)
@@ -101,6 +105,57 @@ def test_with_a_url_history_is_kept_in_postgresql_whatever_driver_it_names(
         assert "tcp_user_timeout=15000" in made.run_storage.postgres_url, "a server that vanished is given up"
     exercise()
     assert not Path("var/dagster/history").exists()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgresql://postgres@/{name}?host={folder}&port={port}\n",
+        "postgresql+asyncpg://postgres:p@ss#w%@{encoded}:{port}/{name}?pgbouncer=true&connection_limit=1&ssl=require",
+        "'postgres://postgres@{encoded}:{port}/{name}?sslmode=no-verify&schema=public&application_name=of_dagster'",
+        "postgresql://postgres@%2Fnowhere,{encoded}:{port}/{name}?target_session_attrs=read-write&currentSchema=public",
+        "host={folder} port={port} dbname={name} user=postgres",
+    ],
+)
+def test_history_is_kept_by_a_url_as_hosts_print_it(monkeypatch: pytest.MonkeyPatch, database: str, form: str) -> None:
+    place = parsed(database).url
+    folder, port = str(place.query["host"]), place.query["port"]
+    text = form.format(folder=folder, encoded=quote(folder, safe=""), port=port, name=place.database)
+    monkeypatch.setenv(VARIABLE, text)
+    exercise()
+    with instance() as made:
+        assert isinstance(made.run_storage, PostgresRunStorage)
+    assert not Path("var/dagster/history").exists()
+
+
+def test_a_schema_in_the_url_is_where_history_is_kept(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE SCHEMA history")
+    monkeypatch.setenv(VARIABLE, f"{database}&schema=history")
+    exercise()
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename IN ('runs', 'event_logs')"
+        ).fetchall()
+    assert found == [("history",)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mysql://anna:s3cret@h/dagster", "names mysql"),
+        ("postgresql://anna:s3cret@h/dagster?bogus=s3cret", "has the option bogus"),
+        ("postgresql://anna:s3cret@h/dagster?oauth_scope=s3cret", "has the option oauth_scope"),
+        ("postgresql://anna:1?s3cret=@h/dagster", "can't be read as a URL"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(DatabaseUrlError, match=f"^{VARIABLE} {says}.* Nothing was done") as refused, instance():
+        pass
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_the_password_of_the_url_is_not_in_what_is_handed_to_child_processes(
