@@ -15,6 +15,7 @@ from crm_sync_pipeline.orchestration.assets import build_assets
 from crm_sync_pipeline.orchestration.check import build_check_job
 from crm_sync_pipeline.orchestration.history import build_prune_job, build_prune_schedule
 from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_job
+from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_memory
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
 from crm_sync_pipeline.settings import Settings, load_settings
@@ -30,8 +31,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Jobs, schedules, sensors and resources of every destination, as the settings say."""
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner = settings.general.crm_sync_owner
-    resources: dict[str, dg.ConfigurableResource[None]] = {
-        "database": DatabaseResource.from_settings(settings, secrets_from_environment=True)
+    resources: dict[str, dg.ConfigurableResource[None] | dg.ResourceDefinition] = {
+        "database": DatabaseResource.from_settings(settings, secrets_from_environment=True),
+        "io_manager": outputs_in_memory,
+        "open_claims": open_claims,
     }
     for name, destination in DESTINATIONS.items():
         sync = settings.sync[name]

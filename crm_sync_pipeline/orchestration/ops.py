@@ -19,6 +19,7 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.actor import actor_of
 from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
+from crm_sync_pipeline.orchestration.run_memory import OpenClaims
 from crm_sync_pipeline.orchestration.run_progress import progress_in
 from crm_sync_pipeline.resumption import resume
 
@@ -43,18 +44,28 @@ class ClaimConfig(dg.Config):
 
 
 @dg.op(tags={"kind": "postgres"})
-def claim_batch(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource) -> Batch:
+def claim_batch(
+    context: dg.OpExecutionContext,
+    config: ClaimConfig,
+    database: DatabaseResource,
+    open_claims: dg.ResourceParam[OpenClaims],
+) -> Batch:
     """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
     with plain_failure():
         own = context.run.tags.get(DESTINATION_TAG, config.destination)
         if own != config.destination:
             raise CrmSyncError(f"This job delivers to {own}, not to '{config.destination}'. Nothing was claimed.")
         queue = database.queue(config.destination, PATIENCE)
-        if config.contact_id:
-            (contact_id,) = parse_ids([config.contact_id])
-            batch = queue.claim_contact(contact_id, run_id=context.run_id)
-        else:
-            batch = queue.claim(config.batch_size, run_id=context.run_id, takes_up_imports=True)
+        token = open_claims.open(queue)
+        try:
+            if config.contact_id:
+                (contact_id,) = parse_ids([config.contact_id])
+                batch = queue.claim_contact(contact_id, context.run_id, token)
+            else:
+                batch = queue.claim(config.batch_size, context.run_id, token, takes_up_imports=True)
+        except Exception:  # the claim was rolled back, which can't be said of one that is interrupted
+            open_claims.close(token)
+            raise
     context.add_output_metadata({"claimed": batch.size, **({"note": batch.note} if batch.note else {})})
     context.log.info("batch_claimed destination=%s size=%d", batch.destination, batch.size)
     return batch
@@ -68,7 +79,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     """
     name = destination.destination
 
-    @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", name}, tags={"kind": name})
+    @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", "open_claims", name}, tags={"kind": name})
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
         with plain_failure():
@@ -85,6 +96,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
             with plain_failure():
                 # What is journaled counts, what an import holds is left to the next claim, the rest is given back.
                 queue.settle(batch.token)
+            context.resources.open_claims.close(batch.token)
             raise
         context.add_output_metadata(tally.as_metadata())
         return tally
@@ -94,12 +106,17 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
 
 @dg.op(tags={"kind": "postgres"})
 def record_results(
-    context: dg.OpExecutionContext, database: DatabaseResource, batch: Batch, tally: Tally
+    context: dg.OpExecutionContext,
+    database: DatabaseResource,
+    open_claims: dg.ResourceParam[OpenClaims],
+    batch: Batch,
+    tally: Tally,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[None]]:
     """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
     with plain_failure():
         queue = database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         settled = queue.settle(batch.token)
+    open_claims.close(batch.token)
     settled.add(tally.settled)
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)

@@ -75,7 +75,7 @@ def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.Mo
         *("brevo_sync_schedule", "check_queue_schedule", "prune_history_schedule"),
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor", "alert_sensor"}
-    assert (definitions.resources or {}).keys() == {"database", "brevo"}
+    assert (definitions.resources or {}).keys() == {"database", "brevo", "io_manager", "open_claims"}
     job = definitions.resolve_job_def("brevo_sync")
     assert [node.name for node in job.nodes_in_topological_order] == ["claim_batch", "sync_to_brevo", "record_results"]
 
