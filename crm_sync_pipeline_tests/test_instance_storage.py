@@ -24,6 +24,7 @@ from dagster_postgres import PostgresRunStorage
 
 import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.url import DatabaseUrlError, parsed
+from crm_sync_pipeline.instance_storage import HistoryError
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 
 VARIABLE = "CRM_SYNC_DAGSTER_DB_URL"
@@ -92,6 +93,84 @@ def test_without_a_url_history_is_kept_in_sqlite_below_var(monkeypatch: pytest.M
         assert isinstance(made.run_storage, SqliteRunStorage)
     assert any(Path("var/dagster").rglob("*.db"))
     assert {path.name for path in Path.cwd().iterdir()} <= {"dagster.yaml", "var", ".logs_queue"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """DAGSTER_HOME, which is not the working folder."""
+    shutil.copy(DAGSTER_YAML, tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def work_elsewhere(monkeypatch: pytest.MonkeyPatch, home: Path, name: str) -> Path:
+    folder = home.parent / f"{home.name}-{name}"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_processes_in_different_folders_share_the_history_below_dagster_home(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    first = work_elsewhere(monkeypatch, home, "webserver")
+    with dg.DagsterInstance.get() as webserver:
+        run = webserver.create_run_for_job(trivial)
+        handed_over = webserver.get_ref()
+    second = work_elsewhere(monkeypatch, home, "daemon")
+    with dg.DagsterInstance.get() as daemon:
+        assert [each.run_id for each in daemon.get_runs()] == [run.run_id]
+    third = work_elsewhere(monkeypatch, home, "worker")
+    with dg.DagsterInstance.from_ref(handed_over) as worker:
+        assert [each.run_id for each in worker.get_runs()] == [run.run_id]
+        for below in (worker.storage_directory(), worker.schedules_directory(), worker.file_manager_directory("a")):
+            assert Path(below).is_relative_to(home / "var/dagster")
+    assert [path for folder in (first, second, third) for path in folder.iterdir()] == []
+
+
+def test_a_home_may_begin_with_a_tilde_as_dagster_allows(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("HOME", str(home.parent))
+    monkeypatch.setenv("DAGSTER_HOME", f"~/{home.name}")
+    work_elsewhere(monkeypatch, home, "webserver")
+    with dg.DagsterInstance.get():
+        assert (home / "var/dagster/history/runs.db").exists()
+
+
+def test_absolute_folders_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    elsewhere = work_elsewhere(monkeypatch, home, "elsewhere")
+    ours = (home / "dagster.yaml").read_text().replace("var/dagster", str(elsewhere))
+    (home / "dagster.yaml").write_text(ours)
+    with dg.DagsterInstance.get() as made:
+        assert made.storage_directory() == str(elsewhere / "storage")
+    assert {path.name for path in elsewhere.iterdir()} == {"history", "schedules"}
+
+
+def test_a_dagster_yaml_that_names_dagsters_own_artifact_storage_still_works(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """As it was handed out until now."""
+    settings = yaml.safe_load((home / "dagster.yaml").read_text())
+    settings["local_artifact_storage"] |= {"module": "dagster._core.storage.root", "class": "LocalArtifactStorage"}
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    work_elsewhere(monkeypatch, home, "webserver")
+    with dg.DagsterInstance.get() as made:
+        run = made.create_run_for_job(trivial)
+        assert [each.run_id for each in made.get_runs()] == [run.run_id]
+
+
+def test_a_process_that_was_handed_a_configuration_and_knows_no_home_refuses_to_guess(
+    monkeypatch: pytest.MonkeyPatch, home: Path, database: str
+) -> None:
+    with dg.DagsterInstance.get() as daemon:
+        handed_over = daemon.get_ref()
+    monkeypatch.delenv("DAGSTER_HOME")
+    folder = work_elsewhere(monkeypatch, home, "worker")
+    with pytest.raises(HistoryError, match="DAGSTER_HOME is not set, and there is no"):
+        dg.DagsterInstance.from_ref(handed_over)
+    assert list(folder.iterdir()) == []
+    monkeypatch.setenv(VARIABLE, database)
+    with dg.DagsterInstance.from_ref(handed_over) as worker:
+        assert worker.get_runs() == []
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
@@ -189,5 +268,8 @@ def test_dagster_yaml_and_workspace_yaml_name_what_exists() -> None:
     workspace = yaml.safe_load((DAGSTER_YAML.parent / "workspace.yaml").read_text("utf-8"))
     (location,) = workspace["load_from"]
     assert location["python_module"]["module_name"] == "crm_sync_pipeline.definitions"
-    storage = yaml.safe_load(DAGSTER_YAML.read_text("utf-8"))["storage"]["custom"]
-    assert (storage["module"], storage["class"]) == ("crm_sync_pipeline.instance_storage", "PostgresOrSqliteStorage")
+    settings = yaml.safe_load(DAGSTER_YAML.read_text("utf-8"))
+    ours = "crm_sync_pipeline.instance_storage"
+    storage, artifacts = settings["storage"]["custom"], settings["local_artifact_storage"]
+    assert (storage["module"], storage["class"]) == (ours, "PostgresOrSqliteStorage"), "users' own files name it too"
+    assert (artifacts["module"], artifacts["class"]) == (ours, "ArtifactsBelowHome")

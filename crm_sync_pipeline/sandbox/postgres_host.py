@@ -17,6 +17,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from crm_sync_pipeline.domain.errors import CrmSyncError
+
 PREFIX = "crm_sync-postgres-"
 TMP, VAR_TMP = Path("/tmp"), Path("/var/tmp")  # noqa: S108  what we make there is checked for its owner
 _SYSTEM = (
@@ -27,7 +29,7 @@ _SYSTEM = (
 )
 
 
-class PostgresUnavailable(Exception):  # noqa: N818  it says what is, as the domain's DestinationDown does
+class PostgresUnavailable(CrmSyncError):  # noqa: N818  it says what is, as the domain's DestinationDown does
     """No PostgreSQL can be run here. The message says why, and what to do."""
 
 
