@@ -1,9 +1,13 @@
 """Where Dagster keeps its own history. Our storage class stands on private parts of Dagster: it is tried for real."""
 
+import os
 import shutil
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +25,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_postgres import PostgresRunStorage
+from dagster_shared.utils.config import load_toml_as_dict
 
 import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.url import DatabaseUrlError, parsed
@@ -29,6 +34,7 @@ from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 
 VARIABLE = "CRM_SYNC_DAGSTER_DB_URL"
 DAGSTER_YAML = Path(crm_sync_pipeline.__file__).parents[1] / "dagster.yaml"
+PYPROJECT = DAGSTER_YAML.with_name("pyproject.toml")
 
 
 @dg.op
@@ -273,3 +279,24 @@ def test_dagster_yaml_and_workspace_yaml_name_what_exists() -> None:
     storage, artifacts = settings["storage"]["custom"], settings["local_artifact_storage"]
     assert (storage["module"], storage["class"]) == (ours, "PostgresOrSqliteStorage"), "users' own files name it too"
     assert (artifacts["module"], artifacts["class"]) == (ours, "ArtifactsBelowHome")
+
+
+def test_dg_and_dagster_find_the_same_definitions_under_the_same_name() -> None:
+    tools = load_toml_as_dict(PYPROJECT)["tool"]
+    project = tools["dg"]["project"]
+    assert tools["dg"]["directory_type"] == "project"
+    assert project["root_module"] == crm_sync_pipeline.__name__
+    assert project["code_location_target_module"] == tools["dagster"]["module_name"]
+    assert project["code_location_name"] == tools["dagster"]["code_location_name"]
+
+
+@pytest.mark.skipif(find_spec("dagster_dg_cli") is None, reason="dg is not here; install dagster-dg-cli")
+@pytest.mark.parametrize("command", [["check", "toml"], ["check", "defs"], ["list", "defs", "--json"]], ids="-".join)
+def test_dg_loads_the_definitions(tmp_path: Path, command: list[str]) -> None:
+    shutil.copy(DAGSTER_YAML, tmp_path)
+    for name in ("pyproject.toml", crm_sync_pipeline.__name__):
+        (tmp_path / name).symlink_to(PYPROJECT.parent / name)
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    dg_command = [sys.executable, "-c", "from dagster_dg_cli.cli import main; main()", *command]
+    done = subprocess.run(dg_command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
