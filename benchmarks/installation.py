@@ -44,7 +44,7 @@ def installation(home: Path, **settings: str) -> Iterator[Installation]:
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, home / name)
-    # Relative to the working folder, which is another one for whoever asks about the runs.
+    # Relative to DAGSTER_HOME, which whoever asks about the runs does not set.
     ours = (home / "dagster.yaml").read_text().replace("var/dagster", str(home / "var/dagster"))
     (home / "dagster.yaml").write_text(ours)
     with (home / "dev.log").open("wb") as log:

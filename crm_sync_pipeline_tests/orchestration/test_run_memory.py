@@ -51,14 +51,20 @@ def job(name: str = "brevo_sync") -> ReconstructableJob:
     return dg.build_reconstructable_job(__name__, "a_job", (name,))
 
 
-@pytest.fixture
-def history(postgres: EmbeddedPostgres, product: Product) -> Iterator[World]:
-    """The database in which Dagster keeps its history; `instance` uses it."""
+@pytest.fixture(scope="module")
+def database(postgres: EmbeddedPostgres) -> Iterator[World]:
     made = World(postgres.create_database("history"))
-    product.set(CRM_SYNC_DAGSTER_DB_URL=made.url)
     yield made
     made.engine.dispose()
     postgres.drop_database("history")
+
+
+@pytest.fixture
+def history(database: World, product: Product) -> Iterator[World]:
+    """The database in which Dagster keeps its history; `instance` uses it."""
+    product.set(CRM_SYNC_DAGSTER_DB_URL=database.url)
+    yield database
+    database.script("DROP FUNCTION IF EXISTS need_room CASCADE; TRUNCATE event_logs")
 
 
 @pytest.fixture
@@ -214,7 +220,7 @@ def test_a_run_executed_again_from_its_failure_says_that_its_claim_is_over_and_s
     product.world.add_many(SIZE)
     history.script(FULL.format(condition=THIS_ONE.format(step=failed_step, event="STEP_START")))
     failed = run(instance)
-    history.script("DROP TRIGGER need_room ON event_logs")
+    history.script("DROP FUNCTION need_room CASCADE")
     before = product.simulator.requests.total
     from_failure = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
     with dg.execute_job(job(), instance=instance, reexecution_options=from_failure) as again:
