@@ -67,7 +67,8 @@ def claim_batch(
             open_claims.close(token)
             raise
     context.add_output_metadata({"claimed": batch.size, **({"note": batch.note} if batch.note else {})})
-    context.log.info("batch_claimed destination=%s size=%d", batch.destination, batch.size)
+    note = f" {batch.note}" if batch.note else ""
+    context.log.info("batch_claimed destination=%s size=%d%s", batch.destination, batch.size, note)
     return batch
 
 
