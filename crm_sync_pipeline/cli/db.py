@@ -36,10 +36,8 @@ def check(json_wanted: bool) -> None:
             table.add_row(mark, escape(finding.subject), escape(finding.detail))
         terminal().print(table)
         for finding in failed:
-            terminal().print(
-                f"[bold]{escape(finding.subject)}[/]: {escape(finding.detail or 'wrong')}. Mend it with:\n"
-                f"    {escape(finding.remedy)}"
-            )
+            fix = f" Fix it with:\n    {escape(finding.remedy)}" if finding.remedy else ""
+            terminal().print(f"[bold]{escape(finding.subject)}[/]: {escape(finding.detail or 'wrong')}.{fix}")
         if not failed:
             terminal().print("The database is ready.")
     sys.exit(1 if failed else 0)

@@ -5,17 +5,21 @@ from functools import lru_cache
 from typing import Any
 
 import dagster as dg
+import psycopg
 import sqlalchemy as sa
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.acts import Actor, Acts
+from crm_sync_pipeline.contact_queue.catalogue import find_contacts_table, other_kind
 from crm_sync_pipeline.contact_queue.connection import BoundedConnection, connect_args
+from crm_sync_pipeline.contact_queue.ddl import connect_without_time_outs
+from crm_sync_pipeline.contact_queue.finding import Finding
 from crm_sync_pipeline.contact_queue.pruning import History
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.report import Report
-from crm_sync_pipeline.contact_queue.schema import Finding, check, require_usable
+from crm_sync_pipeline.contact_queue.schema import check, require_usable
 from crm_sync_pipeline.contact_queue.selection import Selection
-from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.transactions import (
     AT_ONCE,
     READ_FROM,
@@ -69,15 +73,27 @@ def _engine_for(url: str, variable: str) -> sa.Engine:
 
 
 def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
-    """For migrations: an index of a large table may take long, and may have to wait long."""
+    """For migrations: an index of a large table may take long, and may have to wait long.
+
+    No statement is prepared: behind a pooler in transaction mode the next one may run on another server connection.
+    """
     options = engine.get_execution_options()
-    return sa.create_engine(
+    own = {"prepare_threshold": None, "application_name": "crm_sync_pipeline"}
+    unlimited = sa.create_engine(
         engine.url,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args=connect_args(options[AS_READ]),
-        execution_options=dict(options),
+        isolation_level="READ COMMITTED",  # an idle transaction of another level would keep a snapshot
+        connect_args=connect_args(options[AS_READ]) | own,
+        execution_options={name: options[name] for name in (READ_FROM, AS_READ)},
     )
+
+    @sa.event.listens_for(unlimited, "do_connect")
+    def connect(*arguments: Any) -> psycopg.Connection[Any]:
+        _dialect, _record, words, options = arguments
+        return connect_without_time_outs(words, options)
+
+    return unlimited
 
 
 class RetryConfig(dg.Config):

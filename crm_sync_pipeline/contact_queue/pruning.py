@@ -69,10 +69,16 @@ class History:
         """Remove attempts older than so many days, and all that is left of contacts that are gone.
 
         A few thousand rows in each transaction; `progress` is told how many were looked at. An empty contacts table is
-        taken for one that is just being loaded: then nothing counts as gone.
+        taken for one that is just being loaded: then nothing counts as gone. Nor does it where row-level security may
+        hide rows.
         """
         pruned = Pruned()
-        if self._do(lambda connection: connection.execute(prune.is_any(self._columns)).one_or_none()) is None:
+        if self._columns.hides_rows:
+            pruned.note = (
+                "Row-level security may hide contacts from our role, so none that can't be seen was taken for one that "
+                "is gone; see `crm-sync db check`."
+            )
+        elif self._do(lambda connection: connection.execute(prune.is_any(self._columns)).one_or_none()) is None:
             pruned.note = "The contacts table is empty, so nothing was taken for the history of a contact that is gone."
         else:
             self._prune_deliveries(pruned, dry_run=dry_run, progress=progress)
@@ -115,6 +121,12 @@ class History:
 
         def work(connection: sa.Connection) -> Forgotten:
             found = connection.execute(ask.lock_known(self._columns), {"ids": [contact_id]}).scalars().all()
+            if self._columns.hides_rows and not found:
+                raise CrmSyncError(
+                    f"Contact {contact_id} can't be seen: row-level security may hide it from our role. It may still "
+                    "wait to be sent, or be on hold. Nothing was removed. Run this as a role that sees every contact; "
+                    "`crm-sync db check` names what keeps ours from it."
+                )
             held = connection.execute(prune.held_of, key).all()
             if claimed := [CRMS[row.destination].title for row in held if row.claim_token]:
                 raise CrmSyncError(

@@ -1,4 +1,4 @@
-"""Is the database what we need? Field by field, each fault with the statement that mends it."""
+"""Is the database what we need? Field by field, each fault with the statement that fixes it."""
 
 import re
 from collections import defaultdict
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.catalogue import rules_on_update
+from crm_sync_pipeline.contact_queue.finding import Finding
 from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
+from crm_sync_pipeline.contact_queue.rights import check_rights
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, Column, ContactsTable, Crm, metadata, quoted
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -23,7 +26,10 @@ class SchemaError(CrmSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a column must be. `default` and `type` write the statement that adds it; `nullable` None: either will do."""
+    """What a column must be. `default` and `type` write the statement that adds it; `nullable` None: either will do.
+
+    One that is not `convertible` can't be given another type: others refer to its values.
+    """
 
     name: str
     type: str
@@ -31,18 +37,19 @@ class Field:
     fits: Callable[[Column], bool]
     default: str | None = None
     labels: tuple[str, ...] = ()
+    convertible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one field, and the SQL that mends it."""
+    """What is wrong with one field, and the SQL that fixes it; empty where nothing does."""
 
     field: str
     what: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.what}. Mend it with: {self.remedy}"
+        return f"{self.what}. Fix it with: {self.remedy}" if self.remedy else f"{self.what}."
 
 
 def _is_text(shortest: int) -> Callable[[Column], bool]:
@@ -70,7 +77,7 @@ _WRITTEN_SYNC = tuple(status.value for status in SyncStatus if status is not Syn
 _WRITTEN_PROCESSING = tuple(status.value for status in ProcessingStatus)
 
 _SHARED = (
-    Field("id", "uuid", False, _is_one_of("uuid"), "gen_random_uuid()"),
+    Field("id", "uuid", False, _is_one_of("uuid"), "gen_random_uuid()", convertible=False),
     Field("email", "text", None, _is_text(3)),  # a contact without an address fails, and says so
     Field("updated_at", "timestamptz", False, _is_time, "now()"),
     Field("retry_count", "integer", False, _is_one_of("integer", "smallint", "bigint"), "0"),
@@ -105,13 +112,22 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
         not_null = " NOT NULL" if field.nullable is False else ""
         yield Fault(field.name, f"{where} is missing", f"{alter} ADD COLUMN {name} {field.type}{not_null}{default};")
         return
+    if not field.fits(column) and not field.convertible:
+        yield Fault(
+            field.name,
+            f"{where} is {column.described}, but must be {field.type}: crm-sync can't use this table, and does not "
+            "convert ids, because other tables and programs may refer to them. Name a table whose id is a uuid with "
+            "CRM_SYNC_CONTACTS_TABLE",
+            "",
+        )
+        return
     if not field.fits(column):
         has_no_zone = field.type == "timestamptz" and column.type.startswith("timestamp")
         using = f"{name} AT TIME ZONE 'UTC'" if has_no_zone else f"{name}::{field.type}"
         default = f", ALTER COLUMN {name} SET DEFAULT {field.default}" if field.default else ""
         yield Fault(
             field.name,
-            f"{where} is {column.type}, but must be {field.type}",
+            f"{where} is {column.described}, but must be {field.type}",
             # the old default goes first: PostgreSQL casts only some of them
             f"{alter} ALTER COLUMN {name} DROP DEFAULT, ALTER COLUMN {name} TYPE {field.type} USING {using}{default};",
         )
@@ -124,7 +140,8 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
                     f"ALTER TYPE {column.type_name} ADD VALUE '{label}';",
                 )
     if field.nullable and column.not_null:
-        yield Fault(field.name, f"{where} must allow NULL", f"{alter} ALTER COLUMN {name} DROP NOT NULL;")
+        domains = "".join(f"ALTER DOMAIN {domain} DROP NOT NULL; " for domain in column.strict_domains)
+        yield Fault(field.name, f"{where} must allow NULL", f"{domains}{alter} ALTER COLUMN {name} DROP NOT NULL;")
     if field.nullable is False and not column.not_null:
         fill = (
             f"UPDATE {contacts.qualified} SET {name} = {field.default} WHERE {name} IS NULL; " if field.default else ""
@@ -138,9 +155,6 @@ _OUR_COLUMNS = sa.text(
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
     """
-)
-_PRIVILEGES = sa.text(
-    "SELECT has_table_privilege(CAST(:table AS text), 'SELECT') AND has_table_privilege(CAST(:table AS text), 'UPDATE')"
 )
 
 
@@ -174,47 +188,57 @@ def require_usable(engine: sa.Engine, contacts: ContactsTable, crm: Crm) -> None
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of `crm-sync db check`. `ok` is None for what is merely absent, such as a CRM without columns."""
-
-    subject: str
-    ok: bool | None
-    detail: str = ""
-    remedy: str = ""
+def unusable_because(connection: sa.Connection, contacts: ContactsTable) -> list[Fault]:
+    """What keeps any destination from using this table, whatever else is right."""
+    (of_id,) = (field for field in _SHARED if not field.convertible)
+    return [
+        *(fault for fault in _faults_of_field(contacts, of_id) if not fault.remedy),
+        *(
+            Fault(
+                f"Rule {rule}",
+                f"Rule {rule} of {contacts.qualified} rewrites every UPDATE of it, so that ours fail or change "
+                "nothing, and no contact is delivered. A trigger can do the same work without that: replace the rule",
+                f"DROP RULE {quoted(rule)} ON {contacts.qualified};",
+            )
+            for rule in rules_on_update(connection, contacts)
+        ),
+    ]
 
 
 def check(
     connection: sa.Connection, contacts: ContactsTable, crms: Iterable[Crm] = tuple(CRMS.values())
 ) -> list[Finding]:
-    """Everything, field by field: each CRM's columns, our rights on the table, our own tables, the indexes."""
+    """Everything, field by field: each CRM's columns and indexes, what rewrites our statements, rights, our tables."""
     findings = []
+    written: set[str] = set()
     for crm in crms:
         if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
             findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
             continue
-        faults = faults_of(contacts, crm)
-        for field in required_fields(crm):
-            subject, column = f"{crm.title}: {field.name}", contacts.columns.get(field.name)
-            wrong = [fault for fault in faults if fault.field == field.name]
-            findings += [Finding(subject, False, fault.what, fault.remedy) for fault in wrong]
-            if not wrong:
-                findings.append(Finding(subject, True, column.type if column else ""))
-        for index in indexes_for(contacts, crm) if not faults else ():
-            built = is_built(connection, contacts, index)
-            findings.append(
-                Finding(
-                    f"{crm.title}: index {index.name}", bool(built), "" if built else "missing", "crm-sync db upgrade"
-                )
-            )
-    may_write = connection.execute(_PRIVILEGES, {"table": contacts.qualified}).scalar_one()
-    user = connection.execute(sa.text("SELECT current_user")).scalar_one()
-    grant = f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {quoted(user)};"
-    findings.append(Finding("Rights to read and update", bool(may_write), "" if may_write else "missing", grant))
+        written |= {field.name for field in required_fields(crm)} - {"id", "email"}
+        findings += _check_crm(connection, contacts, crm)
+    findings += [
+        Finding(fault.field, False, fault.what, fault.remedy)
+        for fault in unusable_because(connection, contacts)
+        if fault.field not in contacts.columns
+    ]
+    findings += check_rights(connection, contacts, written)
     missing = missing_of_ours(connection)
-    findings.append(
-        Finding(
-            f"Schema {SCHEMA}", not missing, f"missing: {', '.join(missing)}" if missing else "", "crm-sync db upgrade"
-        )
-    )
+    says = f"missing: {', '.join(missing)}" if missing else ""
+    findings.append(Finding(f"Schema {SCHEMA}", not missing, says, "crm-sync db upgrade"))
     return findings
+
+
+def _check_crm(connection: sa.Connection, contacts: ContactsTable, crm: Crm) -> Iterator[Finding]:
+    faults = faults_of(contacts, crm)
+    for field in required_fields(crm):
+        subject, column = f"{crm.title}: {field.name}", contacts.columns.get(field.name)
+        wrong = [fault for fault in faults if fault.field == field.name]
+        for fault in wrong:
+            yield Finding(subject, False, fault.what, fault.remedy)
+        if not wrong:
+            yield Finding(subject, True, column.described if column else "")
+    for index in indexes_for(contacts, crm) if not faults else ():
+        built = is_built(connection, contacts, index)
+        says = {True: "", False: "left half built: it costs writes and serves no query", None: "missing"}[built]
+        yield Finding(f"{crm.title}: index {index.name}", bool(built), says, "crm-sync db upgrade")

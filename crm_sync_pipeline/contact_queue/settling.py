@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.rows import contact_of
-from crm_sync_pipeline.contact_queue.statements import settle, under_way
+from crm_sync_pipeline.contact_queue.statements import forget, settle, under_way
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.transactions import (
     PATIENCE_FOR_RESULTS,
@@ -72,7 +72,7 @@ class Settling:
         settled = self._settle_rows(connection, rows, was_lost=False, is_careful=is_careful)
         if len(rows) == SETTLED_AT_ONCE:
             return settled, UUID(int=min(rows[-1].id.int + 1, UUID_END))
-        forgotten: int = connection.execute(settle.forget_deleted(self._columns), {"token": token}).rowcount
+        forgotten: int = connection.execute(forget.forget_deleted(self._columns), {"token": token}).rowcount
         settled.superseded += forgotten
         return settled, first if forgotten else None  # what was deleted may have stood before others
 
@@ -92,7 +92,7 @@ class Settling:
         rows = connection.execute(expired, size).all()
         settled = self._settle_rows(connection, rows, was_lost=True, is_careful=is_careful)
         released = connection.execute(settle.release_abandoned(self._columns), size | lease).rowcount
-        forgotten = connection.execute(settle.forget_deleted_and_expired(self._columns), size).rowcount
+        forgotten = connection.execute(forget.forget_deleted_and_expired(self._columns), size).rowcount
         return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
 
     def _spares_imports(self, connection: sa.Connection) -> bool:

@@ -171,22 +171,36 @@ CRMS: Mapping[str, Crm] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as PostgreSQL describes it. `type` as format_type() writes it; `labels` of an enum, else None."""
+    """A column as PostgreSQL describes it. `type` as format_type() writes it; `labels` of an enum, else None.
+
+    Of a domain, `type` is what it is made of in the end. `strict_domains` are those of its domains that refuse NULL.
+    """
 
     name: str
     type: str
     not_null: bool
     type_name: str
     labels: tuple[str, ...] | None = None
+    domain: str | None = None
+    strict_domains: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """The type for people: with the domain's name where it is one."""
+        return self.type if self.domain is None else f"domain {self.domain} over {self.type}"
 
 
 @dataclass(frozen=True, slots=True)
 class ContactsTable:
-    """The user's contacts table: what it is called, and which columns it has."""
+    """The user's contacts table: what it is called, and which columns it has.
+
+    `hides_rows`: row-level security may keep rows from our role. A row that we can't see need not be gone then.
+    """
 
     schema: str
     name: str
     columns: Mapping[str, Column]
+    hides_rows: bool = False
 
     @property
     def clause(self) -> sa.TableClause:
@@ -212,6 +226,11 @@ class ContactsTable:
         """Whether the table has this CRM's two status columns, so that contacts can be selected for it."""
         return crm.sync_status in self.columns and crm.processing_status in self.columns
 
+    def enum_of(self, name: str) -> str | None:
+        """The enum behind a column that is a domain over one; None for every other column."""
+        column = self.columns.get(name)
+        return column.type_name if column is not None and column.domain and column.labels else None
+
 
 _SHARED_COLUMNS = (
     *("id", "email", "created_at", "updated_at"),
@@ -230,53 +249,6 @@ _PREPARER = pg.dialect().identifier_preparer  # type: ignore[no-untyped-call] # 
 def quoted(name: str) -> str:
     """An identifier, quoted where PostgreSQL needs it."""
     return str(_PREPARER.quote(name))
-
-
-_FIND_TABLE = sa.text(
-    """
-    SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND CASE WHEN CAST(:schema AS text) IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = :schema END
-    """
-)
-
-_FIND_COLUMNS = sa.text(
-    """
-    SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
-           format_type(a.atttypid, NULL) AS type_name,
-           (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-            FROM pg_enum e WHERE e.enumtypid = a.atttypid) AS labels
-    FROM pg_attribute a WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
-    """
-)
-
-
-_OTHER_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
-
-
-def other_kind(connection: sa.Connection, name: str) -> str | None:
-    """What `name` (or schema.name) is, where it is there and no ordinary table: "a view" and the like."""
-    found = _find(connection, name)
-    return None if found is None else _OTHER_KINDS.get(found.kind)
-
-
-def _find(connection: sa.Connection, name: str) -> Any:
-    schema, _, table = name.rpartition(".")
-    return connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
-
-
-def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable | None:
-    """The table `name` (or schema.name) as it is now; None where there is no ordinary table of that name."""
-    found = _find(connection, name)
-    if found is None or found.kind != "r":
-        return None
-    rows = connection.execute(_FIND_COLUMNS, {"oid": found.oid})
-    columns = {
-        row.name: Column(row.name, row.type, row.not_null, row.type_name, tuple(row.labels) if row.labels else None)
-        for row in rows
-    }
-    return ContactsTable(found.schema, found.name, columns)
 
 
 def literal(text: str) -> sa.ColumnElement[Any]:

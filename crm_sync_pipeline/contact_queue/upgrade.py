@@ -1,149 +1,153 @@
 """`crm-sync db upgrade`: schema crm_sync by Alembic, the indexes, and a contacts table where there is none."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
-from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built, outdated_indexes_for
-from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of
-from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable, find_contacts_table, other_kind, quoted
-from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
+from crm_sync_pipeline.contact_queue import building
+from crm_sync_pipeline.contact_queue.catalogue import find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.creating import create_contacts
+from crm_sync_pipeline.contact_queue.ddl import Say, change, one_at_a_time
+from crm_sync_pipeline.contact_queue.indexes import PartialIndex, indexes_for, is_built, outdated_indexes_for
+from crm_sync_pipeline.contact_queue.rights import check_writable
+from crm_sync_pipeline.contact_queue.rights_to_upgrade import Tasks, refusal
+from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of, unusable_because
+from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable
 
-_LOCK_KEY = 0x63726D5F  # "crm_": any number that is the same for every upgrade
-_POLL_SECONDS = 0.1
+__all__ = ["Say", "upgrade"]
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is left to do. `version`: of schema crm_sync, None where it has none or we may not read it."""
+
+    contacts: ContactsTable | None
+    has_schema: bool
+    version: str | None
+    newest: str | None
+    to_build: tuple[PartialIndex, ...]
+    to_drop: tuple[PartialIndex, ...]
+
+    @property
+    def tasks(self) -> Tasks:
+        return Tasks(
+            creates_contacts=self.contacts is None,
+            creates_schema=not self.has_schema,
+            migrates=self.version != self.newest,
+            changes_indexes=self.contacts is None or bool(self.to_build or self.to_drop),
+        )
 
 
 def upgrade(engine: sa.Engine, contacts_name: str, say: Say = lambda _line: None) -> ContactsTable:
     """Bring the database up to date; returns the contacts table. Safe to run twice, and by two processes at once.
 
-    `engine` must have no statement time-out. `say` is told of each step that changed something.
+    `engine` is one that engine_without_time_outs made; behind a pooler it needs two connections at a time. `say` gets
+    each step that changed something. SchemaError, before anything is changed, where the table can't be used as it is,
+    or our role may not do what is left to do.
     """
-    with (
-        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
-        _one_at_a_time(connection, say),
-    ):
-        contacts = find_contacts_table(connection, contacts_name)
+    plan = _look(engine, contacts_name)
+    if plan.contacts is not None and not plan.tasks.are_any:
+        return plan.contacts  # without the lock: nothing is changed
+    with one_at_a_time(engine, say):
+        plan = _look(engine, contacts_name)
+        contacts = plan.contacts
+        if contacts is None:
+            contacts = change(engine, SCHEMA, lambda connection: create_contacts(connection, contacts_name), say)
+            say(f"created table {contacts.qualified}")
+        _migrate(engine, plan, say)
+        to_build, to_drop = _indexes(engine, contacts)
+        for index in to_build:
+            building.build(engine, contacts, index, say)
+        for index in to_drop:
+            building.drop(engine, contacts, index, say)
+        return contacts
+
+
+def _look(engine: sa.Engine, contacts_name: str) -> _Plan:
+    """What is left to do; SchemaError where that can't be done, or would be of no use."""
+    with engine.connect() as connection:
         if kind := other_kind(connection, contacts_name):
             raise SchemaError(
                 f"{contacts_name} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
                 "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
             )
-        if contacts is None:
-            contacts = _create_contacts(connection, contacts_name)
-            say(f"created table {contacts.qualified}")
-        _migrate(engine, connection, say)
-        _build_indexes(connection, contacts, say)
-        return contacts
+        contacts = find_contacts_table(connection, contacts_name)
+        if contacts is not None and (faults := unusable_because(connection, contacts)):
+            raise SchemaError(f"Nothing was changed. {' '.join(str(fault) for fault in faults)}")
+        has_schema, version = _version(connection)
+        newest = ScriptDirectory.from_config(_alembic()).get_current_head()
+    to_build, to_drop = _indexes(engine, contacts) if contacts else ((), ())
+    plan = _Plan(contacts, has_schema, version, newest, to_build, to_drop)
+    if plan.tasks.are_any:
+        _require_rights(engine, contacts_name, plan)
+    return plan
 
 
-@contextmanager
-def _one_at_a_time(connection: sa.Connection, say: Say) -> Iterator[None]:
-    """Hold the upgrade's lock.
-
-    It is polled: a session that waits inside pg_advisory_lock() keeps a snapshot, and a concurrent index build in the
-    other session would wait for that snapshot for ever.
-    """
-    key = {"key": _LOCK_KEY}
-    waited = False
-    while not connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
-        if not waited:
-            say("another upgrade is under way; waiting for it")
-            waited = True
-        time.sleep(_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+def _require_rights(engine: sa.Engine, contacts_name: str, plan: _Plan) -> None:
+    with engine.connect() as connection:
+        writable = check_writable(connection)
+        if not writable.ok:
+            raise SchemaError(f"Nothing was changed. {writable.says()}")
+        if said := refusal(connection, contacts_name, plan.contacts, plan.tasks):
+            raise SchemaError(said)
 
 
-def _migrate(engine: sa.Engine, connection: sa.Connection, say: Say) -> None:
-    found = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
-    if connection.execute(found, {"name": SCHEMA}).one_or_none() is None:
-        connection.execute(sa.schema.CreateSchema(SCHEMA))
+def _migrate(engine: sa.Engine, plan: _Plan, say: Say) -> None:
+    def work(connection: sa.Connection) -> None:
+        if not plan.has_schema:
+            connection.execute(sa.schema.CreateSchema(SCHEMA))
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    if plan.has_schema and plan.version == plan.newest:
+        return
+    change(engine, SCHEMA, work, say)
+    if not plan.has_schema:
         say(f"created schema {SCHEMA}")
+    say(f"migrated schema {SCHEMA} from {plan.version or 'nothing'} to {plan.newest}")
+
+
+def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with engine.begin() as migration:
-        config.attributes["connection"] = migration
-        before = _version(migration)
-        command.upgrade(config, "head")
-        after = _version(migration)
-    if before != after:
-        say(f"migrated schema {SCHEMA} from {before or 'nothing'} to {after}")
+    return config
 
 
-def _version(connection: sa.Connection) -> str | None:
-    if connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.alembic_version"}).scalar() is None:
-        return None
-    return connection.execute(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")).scalar_one_or_none()
+_VERSION_TABLE = sa.text(
+    """
+    SELECT n.oid IS NOT NULL AS has_schema,
+           c.oid IS NOT NULL AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+               AS is_readable
+    FROM (SELECT) AS one LEFT JOIN pg_namespace n ON n.nspname = :schema
+    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'alembic_version'
+    """
+)
 
 
-def _build_indexes(connection: sa.Connection, contacts: ContactsTable, say: Say) -> None:
-    for crm in CRMS.values():
-        if not contacts.has(crm) or faults_of(contacts, crm):
-            continue  # absent, or named by `db check` with what mends it
-        for index in indexes_for(contacts, crm):
-            built = is_built(connection, contacts, index)
-            if built is False:
-                connection.execute(sa.text(index.drop))
-                say(f"dropped index {index.name}, which an interrupted upgrade left half built")
-            if not built:
-                connection.execute(sa.text(index.create.replace(":", r"\:")))
-                say(f"built index {index.name}")
-        for index in outdated_indexes_for(contacts, crm):
-            if is_built(connection, contacts, index) is not None:
-                connection.execute(sa.text(index.drop))
-                say(f"dropped index {index.name}, which an older version needed")
+def _version(connection: sa.Connection) -> tuple[bool, str | None]:
+    found = connection.execute(_VERSION_TABLE, {"schema": SCHEMA}).one()
+    if not found.is_readable:
+        return found.has_schema, None
+    return True, connection.execute(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")).scalar_one_or_none()
 
 
-def _create_contacts(connection: sa.Connection, name: str) -> ContactsTable:
-    schema, _, table = name.rpartition(".")
-    statuses = ", ".join(f"'{status.value}'" for status in SyncStatus)
-    states = ", ".join(f"'{status.value}'" for status in ProcessingStatus)
-    of_crms = "".join(
-        f"""
-        {crm.sync_status} text NOT NULL DEFAULT 'New' CHECK ({crm.sync_status} IN ({statuses})),
-        {crm.processing_status} text CHECK ({crm.processing_status} IN ({states})),
-        {crm.processing_error} text,
-        {crm.id_column} varchar,"""
-        for crm in CRMS.values()
-    )
-    full_name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
-    if schema:
-        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"))
-    connection.execute(
-        sa.text(
-            f"""
-    CREATE TABLE {full_name} (
-        id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-        domain_id uuid,
-        page_id uuid,
-        email text NOT NULL,
-        email_type text CHECK (email_type IN ('SERVICE', 'CORPORATE', 'FREE', 'UNKNOWN')),
-        has_gmail boolean DEFAULT false,
-        context text,
-        source_url text,
-        source_job_id uuid,
-        name varchar,
-        phone_number varchar,
-        created_at timestamptz NOT NULL DEFAULT now(),
-        updated_at timestamptz NOT NULL DEFAULT now(),{of_crms}
-        retry_count integer NOT NULL DEFAULT 0,
-        next_retry_at timestamptz,
-        last_retry_at timestamptz,
-        last_failed_crm varchar,
-        UNIQUE (domain_id, email)
-    )"""
+def _indexes(engine: sa.Engine, contacts: ContactsTable) -> tuple[tuple[PartialIndex, ...], tuple[PartialIndex, ...]]:
+    """Those that are missing or half built, and those that nothing needs any more.
+
+    A CRM with a fault gets none: its columns may be missing, and `db check` names what fixes them.
+    """
+    sound = [crm for crm in CRMS.values() if contacts.has(crm) and not faults_of(contacts, crm)]
+    with engine.connect() as connection:
+
+        def are(indexes: tuple[PartialIndex, ...], *states: bool | None) -> tuple[PartialIndex, ...]:
+            return tuple(index for index in indexes if is_built(connection, contacts, index) in states)
+
+        return (
+            tuple(index for crm in sound for index in are(indexes_for(contacts, crm), False, None)),
+            tuple(index for crm in sound for index in are(outdated_indexes_for(contacts, crm), True, False)),
         )
-    )
-    created = find_contacts_table(connection, name)
-    if created is None:
-        raise SchemaError(f"{name} was created but can't be found: is its schema in the search_path?")
-    return created

@@ -28,7 +28,7 @@ def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetC
         absent = [finding for finding in findings if finding.ok is None]
         if not wrong and not absent:
             return _passed(f"{len(findings)} things were looked at, and all are right.", looked_at=len(findings))
-        says = [f"{each.subject}: {each.detail or 'wrong'}. Mend it with: {each.remedy}" for each in wrong]
+        says = [each.says() for each in wrong]
         return _failed(" ".join([*says, *(f"{each.subject}: {each.detail}." for each in absent)]), wrong=len(wrong))
 
     def lag_under_limit(database: DatabaseResource) -> dg.AssetCheckResult:

@@ -6,7 +6,8 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.schema import Fault, Finding, SchemaError, check, faults_of
+from crm_sync_pipeline.contact_queue.finding import Finding
+from crm_sync_pipeline.contact_queue.schema import Fault, SchemaError, check, faults_of
 from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline_tests.builders import World, one_run
@@ -258,7 +259,7 @@ def test_several_faults_are_all_named_at_once(fresh: World) -> None:
     assert [fault.field for fault in faults(fresh)] == ["retry_count", "next_retry_at", "last_failed_crm"]
     with pytest.raises(SchemaError) as refused:
         fresh.queue()
-    assert str(refused.value).count("Mend it with: ALTER TABLE public.contacts") == 3
+    assert str(refused.value).count("Fix it with: ALTER TABLE public.contacts") == 3
     mend(fresh)
     fresh.upgrade()
     fresh.add("a@example.com")
@@ -308,7 +309,9 @@ def test_missing_rights_are_named_with_the_grant_that_gives_them(fresh: World) -
         def rights() -> Finding:
             with fresh.engine.connect() as connection:
                 connection.exec_driver_sql(f'SET LOCAL ROLE "{role}"')
-                (finding,) = [line for line in check(connection, contacts) if line.subject.startswith("Rights")]
+                (finding,) = [
+                    line for line in check(connection, contacts) if line.subject == "Rights to read and update"
+                ]
                 return finding
 
         assert rights().ok is False

@@ -99,7 +99,7 @@ def test_two_at_once_do_it_once(empty: World) -> None:
     assert sorted(line for line in said if line.startswith("built")) == sorted(
         f"built index {name}" for name in INDEXES
     )
-    assert set(said) & {"another upgrade is under way; waiting for it"}
+    assert set(said) & {"another upgrade is in progress; waiting for it"}
     assert all(indexes_of(empty).values())
 
 

@@ -199,7 +199,7 @@ def test_of_a_queue_that_is_not_each_check_says_what_is_wrong_and_what_to_do(pro
     assert not any(passed for passed, _ in found.values()), found
     says = {name: sentence for name, (_, sentence) in found.items()}
     assert says["schema_verified"] == (
-        "Brevo: index contacts_crm_sync_brevo_queued: missing. Mend it with: crm-sync db upgrade"
+        "Brevo: index contacts_crm_sync_brevo_queued: missing. Fix it with: crm-sync db upgrade"
     )
     assert re.match(
         r"The oldest due contact has waited for 9\d\d s of 900 s allowed\. Look at", says["lag_under_limit"]

@@ -84,11 +84,18 @@ class DestinationColumns:
 
     table: sa.TableClause
     crm: Crm
+    enum_of_sync: str | None = None
+    enum_of_processing: str | None = None
+    """The enum that a status column's domain is made of; None where the column is not a domain over an enum."""
+
+    hides_rows: bool = False
+    """Whether row-level security may keep rows from our role."""
 
     @classmethod
     def of(cls, contacts: ContactsTable, crm: Crm) -> "DestinationColumns":
         """The columns of `crm` on `contacts`."""
-        return cls(contacts.known, crm)
+        sync, processing = (contacts.enum_of(name) for name in (crm.sync_status, crm.processing_status))
+        return cls(contacts.known, crm, sync, processing, contacts.hides_rows)
 
     @property
     def id(self) -> sa.ColumnElement[UUID]:
@@ -101,14 +108,14 @@ class DestinationColumns:
         return self.table.c.ctid
 
     @property
-    def sync(self) -> sa.ColumnClause[Any]:
+    def sync(self) -> sa.ColumnElement[Any]:
         """The person's decision."""
-        return self.table.c[self.crm.sync_status]
+        return _comparable(self.table.c[self.crm.sync_status], self.enum_of_sync)
 
     @property
-    def processing(self) -> sa.ColumnClause[Any]:
+    def processing(self) -> sa.ColumnElement[Any]:
         """The system's state."""
-        return self.table.c[self.crm.processing_status]
+        return _comparable(self.table.c[self.crm.processing_status], self.enum_of_processing)
 
     @property
     def is_queued(self) -> sa.ColumnElement[bool]:
@@ -184,6 +191,23 @@ def plain_text(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     Patterns and parts of a text can't be looked for by some collations that a column may have.
     """
     return sa.cast(value, sa.Text).collate("default")
+
+
+class _Enum(sa.types.UserDefinedType[Any]):
+    """An enum of the user's, by its name as PostgreSQL writes it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_words: Any) -> str:
+        return self.name
+
+
+def _comparable(column: sa.ColumnElement[Any], enum: str | None) -> sa.ColumnElement[Any]:
+    """PostgreSQL finds no operator for a domain over an enum and a literal of no type; it does for the enum."""
+    return column if enum is None else sa.cast(column, _Enum(enum))
 
 
 def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

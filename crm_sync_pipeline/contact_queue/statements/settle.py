@@ -272,34 +272,6 @@ def put_aside(destination: str) -> sa.Update:
     )
 
 
-@built_once
-def forget_deleted(columns: DestinationColumns) -> sa.Delete:
-    """Remove what :token holds of contacts that were deleted meanwhile."""
-    return sa.delete(deliveries).where(
-        deliveries.c.destination == literal(columns.crm.name), deliveries.c.claim_token == TOKEN, _is_deleted(columns)
-    )
-
-
-@built_once
-def forget_deleted_and_expired(columns: DestinationColumns) -> sa.Delete:
-    """Remove at most :size that dead claims hold of contacts that were deleted meanwhile."""
-    ours = deliveries.c.destination == literal(columns.crm.name)
-    chosen = (
-        sa.select(deliveries.c.contact_id)
-        .where(ours, has_expired(), _is_deleted(columns))
-        .order_by(deliveries.c.lease_expires_at)
-        .limit(SIZE)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
-    return sa.delete(deliveries).where(ours, deliveries.c.contact_id == chosen.c.contact_id)
-
-
 def has_expired() -> sa.ColumnElement[bool]:
     """Of a delivery: its claim is void."""
     return sa.and_(deliveries.c.claim_token.is_not(None), deliveries.c.lease_expires_at <= NOW)
-
-
-def _is_deleted(columns: DestinationColumns) -> sa.ColumnElement[bool]:
-    its_contact = sa.select(columns.id).where(columns.id == deliveries.c.contact_id)
-    return its_contact.scalar_subquery().is_(None)
