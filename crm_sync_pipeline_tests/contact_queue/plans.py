@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -104,6 +105,8 @@ def statements(world: World) -> dict[str, Statement]:
         "recover: lock the expired": (settle.lock_expired(columns), size),
         "recover: release the abandoned": (settle.release_abandoned(columns), size | lease),
         "recover: forget the deleted": (forget.forget_deleted_and_expired(columns), size),
+        "settle: let go of the hidden": (forget.forget_deleted(replace(columns, hides_rows=True)), token),
+        "recover: let go of the hidden": (forget.forget_deleted_and_expired(replace(columns, hides_rows=True)), size),
         "select": (decide.select(columns), some),
         "unselect": (decide.unselect(columns), some),
         "requeue": (decide.requeue(columns), some),
