@@ -17,6 +17,7 @@ from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.brevo.state import Attribute
 from crm_sync_pipeline_tests.builders import World
+from crm_sync_pipeline_tests.contact_queue.roles import ON_CONTACTS, ON_OURS, a_role
 from crm_sync_pipeline_tests.product import Product
 
 GREEN = [
@@ -247,6 +248,35 @@ def test_a_schema_that_lacks_something_is_red_with_the_statement_that_mends_it(
     assert red(check(world.database, brevo))["Schema"].to_do == "crm-sync db upgrade"
     world.upgrade()
     assert check(world.database, brevo).is_good
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("", "Rights on schema crm_sync: role "),
+        (
+            ON_OURS + "ALTER TABLE contacts ENABLE ROW LEVEL SECURITY;",
+            "Row-level security of public.contacts: it applies",
+        ),
+        (
+            ON_OURS + "ALTER ROLE {role} SET default_transaction_read_only = on;",
+            "Writing: default_transaction_read_only",
+        ),
+        (
+            ON_OURS + "CREATE RULE log_it AS ON UPDATE TO contacts DO ALSO NOTIFY it;",
+            "Rules: Rule log_it of public.",
+        ),
+    ],
+)
+def test_what_keeps_our_role_from_the_rows_is_red_with_what_to_do(
+    fresh: World, brevo: BrevoResource, script: str, says: str
+) -> None:
+    with a_role(fresh, ON_CONTACTS + script) as (_, theirs):
+        line = red(check(theirs.database, brevo))["Schema"]
+        assert line.says.startswith(says)
+        fresh.script(line.to_do)
+        theirs.engine.dispose()
+        assert check(theirs.database, brevo).is_good
 
 
 def test_a_table_without_any_of_the_destinations_columns_is_red(world: World, brevo: BrevoResource) -> None:

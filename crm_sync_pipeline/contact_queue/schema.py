@@ -195,7 +195,7 @@ def unusable_because(connection: sa.Connection, contacts: ContactsTable) -> list
         *(fault for fault in _faults_of_field(contacts, of_id) if not fault.remedy),
         *(
             Fault(
-                f"Rule {rule}",
+                "Rules",
                 f"Rule {rule} of {contacts.qualified} rewrites every UPDATE of it, so that ours fail or change "
                 "nothing, and no contact is delivered. A trigger can do the same work without that: replace the rule",
                 f"DROP RULE {quoted(rule)} ON {contacts.qualified};",

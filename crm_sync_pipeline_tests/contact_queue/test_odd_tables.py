@@ -77,7 +77,7 @@ def test_a_rule_that_rewrites_updates_is_named_and_an_upgrade_is_refused_until_i
     assert "The database is ready" not in said
 
     with empty.engine.connect() as connection:
-        (line,) = [each for each in check(connection, empty.database.contacts()) if each.subject == "Rule Log It"]
+        (line,) = [each for each in check(connection, empty.database.contacts()) if each.subject == "Rules"]
     empty.execute(line.remedy)
     empty.upgrade()
     assert command(empty, monkeypatch, "db", "check") == 0

@@ -227,3 +227,9 @@ def test_the_options_of_the_url_and_of_the_environment_still_count(
                 there = World(f"{fresh.url}&application_name=x")
             assert there.database.upgrade(lambda _line: None).schema == "elsewhere"
             there.engine.dispose()
+
+
+def test_where_nothing_is_left_to_do_it_waits_for_nobody(fresh: World) -> None:
+    with fresh.engine.begin() as another_upgrade:
+        another_upgrade.execute(ddl._TRY_TO_LOCK)
+        assert fresh.upgrade() == []
