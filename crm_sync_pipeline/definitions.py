@@ -15,6 +15,7 @@ from crm_sync_pipeline.orchestration.assets import build_assets
 from crm_sync_pipeline.orchestration.check import build_check_job
 from crm_sync_pipeline.orchestration.history import build_prune_job, build_prune_schedule
 from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_job
+from crm_sync_pipeline.orchestration.own_runs import installation_tag
 from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_memory
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
@@ -30,7 +31,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Jobs, schedules, sensors and resources of every destination, as the settings say."""
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
-    owner = settings.general.crm_sync_owner
+    owner, tags = settings.general.crm_sync_owner, installation_tag(settings)
     resources: dict[str, dg.ConfigurableResource[None] | dg.ResourceDefinition] = {
         "database": DatabaseResource.from_settings(settings, secrets_from_environment=True),
         "io_manager": outputs_in_memory,
@@ -40,7 +41,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sync = settings.sync[name]
         resource = destination.from_settings(settings, secrets_from_environment=True)
         off_because = _off_because(destination, settings)
-        job = build_sync_job(resource, sync, owner)
+        job = build_sync_job(resource, sync, owner, tags)
         resources[name] = resource
         jobs.append(job)
         schedules.append(build_schedule(resource, job, sync, owner, off_because))
@@ -58,11 +59,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 sync.scheduler_max_instances,
                 sync.sensor_batch_limit,
             )
-    jobs.append(build_resume_job(list(DESTINATIONS), owner))
-    jobs += build_act_jobs(list(DESTINATIONS), owner)
-    jobs.append(build_check_job(list(DESTINATIONS), owner))
-    schedules.append(build_check_queue_schedule(checks, owner, is_on=bool(settings.general.database)))
-    prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner)
+    jobs.append(build_resume_job(list(DESTINATIONS), owner, tags))
+    jobs += build_act_jobs(list(DESTINATIONS), owner, tags)
+    jobs.append(build_check_job(list(DESTINATIONS), owner, tags))
+    schedules.append(build_check_queue_schedule(checks, owner, tags, is_on=bool(settings.general.database)))
+    prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner, tags)
     jobs.append(prune)
     schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database)))
     jobs_of_crms = {name: f"{name}_sync" for name in DESTINATIONS}

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
@@ -50,6 +51,12 @@ class Product:
         ours = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
         secrets = {name: str(bool(ours[name])) for name in READ_BY_DAGSTER if name in ours}
         return _loaded(frozenset((ours | secrets).items()))
+
+    @property
+    def installation_tag(self) -> dict[str, str]:
+        """What the runs of this installation are known by."""
+        tags = self.definitions.resolve_job_def("brevo_sync").tags
+        return {INSTALLATION_TAG: tags[INSTALLATION_TAG]}
 
     def run(self, **claim: object) -> dg.ExecuteInProcessResult:
         """One run of the job, with the scheduled cycle's config unless told otherwise."""

@@ -66,7 +66,16 @@ class Claiming:
         self._breaker = breaker
         self._imports = imports
 
-    def due(self, size: int, run_id: str | None, token: UUID, *, only_alone: bool, takes_up_imports: bool) -> Batch:
+    def due(
+        self,
+        size: int,
+        run_id: str | None,
+        token: UUID,
+        *,
+        recovered: int,
+        only_alone: bool,
+        takes_up_imports: bool,
+    ) -> Batch:
         """See ContactQueue.claim; what dead runs left behind is recovered already."""
         down = self._breaker.state()
         closed_to_us = down is not None and not down.probe_is_due
@@ -91,9 +100,10 @@ class Claiming:
 
         taken = in_transaction_without(self._engine, take)
         if taken.claimed:
-            return Batch(self.crm.name, token, taken.claimed, taken.note, is_alone=taken.is_alone)
+            return Batch(self.crm.name, token, taken.claimed, taken.note, is_alone=taken.is_alone, recovered=recovered)
         down_note = f"{self.crm.title} is down: {down.message}" if down and closed_to_us else ""
-        return Batch(self.crm.name, token, 0, taken.note or down_note or f"No contact is due for {self.crm.title}.")
+        note = taken.note or down_note or f"No contact is due for {self.crm.title}."
+        return Batch(self.crm.name, token, 0, note, recovered=recovered)
 
     def one(self, contact_id: UUID, run_id: str | None, token: UUID) -> Batch:
         """See ContactQueue.claim_contact."""

@@ -58,9 +58,16 @@ class ContactQueue:
         refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the same
         `token`.
         """
-        self.recover()
+        recovered = self.recover()
+        if recovered.total and self.needs_recovery():  # counted, and yet the rows stand as they did
+            recovered = Settlement()
         return self._claiming.due(
-            size, run_id, token or uuid4(), only_alone=only_alone, takes_up_imports=takes_up_imports
+            size,
+            run_id,
+            token or uuid4(),
+            recovered=recovered.total,
+            only_alone=only_alone,
+            takes_up_imports=takes_up_imports,
         )
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:

@@ -57,6 +57,13 @@ class PostgresUrl:
     secrets: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
     """libpq's options that are secret (`sslpassword`), for connect() alone: the text of a URL would show them."""
 
+    @property
+    def place(self) -> str:
+        """Which database it is, and for whom, as a text without a password: two URLs of one place have the same."""
+        url = self.url
+        where = {name: url.query[name] for name in ("host", "port", "service", "options") if name in url.query}
+        return f"{url.username}@{url.host}:{url.port}/{url.database} {sorted(where.items())} {self.search_path}"
+
     def for_psycopg2(self) -> sa.URL:
         """The same for psycopg2 and who has nothing but a URL: what stands beside it is part of it, so never show it.
 

@@ -16,7 +16,8 @@ class Batch:
     """What one run claimed: `size` contacts for `destination`, held under `token`.
 
     An empty batch says in `note` why nothing was claimed. `is_alone`: its one contact is kept apart from others,
-    because two workers in a row were lost with it.
+    because two workers in a row were lost with it. `recovered` is how many contacts of dead runs the claim settled
+    before it took its own; 0 where some of these are still left behind.
     """
 
     destination: str
@@ -24,6 +25,7 @@ class Batch:
     size: int
     note: str = ""
     is_alone: bool = False
+    recovered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

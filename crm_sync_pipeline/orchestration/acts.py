@@ -1,7 +1,7 @@
 """Acts of people as jobs: select_contacts, requeue, hold, release, sync_contact_now."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 import dagster as dg
@@ -110,14 +110,16 @@ def release_contacts(context: dg.OpExecutionContext, config: WhichConfig) -> Non
     _carry_out(context, "release", config)
 
 
-def _build_job(name: str, description: str, owner: str, op: dg.OpDefinition, form: dg.Config) -> dg.JobDefinition:
+def _build_job(
+    name: str, description: str, owner: str, tags: Mapping[str, str], op: dg.OpDefinition, form: dg.Config
+) -> dg.JobDefinition:
     @dg.job(
         name=name,
         description=description,
         owners=[owner],
         config=dg.RunConfig(ops={op.name: form}),
         executor_def=dg.in_process_executor,
-        tags={"crm_sync/act": name},
+        tags={**tags, "crm_sync/act": name},
     )
     def act() -> None:
         op()
@@ -155,7 +157,7 @@ def build_sync_contact_op(destinations: Iterable[str]) -> dg.OpDefinition:
     return deliver_one
 
 
-def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefinition]:
+def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, str]) -> list[dg.JobDefinition]:
     """The jobs of acts. Their forms open with something valid that changes nothing."""
     return [
         _build_job(
@@ -163,6 +165,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "Select contacts, so that they are delivered, or take them back: by ids, a CSV file or a filter. With "
             "dry_run, as the form opens, it only says how many.",
             owner,
+            tags,
             select_or_unselect,
             SelectConfig(),
         ),
@@ -171,6 +174,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "Send contacts again at once, with fresh retries: those in Error or waiting for a retry, by ids, reason, "
             "time or other filters. With dry_run, as the form opens, it only says how many.",
             owner,
+            tags,
             requeue_contacts,
             WhichConfig(),
         ),
@@ -179,6 +183,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "Put contacts on hold, by ids or a filter: no run takes them until they are released, also when they are "
             "selected again. With dry_run, as the form opens, it only says how many.",
             owner,
+            tags,
             hold_contacts,
             WhichConfig(),
         ),
@@ -187,6 +192,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "Let contacts go that are on hold, by ids or a filter. With dry_run, as the form opens, it only says how "
             "many.",
             owner,
+            tags,
             release_contacts,
             WhichConfig(),
         ),
@@ -194,6 +200,7 @@ def build_act_jobs(destinations: Sequence[str], owner: str) -> list[dg.JobDefini
             "sync_contact_now",
             "Deliver one contact to one CRM at once, past schedule and queue, and say what came of it.",
             owner,
+            tags,
             build_sync_contact_op(destinations),
             SyncContactConfig(contact_id=NOBODY),
         ),

@@ -5,8 +5,9 @@ import dagster as dg
 
 from crm_sync_pipeline.alert_channels import channels_of, missing_for_channels
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.domain.alerting import JobHealth
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns, installation_tag
+from crm_sync_pipeline.orchestration.run_results import job_health
 from crm_sync_pipeline.settings import Settings
 from crm_sync_pipeline.watching import Watch, limits_of
 
@@ -14,19 +15,6 @@ logger = logging.getLogger("crm_sync_pipeline")
 
 LOOKS_EVERY_SECONDS = 28
 """Every 30 s: the daemon comes by every 5 s, and a few milliseconds early."""
-
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-
-
-def job_health(instance: dg.DagsterInstance, job_name: str, limit: int) -> JobHealth:
-    """How many of the job's newest runs failed in a row; one that was cancelled counts as neither."""
-    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=ENDED), limit=limit)
-    failed = []
-    for record in records:
-        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
-            break
-        failed.append(record.dagster_run.run_id)
-    return JobHealth(job_name, len(failed), failed[0] if failed else None)
 
 
 def build_alert_sensor(
@@ -41,7 +29,7 @@ def build_alert_sensor(
     if not settings.general.database:
         missing = "DATABASE_URL is not set."
     off_because = None if channels and settings.general.database else missing
-    limits = limits_of(settings)
+    limits, installation = limits_of(settings), installation_tag(settings)[INSTALLATION_TAG]
     what = f"Tells {' and '.join(each.name for each in channels)} when something goes wrong, and when it is over."
 
     @dg.sensor(
@@ -54,14 +42,15 @@ def build_alert_sensor(
     def look(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
+        own = OwnRuns.of_sensor(context, installation)
         try:
             looked = Watch(
                 database,
-                {crm: job_health(context.instance, job, limits.failed_runs) for crm, job in jobs_of_crms.items()},
+                {crm: job_health(context.instance, own, job, limits.failed_runs) for crm, job in jobs_of_crms.items()},
                 channels,
                 limits,
                 settings.alerts.ui_url,
-                [job_health(context.instance, job, limits.failed_runs) for job in other_jobs],
+                [job_health(context.instance, own, job, limits.failed_runs) for job in other_jobs],
             ).look()
         except CrmSyncError as error:
             return dg.SkipReason(str(error))

@@ -1,6 +1,6 @@
 """Whether the queue is well: checks of the asset `<destination>/contact_queue`, each answered by the database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import dagster as dg
@@ -118,7 +118,7 @@ def _failed(says: str, **numbers: float | str) -> dg.AssetCheckResult:
 
 
 def build_check_queue_schedule(
-    checks: list[dg.AssetChecksDefinition], owner: str, *, is_on: bool
+    checks: list[dg.AssetChecksDefinition], owner: str, tags: Mapping[str, str], *, is_on: bool
 ) -> dg.ScheduleDefinition:
     """The schedule `check_queue_schedule` of the job `check_queue`: every hour, where there is a database."""
     what = (
@@ -131,6 +131,7 @@ def build_check_queue_schedule(
         selection=dg.AssetSelection.checks(*checks),
         description=what,
         executor_def=dg.in_process_executor,
+        tags=tags,
         owners=[owner],
     )
     return dg.ScheduleDefinition(

@@ -1,6 +1,6 @@
 """The job check_destination: tells whether deliveries will work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from pydantic import Field
@@ -45,7 +45,7 @@ def build_check_op(destinations: Sequence[str]) -> dg.OpDefinition:
     return ask_whether_it_works
 
 
-def build_check_job(destinations: Sequence[str], owner: str) -> dg.JobDefinition:
+def build_check_job(destinations: Sequence[str], owner: str, tags: Mapping[str, str]) -> dg.JobDefinition:
     """The job `check_destination`: tell whether deliveries will work, before the first one."""
     check_op = build_check_op(destinations)
 
@@ -56,6 +56,7 @@ def build_check_job(destinations: Sequence[str], owner: str) -> dg.JobDefinition
         owners=[owner],
         config=dg.RunConfig(ops={"ask_whether_it_works": CheckConfig(destination=destinations[0])}),
         executor_def=dg.in_process_executor,
+        tags=tags,
     )
     def check_job() -> None:
         check_op()

@@ -11,6 +11,8 @@ from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.orchestration.own_runs import OwnRuns
+from crm_sync_pipeline.orchestration.run_results import reason_to_wait
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -52,30 +54,41 @@ class BatchLimit:
         return min(max(depth, 1), self.ordinary)
 
 
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Why no run is started. `may_change`: the same question may have another answer within a second."""
+
+    says: str
+    may_change: bool = True
+
+
 def due_or_reason(
     instance: dg.DagsterInstance,
+    own: OwnRuns,
     database: DatabaseResource,
     job_name: str,
     destination: str,
     max_runs: int,
     limit: BatchLimit,
-) -> int | dg.SkipReason:
+) -> int | NotNow:
     """How many contacts a run should take; or why none should be started now."""
     try:
-        under_way = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED))
+        under_way = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
         queue = database.queue(destination)
         if len(under_way) - _end_dead_runs(instance, queue, under_way) >= max_runs:
-            return dg.SkipReason(f"{job_name} is under way; the next tick looks again.")
+            return NotNow(f"{job_name} is under way; the next tick looks again.")
         down = queue.breaker.state()
         if down and not down.probe_is_due:
             wait = round(down.next_probe_in.total_seconds())
-            return dg.SkipReason(f"{queue.crm.title} is down; the next probe is due in {wait} s. {down.message}")
+            return NotNow(f"{queue.crm.title} is down; the next probe is due in {wait} s. {down.message}")
         depth = queue.depth(limit.counted_up_to())
-        if depth or queue.needs_recovery():
-            return limit.size(depth)
-        return dg.SkipReason(f"No contact is due for {queue.crm.title}.")
+        if not depth and not queue.needs_recovery():
+            return NotNow(f"No contact is due for {queue.crm.title}.")
+        if reason := reason_to_wait(instance, own, job_name):
+            return NotNow(reason, may_change=False)
+        return limit.size(depth)
     except CrmSyncError as error:
-        return dg.SkipReason(str(error))
+        return NotNow(str(error))
 
 
 def _end_dead_runs(instance: dg.DagsterInstance, queue: ContactQueue, records: Sequence[dg.RunRecord]) -> int:

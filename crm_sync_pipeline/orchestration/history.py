@@ -1,25 +1,28 @@
 """The job prune_history: old attempts, what is left of contacts that are gone, and old runs of ours."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 
 import dagster as dg
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
+from crm_sync_pipeline.orchestration.run_results import FINISHED
 from crm_sync_pipeline.settings import HistorySettings
 
 NAME = "prune_history"
-RUNS_AT_ONCE = 100
+RUNS_PER_JOB = 100_000
 RUNS_FOR = timedelta(minutes=20)
 """How long runs are removed for; the next night goes on. One takes 10 to 60 ms."""
 
-FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-
-def build_prune_job(history: HistorySettings, job_names: Sequence[str], owner: str) -> dg.JobDefinition:
+def build_prune_job(
+    history: HistorySettings, job_names: Sequence[str], owner: str, tags: Mapping[str, str]
+) -> dg.JobDefinition:
     """The job `prune_history`; of Dagster's runs it removes those of `job_names` alone, and its own."""
     ours = [*job_names, NAME]
 
@@ -53,7 +56,7 @@ def build_prune_job(history: HistorySettings, job_names: Sequence[str], owner: s
     def prune_runs(context: dg.OpExecutionContext, config: PruneRunsConfig) -> None:
         """Remove old runs that are finished, with their events: Dagster keeps them for ever by itself."""
         before = datetime.now(timezone.utc) - timedelta(days=config.days)
-        removed = remove_runs(context.instance, ours, before, dry_run=config.dry_run)
+        removed = remove_runs(context.instance, OwnRuns.of_run(context.run), ours, before, dry_run=config.dry_run)
         context.add_output_metadata({"runs_removed": removed, "dry_run": config.dry_run})
 
     @dg.job(
@@ -61,7 +64,7 @@ def build_prune_job(history: HistorySettings, job_names: Sequence[str], owner: s
         description=f"Remove attempts older than {history.history_days} days, the history of contacts that are gone, "
         f"and finished runs older than {history.run_history_days} days.",
         executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(2 * round(RUNS_FOR.total_seconds()))},
+        tags={**tags, "dagster/max_runtime": str(2 * round(RUNS_FOR.total_seconds()))},
         owners=[owner],
     )
     def prune_history() -> None:
@@ -71,21 +74,21 @@ def build_prune_job(history: HistorySettings, job_names: Sequence[str], owner: s
     return prune_history
 
 
-def remove_runs(instance: dg.DagsterInstance, job_names: Sequence[str], before: datetime, *, dry_run: bool) -> int:
-    """Remove the finished runs of these jobs that were created before that time; returns how many.
+def remove_runs(
+    instance: dg.DagsterInstance, own: OwnRuns, job_names: Sequence[str], before: datetime, *, dry_run: bool
+) -> int:
+    """Remove our own finished runs of these jobs that were created before that time; returns how many.
 
     Runs of other code on the same instance are left alone. With `dry_run` they are only counted.
     """
     removed, until = 0, time.monotonic() + RUNS_FOR.total_seconds()
     for job_name in job_names:
-        old = dg.RunsFilter(job_name=job_name, statuses=FINISHED, created_before=before)
-        if dry_run:
-            removed += instance.get_runs_count(old)
-            continue
-        while records := instance.get_run_records(old, limit=RUNS_AT_ONCE, ascending=True):
-            for record in records:
-                instance.delete_run(record.dagster_run.run_id)
-            removed += len(records)
+        finished = dg.RunsFilter(job_name=job_name, statuses=FINISHED, created_before=before)
+        old = islice(own.records(instance, finished, ascending=True), RUNS_PER_JOB)
+        for run_id in [record.dagster_run.run_id for record in old]:
+            if not dry_run:
+                instance.delete_run(run_id)
+            removed += 1
             if time.monotonic() > until:
                 return removed
     return removed

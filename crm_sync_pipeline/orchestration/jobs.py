@@ -1,11 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.orchestration.guards import BatchLimit
 from crm_sync_pipeline.orchestration.ops import (
-    DESTINATION_TAG,
     ClaimConfig,
     ResumeConfig,
     build_resume_op,
@@ -13,6 +12,7 @@ from crm_sync_pipeline.orchestration.ops import (
     claim_batch,
     record_results,
 )
+from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG
 from crm_sync_pipeline.settings import SyncSettings
 
 SHORTEST_RUNTIME_LIMIT_SECONDS = 900
@@ -23,7 +23,9 @@ def claim_config(destination: str, batch_size: int) -> dg.RunConfig:
     return dg.RunConfig(ops={"claim_batch": ClaimConfig(destination=destination, batch_size=batch_size)})
 
 
-def build_sync_job(destination: HttpDestination, sync: SyncSettings, owner: str) -> dg.JobDefinition:
+def build_sync_job(
+    destination: HttpDestination, sync: SyncSettings, owner: str, tags: Mapping[str, str]
+) -> dg.JobDefinition:
     """The job `<destination>_sync`: claim_batch, sync_to_<destination>, record_results, in one process.
 
     A run that dies is started again from its first step: its contacts come back by their lease, not by its old token.
@@ -41,6 +43,7 @@ def build_sync_job(destination: HttpDestination, sync: SyncSettings, owner: str)
         config=claim_config(name, sync.scheduler_batch_size),
         executor_def=dg.in_process_executor,
         tags={
+            **tags,
             DESTINATION_TAG: name,
             "dagster/retry_strategy": "ALL_STEPS",
             "dagster/max_runtime": str(limit_seconds),
@@ -53,7 +56,7 @@ def build_sync_job(destination: HttpDestination, sync: SyncSettings, owner: str)
     return sync_job
 
 
-def build_resume_job(destinations: Sequence[str], owner: str) -> dg.JobDefinition:
+def build_resume_job(destinations: Sequence[str], owner: str, tags: Mapping[str, str]) -> dg.JobDefinition:
     """The job `resume_destination`: ask one that is down now, instead of waiting for its next probe."""
     resume_op = build_resume_op(destinations)
 
@@ -63,6 +66,7 @@ def build_resume_job(destinations: Sequence[str], owner: str) -> dg.JobDefinitio
         owners=[owner],
         config=dg.RunConfig(ops={"probe_destination": ResumeConfig(destination=destinations[0])}),
         executor_def=dg.in_process_executor,
+        tags=tags,
     )
     def resume_job() -> None:
         resume_op()

@@ -21,10 +21,8 @@ from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_memory import OpenClaims
 from crm_sync_pipeline.orchestration.run_progress import progress_in
+from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG, RECORDED_TAG
 from crm_sync_pipeline.resumption import resume
-
-DESTINATION_TAG = "crm_sync/destination"
-"""dagster.yaml lets one run at a time through for each value of this tag."""
 
 
 class ResumeConfig(dg.Config):
@@ -119,6 +117,8 @@ def record_results(
         settled = queue.settle(batch.token)
     open_claims.close(batch.token)
     settled.add(tally.settled)
+    if recorded := batch.recovered + (settled.total if batch.size else 0):
+        context.instance.add_run_tags(context.run_id, {RECORDED_TAG: str(recorded)})
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())

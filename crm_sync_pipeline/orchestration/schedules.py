@@ -2,8 +2,10 @@ import dagster as dg
 
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.orchestration.guards import BatchLimit, due_or_reason
+from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
+from crm_sync_pipeline.orchestration.run_results import QUEUE_DEPTH_TAG
 from crm_sync_pipeline.settings import SyncSettings
 
 
@@ -29,9 +31,11 @@ def build_schedule(
     def tick(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
-        due = due_or_reason(context.instance, database, job.name, name, sync.scheduler_max_instances, limit)
-        if isinstance(due, dg.SkipReason):
-            return due
-        return dg.RunRequest(run_config=claim_config(name, max(due, sync.scheduler_batch_size)))
+        own = OwnRuns(job.tags.get(INSTALLATION_TAG))
+        due = due_or_reason(context.instance, own, database, job.name, name, sync.scheduler_max_instances, limit)
+        if isinstance(due, NotNow):
+            return dg.SkipReason(due.says)
+        size = max(due, sync.scheduler_batch_size)
+        return dg.RunRequest(run_config=claim_config(name, size), tags={QUEUE_DEPTH_TAG: str(due)})
 
     return tick

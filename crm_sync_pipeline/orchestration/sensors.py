@@ -6,8 +6,10 @@ import dagster as dg
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.orchestration.assets import observed
-from crm_sync_pipeline.orchestration.guards import BatchLimit, due_or_reason
+from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
+from crm_sync_pipeline.orchestration.run_results import QUEUE_DEPTH_TAG
 from crm_sync_pipeline.settings import SyncSettings
 
 INTERVAL_SECONDS = 4
@@ -41,16 +43,17 @@ def build_sensor(
     def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
+        own = OwnRuns.of_sensor(context, job.tags.get(INSTALLATION_TAG))
         until = time.monotonic() + LOOKS_FOR.total_seconds()
         while True:
-            due = due_or_reason(context.instance, database, job.name, name, sync.scheduler_max_instances, limit)
-            if not isinstance(due, dg.SkipReason):
+            due = due_or_reason(context.instance, own, database, job.name, name, sync.scheduler_max_instances, limit)
+            if not isinstance(due, NotNow):
                 break
-            if time.monotonic() > until:
+            if not due.may_change or time.monotonic() > until:
                 events, cursor = observed(database, name, context.cursor, at_once=False)
-                return dg.SensorResult(skip_reason=due, asset_events=events, cursor=cursor)
+                return dg.SensorResult(skip_reason=due.says, asset_events=events, cursor=cursor)
             time.sleep(LOOKS_AGAIN_EVERY.total_seconds())
-        run = dg.RunRequest(run_config=claim_config(name, due), tags={"crm_sync/queue_depth": str(due)})
+        run = dg.RunRequest(run_config=claim_config(name, due), tags={QUEUE_DEPTH_TAG: str(due)})
         events, cursor = observed(database, name, context.cursor, at_once=True)
         return dg.SensorResult(run_requests=[run], asset_events=events, cursor=cursor)
 

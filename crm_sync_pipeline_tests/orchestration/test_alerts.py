@@ -6,7 +6,8 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from crm_sync_pipeline.orchestration.alerts import job_health
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
+from crm_sync_pipeline.orchestration.run_results import RECORDED_TAG, job_health
 from crm_sync_pipeline_tests.alert_receivers import Receiver, webhook
 from crm_sync_pipeline_tests.product import Product
 
@@ -27,7 +28,8 @@ def look(product: Product) -> str:
 
 
 def add_run(product: Product, status: dg.DagsterRunStatus) -> str:
-    run = dg.DagsterRun(job_name="brevo_sync", run_id=str(uuid4()), status=status)
+    tags = product.installation_tag | ({RECORDED_TAG: "1"} if status is dg.DagsterRunStatus.SUCCESS else {})
+    run = dg.DagsterRun(job_name="brevo_sync", run_id=str(uuid4()), status=status, tags=tags)
     product.instance.add_run(run)
     return run.run_id
 
@@ -63,7 +65,12 @@ def test_three_red_runs_in_a_row_are_told_once_with_a_link_and_a_green_one_ends_
     failed, over = hook.got
     assert failed.endswith(f"Run: http://dagster.example.com/runs/{newest}")
     assert over == "A run of brevo_sync has succeeded again."
-    assert job_health(product.instance, "brevo_sync", 3).failed_in_a_row == 0
+    assert (
+        job_health(
+            product.instance, OwnRuns(product.installation_tag[INSTALLATION_TAG]), "brevo_sync", 3
+        ).failed_in_a_row
+        == 0
+    )
 
 
 def test_a_database_that_is_away_is_a_sentence_and_not_a_red_tick(product: Product) -> None:

@@ -9,7 +9,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from crm_sync_pipeline.definitions import build_definitions, defs
-from crm_sync_pipeline.orchestration.ops import DESTINATION_TAG
+from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG
 from crm_sync_pipeline.settings import SettingsError, load_settings
 
 KEY = "xkeysib-a-key-that-nobody-may-see"

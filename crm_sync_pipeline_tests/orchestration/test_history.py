@@ -8,8 +8,11 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.orchestration.history import remove_runs
+from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
 from crm_sync_pipeline_tests.builders import one_run
 from crm_sync_pipeline_tests.product import Product
+
+OWN = OwnRuns("ours")
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def product(product: Product) -> Iterator[Product]:
 
 
 def add_run(instance: dg.DagsterInstance, job_name: str, status: dg.DagsterRunStatus) -> str:
-    run = dg.DagsterRun(job_name=job_name, run_id=str(uuid4()), status=status)
+    run = dg.DagsterRun(job_name=job_name, run_id=str(uuid4()), status=status, tags={INSTALLATION_TAG: "ours"})
     instance.add_run(run)
     return run.run_id
 
@@ -53,7 +56,7 @@ def test_only_finished_runs_of_ours_that_are_old_enough_are_removed(product: Pro
     gone = [add_run(instance, "brevo_sync", status) for status in (done, red)]
     kept = {add_run(instance, "brevo_sync", running), add_run(instance, "somebody_elses", done)}
     later = datetime.now(timezone.utc) + timedelta(seconds=5)
-    assert remove_runs(instance, ["brevo_sync"], later - timedelta(days=1), dry_run=False) == 0, "they are young"
-    assert remove_runs(instance, ["brevo_sync"], later, dry_run=True) == len(gone)
-    assert remove_runs(instance, ["brevo_sync"], later, dry_run=False) == len(gone)
+    assert remove_runs(instance, OWN, ["brevo_sync"], later - timedelta(days=1), dry_run=False) == 0, "they are young"
+    assert remove_runs(instance, OWN, ["brevo_sync"], later, dry_run=True) == len(gone)
+    assert remove_runs(instance, OWN, ["brevo_sync"], later, dry_run=False) == len(gone)
     assert {run.run_id for run in instance.get_runs()} == kept

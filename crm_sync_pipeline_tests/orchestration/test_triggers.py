@@ -54,7 +54,13 @@ def add_run(product: Product, status: dg.DagsterRunStatus, job_name: str = "brev
     location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="nowhere"), "nowhere")
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "repository"), job_name)
     product.instance.add_run(
-        dg.DagsterRun(job_name=job_name, run_id=str(uuid4()), status=status, remote_job_origin=origin)
+        dg.DagsterRun(
+            job_name=job_name,
+            run_id=str(uuid4()),
+            status=status,
+            remote_job_origin=origin,
+            tags=product.installation_tag,
+        )
     )
 
 
@@ -199,6 +205,7 @@ def test_the_sensor_asks_for_what_is_due_up_to_its_limit_and_the_schedule_for_it
     assert size(requested(product, SCHEDULE)) == 10
     assert size(requested(product, SENSOR)) == 30
     assert requested(product, SENSOR).tags == {"crm_sync/queue_depth": "30"}
+    assert requested(product, SCHEDULE).tags == {"crm_sync/queue_depth": "10"}
     product.set(BREVO_SYNC_SENSOR_BATCH_LIMIT="20", BREVO_SYNC_SCHEDULER_BATCH_SIZE="15")
     assert size(requested(product, SCHEDULE)) == 15
     assert size(requested(product, SENSOR)) == 20
