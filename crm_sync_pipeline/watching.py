@@ -1,24 +1,28 @@
 """Looks at what may be wrong, and tells people of each change once."""
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from crm_sync_pipeline.alert_channels import AlertNotSentError, Channel
 from crm_sync_pipeline.contact_queue.alerts import AlertLedger
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.domain.alerting import (
+    DATABASE,
     Change,
     Condition,
     JobHealth,
     Limits,
     QueueHealth,
     changes,
+    condition_of_database,
     condition_of_job,
     conditions_of_queue,
     is_catching_up,
 )
+from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings import Settings
 
 SENDS_FOR_SECONDS = 25.0
@@ -44,6 +48,31 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseTrouble:
+    """What must be remembered about a database that can't remember it: since when no look at it has succeeded.
+
+    `told` are the channels that know, and that were not told yet that it is over.
+    """
+
+    since: datetime | None = None
+    told: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "DatabaseTrouble":
+        """What `as_json` wrote; no trouble where that can't be read."""
+        try:
+            known = json.loads(text or "{}")
+            since = None if known.get("since") is None else datetime.fromtimestamp(known["since"], timezone.utc)
+            return cls(since, frozenset(known.get("told", ())))
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    def as_json(self) -> str:
+        """For a sensor's cursor."""
+        return json.dumps({"since": self.since and self.since.timestamp(), "told": sorted(self.told)})
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """The CRMs to look at, each with the health of its job where that is known; whom to tell; from where on."""
 
@@ -58,11 +87,40 @@ class Watch:
         """What may be wrong, and whether it is. Asks the database alone."""
         return self._conditions(self._health())
 
+    def look_whatever_the_database_does(
+        self, trouble: DatabaseTrouble, now: datetime
+    ) -> tuple[Looked, DatabaseTrouble]:
+        """The same as `look`. Where the database does not let us, and has not for some minutes, tell that instead.
+
+        When it works again, what follows from its failure is not told beside it.
+        """
+        error, since = None, trouble.since
+        try:
+            if since:
+                self._note_outages()
+            looked, since = self.look(), None
+        except CrmSyncError as failure:
+            error, since = str(failure), since or now
+            looked = Looked(problems=[error])
+        condition = condition_of_database(error, now - since if since else timedelta(0))
+        told = set(trouble.told)
+        for channel in self.channels:
+            for change in changes([condition], [DATABASE] if channel.name in told else []):
+                try:
+                    channel.send(change.subject, change.text)
+                except AlertNotSentError as failure:
+                    looked.problems.append(f"{failure} It is tried again at the next look.")
+                    continue
+                looked.told.append((channel.name, change))
+                told ^= {channel.name}
+        return looked, DatabaseTrouble(since, frozenset(told))
+
     def look(self) -> Looked:
         """Tell each channel what it was not told yet."""
-        health = self._health()
-        self._keep_track_of_outages(health)
-        conditions, told, looked = self._conditions(health), self._ledger.told(), Looked()
+        health, told, looked = self._health(), self._ledger.told(), Looked()
+        if self._keep_track_of_outages(health, {each.name for each in told}):
+            health = self._health()
+        conditions = self._conditions(health)
         until = time.monotonic() + SENDS_FOR_SECONDS
         for channel in self.channels:
             told_here = {each.name for each in told if each.channel == channel.name}
@@ -96,9 +154,18 @@ class Watch:
         found = [each for queue in health for each in conditions_of_queue(queue, self.limits)]
         return found + [condition_of_job(job, self.limits) for job in self.other_jobs]
 
-    def _keep_track_of_outages(self, health: Sequence[QueueHealth]) -> None:
+    def _note_outages(self) -> None:
+        for crm in self.jobs_of_crms:
+            self._ledger.note_outage(crm)
+
+    def _keep_track_of_outages(self, health: Sequence[QueueHealth], told: Collection[str]) -> bool:
+        """Note who is down, and whose runs no longer fail; returns whether there are any of the latter."""
+        have_recovered = False
         for queue in health:
-            if queue.down:
+            has_recovered = queue.job and queue.job.condition in told and not queue.job.is_failing(self.limits)
+            if queue.down or has_recovered:
                 self._ledger.note_outage(queue.crm)
+                have_recovered |= not queue.down
             elif queue.was_down_ago is not None and not is_catching_up(queue, self.limits):
                 self._ledger.forget_outage(queue.crm)
+        return have_recovered

@@ -15,6 +15,10 @@ EXPIRED_GRACE = timedelta(minutes=15)
 
 CATCHING_UP_AT_MOST = timedelta(hours=1)
 
+DATABASE = "database"
+DATABASE_GRACE = timedelta(minutes=5)
+"""A failover or a restart takes less, and is not an alert."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -27,19 +31,33 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class JobHealth:
-    """A job's newest runs: how many failed in a row, counted up to the limit, and the newest that failed."""
+    """A job's newest runs: how many failed in a row, counted up to the limit, and the newest that failed.
+
+    `is_green`: the newest failed in that it recorded no contact although some were due; Dagster shows it as green.
+    """
 
     name: str
     failed_in_a_row: int = 0
     failed_run_id: str | None = None
+    is_green: bool = False
+
+    @property
+    def condition(self) -> str:
+        """The name of the alert on its runs."""
+        return f"failed_runs:{self.name}"
+
+    def is_failing(self, limits: Limits) -> bool:
+        """Whether it failed too often in a row."""
+        return self.failed_in_a_row >= limits.failed_runs
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
     """One CRM's queue, in figures that cost little to ask. `job` is the one that delivers to it, where it is known.
 
-    `down` is the sentence of a destination that lets nothing through; `was_down_ago` how long ago it was seen down
-    last, while its backlog is not known to be gone. `expired_ago` is how long the oldest lease has been void.
+    `down` is the sentence of a destination that lets nothing through; `was_down_ago` how long ago that was last so, or
+    a database or a job that let nothing through, while the backlog is not known to be gone. `expired_ago` is how long
+    the oldest lease has been void.
     """
 
     crm: str
@@ -110,11 +128,12 @@ def is_catching_up(health: QueueHealth, limits: Limits) -> bool:
 def conditions_of_queue(health: QueueHealth, limits: Limits) -> Iterator[Condition]:
     """What may be wrong with one CRM's queue.
 
-    While a destination is down, and while the backlog of that is worked off, only its being down is told: lag, red runs
-    and leases that nobody recovers follow from it.
+    While a destination is down, and while the backlog of that is worked off, only its being down is told: lag, failed
+    runs and leases that nobody recovers follow from it. The same goes for a job that fails again and again.
     """
     crm, title = health.crm, health.title
-    is_explained = bool(health.down) or is_catching_up(health, limits)
+    is_down = bool(health.down) or is_catching_up(health, limits)
+    is_explained = is_down or (health.job is not None and health.job.is_failing(limits))
     yield Condition(
         f"down:{crm}",
         bool(health.down),
@@ -149,18 +168,34 @@ def conditions_of_queue(health: QueueHealth, limits: Limits) -> Iterator[Conditi
         health.expired_run_id,
     )
     if health.job:
-        yield condition_of_job(health.job, limits, is_explained=is_explained)
+        yield condition_of_job(health.job, limits, is_explained=is_down)
 
 
 def condition_of_job(job: JobHealth, limits: Limits, *, is_explained: bool = False) -> Condition:
-    """Whether so many runs in a row failed; not to be told where something else that is told explains it."""
+    """Whether too many runs in a row failed; not to be told where something else that is told explains it."""
+    failed = f"The last {limits.failed_runs} runs of {job.name} failed. The last error of the newest says why"
+    if job.is_green:
+        failed = (
+            f"The last {limits.failed_runs} runs of {job.name} recorded no contact although some were due. The ticks "
+            "of its sensor say why"
+        )
     return Condition(
-        f"failed_runs:{job.name}",
-        None if is_explained else job.failed_in_a_row >= limits.failed_runs,
-        f"The last {limits.failed_runs} runs of {job.name} failed. The last error of the newest says why and what to "
-        "do; what was delivered is recorded, the rest is in the queue.",
+        job.condition,
+        (None if is_explained else True) if job.is_failing(limits) else False,
+        f"{failed} and what to do; what was delivered is recorded, the rest is in the queue.",
         f"A run of {job.name} has succeeded again.",
         job.failed_run_id,
+    )
+
+
+def condition_of_database(error: str | None, lasting: timedelta) -> Condition:
+    """Whether the database has let nobody see what may be wrong for too long; `error` says why it did not just now."""
+    return Condition(
+        DATABASE,
+        error is not None and (lasting >= DATABASE_GRACE or None),
+        f"The database has not worked for {_minutes(lasting)}: {error} Deliveries may have stopped, and no other alert "
+        "is sent until it works. What is selected waits in the queue.",
+        "The database works again. The queue goes on; nothing is left to do.",
     )
 
 

@@ -5,11 +5,10 @@ import dagster as dg
 
 from crm_sync_pipeline.alert_channels import channels_of, missing_for_channels
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns, installation_tag
-from crm_sync_pipeline.orchestration.run_results import job_health
+from crm_sync_pipeline.orchestration.run_results import job_health, now
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.watching import Watch, limits_of
+from crm_sync_pipeline.watching import DatabaseTrouble, Watch, limits_of
 
 logger = logging.getLogger("crm_sync_pipeline")
 
@@ -43,17 +42,16 @@ def build_alert_sensor(
         if off_because:
             return dg.SkipReason(off_because)
         own = OwnRuns.of_sensor(context, installation)
-        try:
-            looked = Watch(
-                database,
-                {crm: job_health(context.instance, own, job, limits.failed_runs) for crm, job in jobs_of_crms.items()},
-                channels,
-                limits,
-                settings.alerts.ui_url,
-                [job_health(context.instance, own, job, limits.failed_runs) for job in other_jobs],
-            ).look()
-        except CrmSyncError as error:
-            return dg.SkipReason(str(error))
+        watch = Watch(
+            database,
+            {crm: job_health(context.instance, own, job, limits.failed_runs) for crm, job in jobs_of_crms.items()},
+            channels,
+            limits,
+            settings.alerts.ui_url,
+            [job_health(context.instance, own, job, limits.failed_runs) for job in other_jobs],
+        )
+        looked, trouble = watch.look_whatever_the_database_does(DatabaseTrouble.from_json(context.cursor), now())
+        context.update_cursor(trouble.as_json())
         for problem in looked.problems:
             logger.warning("alert_not_sent %s", problem)
         told = [f"Told {channel}: {change.text}" for channel, change in looked.told]

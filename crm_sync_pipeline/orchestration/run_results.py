@@ -30,14 +30,29 @@ def achieved(run: dg.DagsterRun) -> bool | None:
 
 
 def job_health(instance: dg.DagsterInstance, own: OwnRuns, job_name: str, limit: int) -> JobHealth:
-    """How many of the job's newest runs failed in a row; one that was cancelled counts as neither."""
-    ended = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
-    failed = []
-    for record in own.newest(instance, ended, limit):
-        if record.dagster_run.is_success:
+    """How many of the job's newest runs in a row failed, counted up to `limit`.
+
+    One that recorded no contact although some were due counts as failed, even if it is green. One that was cancelled
+    counts as neither, nor does a green one that found nothing to do.
+    """
+    finished = dg.RunsFilter(job_name=job_name, statuses=FINISHED)
+    failed: list[dg.DagsterRun] = []
+    for record in own.newest(instance, finished, limit + RUNS_LOOKED_AT):
+        run = record.dagster_run
+        if run.is_failure or achieved(run) is False:
+            failed.append(run)
+        elif run.is_success and not _found_nothing(run):
             break
-        failed.append(record.dagster_run.run_id)
-    return JobHealth(job_name, len(failed), failed[0] if failed else None)
+    return JobHealth(
+        job_name,
+        min(limit, len(failed)),
+        failed[0].run_id if failed else None,
+        is_green=bool(failed) and failed[0].is_success,
+    )
+
+
+def _found_nothing(run: dg.DagsterRun) -> bool:
+    return DESTINATION_TAG in run.tags and INSTALLATION_TAG in run.tags and RECORDED_TAG not in run.tags
 
 
 def reason_to_wait(instance: dg.DagsterInstance, own: OwnRuns, job_name: str) -> str | None:

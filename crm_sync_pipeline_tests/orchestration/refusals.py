@@ -14,7 +14,7 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from crm_sync_pipeline.contact_queue import transactions
 from crm_sync_pipeline.contact_queue.database import engine_for
 from crm_sync_pipeline.contact_queue.transactions import AT_ONCE
-from crm_sync_pipeline.orchestration import run_results
+from crm_sync_pipeline.orchestration import alerts, run_results
 from crm_sync_pipeline_tests.product import Product
 
 RIGHTS = """
@@ -95,6 +95,7 @@ class Site:
     product: Product
     role: str
     skipped: timedelta = timedelta(0)
+    cursor: str | None = None
     is_locked: bool = False
 
     @contextmanager
@@ -133,6 +134,9 @@ class Site:
         if self.is_locked:
             return
         self.product.world.pass_time(wait)
+        self.product.world.execute(
+            "UPDATE crm_sync.alerts SET raised_at = raised_at - CAST(:wait AS interval)", wait=wait
+        )
 
     def run(self, request: dg.RunRequest) -> bool:
         """The run that a tick asked for, which ends at the time that it is at this site; whether it was green."""
@@ -140,12 +144,29 @@ class Site:
         self._ended_at(result.run_id)
         return result.success
 
+    def run_as_before(self) -> None:
+        """A run that goes as the newest one went, without the work."""
+        newest = self.instance.get_run_records(limit=1)[0].dagster_run
+        again = newest._replace(run_id=str(uuid4()))
+        self.instance.add_run(again)
+        self._ended_at(again.run_id)
+
     def _ended_at(self, run_id: str) -> None:
         storage = self.instance.run_storage
         assert isinstance(storage, SqlRunStorage)
         with storage.connect() as connection:
             ended = RunsTable.update().where(RunsTable.c.run_id == run_id).values(end_time=self.now().timestamp())
             connection.execute(ended)
+
+    def look(self) -> str:
+        """One tick of the alert sensor."""
+        definitions = self.product.definitions
+        resources = {"database": (definitions.resources or {})["database"]}
+        with dg.build_sensor_context(instance=self.instance, resources=resources, cursor=self.cursor) as context:
+            answer = definitions.resolve_sensor_def("alert_sensor")(context)
+            self.cursor = context.cursor
+        assert isinstance(answer, dg.SkipReason)
+        return answer.skip_message or ""
 
 
 @contextmanager
@@ -157,7 +178,8 @@ def site(product: Product) -> Iterator[Site]:
     product.set(DATABASE_URL=made.url)
     trying = transactions._trying  # a read-only server may be in a failover: that costs each run 5 s
     product.monkeypatch.setattr(transactions, "_trying", lambda _patience: trying(AT_ONCE))
-    product.monkeypatch.setattr(run_results, "now", made.now)
+    for module in (run_results, alerts):
+        product.monkeypatch.setattr(module, "now", made.now)
     yield made
     engine_for(made.url).dispose()
     product.world.script(f"DROP OWNED BY {made.role}; DROP ROLE {made.role}")

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.orchestration import sensors
+from crm_sync_pipeline_tests.alert_receivers import Receiver, webhook
 from crm_sync_pipeline_tests.orchestration.refusals import REFUSALS, Site, site
 from crm_sync_pipeline_tests.product import Product
 
@@ -23,6 +24,12 @@ NEXT_RUN = re.compile(r"The next run starts in (\d+) s\. To try at once, launch 
 def refusing(product: Product) -> Iterator[Site]:
     with site(product) as made:
         yield made
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with webhook() as receiver:
+        yield receiver
 
 
 def wait_in(answer: dg.RunRequest | dg.SkipReason) -> timedelta | None:
@@ -172,3 +179,121 @@ def test_runs_of_an_older_version_and_runs_without_work_make_nothing_wait(refusi
         assert product.run().success, "nothing was due"
     product.world.add("b@example.com")
     assert isinstance(product.tick(SENSOR), dg.RunRequest)
+
+
+@pytest.mark.parametrize(
+    ("name", "alert"),
+    [
+        ("a read-only role", "The database has not worked for "),
+        ("no right to update contacts", "The last 3 runs of brevo_sync failed."),
+    ],
+)
+def test_a_day_of_a_refusing_database_is_at_most_200_runs_one_alert_and_its_recovery(
+    refusing: Site, hook: Receiver, name: str, alert: str
+) -> None:
+    product = refusing.product
+    product.set(CRM_SYNC_ALERT_WEBHOOK_URL=hook.url)
+    product.set(BREVO_SYNC_SENSOR_BATCH_LIMIT="10")  # so that it takes some runs to work off the backlog
+    product.world.add_many(40)
+    refusing.look()
+    runs, real, began = 0, 12, refusing.now()
+    with refusing.refuses(name):
+        while refusing.now() < began + timedelta(days=1):
+            waits = []
+            for trigger in (SENSOR, SCHEDULE):
+                answer = product.tick(trigger)
+                if isinstance(answer, dg.RunRequest):
+                    runs += 1
+                    refusing.run(answer) if runs <= real else refusing.run_as_before()
+                waits.append(wait_in(answer))
+            refusing.look()
+            is_at_first = refusing.now() < began + timedelta(minutes=8)
+            longest = timedelta(seconds=30) if is_at_first else timedelta(minutes=15)  # how often alerts are looked for
+            refusing.skip(min(longest, max(TICK, waits[-1] or TICK) if runs else longest))
+    assert runs <= 200
+    assert spent(refusing) == []
+    for _ in range(20):
+        answer = product.tick(SENSOR)
+        if isinstance(answer, dg.RunRequest):
+            assert refusing.run(answer)
+        refusing.look()
+        refusing.skip(timedelta(minutes=1))
+    assert (spent(refusing), delivered(refusing)) == ([], 40)
+    raised, over = hook.got
+    assert raised.startswith(alert)
+    assert over in (
+        "The database works again. The queue goes on; nothing is left to do.",
+        "A run of brevo_sync has succeeded again.",
+    )
+    assert "@" not in raised
+
+
+def test_green_runs_that_take_nothing_are_told_too_and_so_is_the_first_that_takes_something(
+    refusing: Site, hook: Receiver
+) -> None:
+    product = refusing.product
+    product.set(CRM_SYNC_ALERT_WEBHOOK_URL=hook.url)
+    product.world.add("a@example.com")
+    with refusing.refuses("a trigger that swallows updates of contacts"):
+        run_in_vain(refusing, 2)
+        assert product.run().success, "launched by hand, green, and in vain: it ends nothing"
+        assert refusing.look() == "Nothing has changed."
+        run_in_vain(refusing, 1)
+        refusing.look()
+        refusing.look()
+    assert product.run().success
+    refusing.look()
+    raised, over = hook.got
+    assert raised.startswith("The last 3 runs of brevo_sync recorded no contact although some were due.")
+    assert over == "A run of brevo_sync has succeeded again."
+
+
+def test_a_failover_of_a_few_minutes_is_no_alert_and_neither_is_what_follows_from_it(
+    refusing: Site, hook: Receiver
+) -> None:
+    product = refusing.product
+    product.set(CRM_SYNC_ALERT_WEBHOOK_URL=hook.url)
+    product.world.add_many(10)
+    with refusing.refuses("a read-only role"):
+        until = refusing.now() + timedelta(minutes=4)
+        while refusing.now() < until:
+            answer = product.tick(SENSOR)
+            if isinstance(answer, dg.RunRequest):
+                refusing.run(answer)
+            refusing.look()
+            refusing.skip(timedelta(seconds=30))
+    for _ in range(10):
+        refusing.look()
+        answer = product.tick(SENSOR)
+        if isinstance(answer, dg.RunRequest):
+            refusing.run(answer)
+        refusing.skip(timedelta(seconds=30))
+    assert delivered(refusing) == 10
+    assert hook.got == []
+
+
+def test_a_database_that_is_away_is_told_by_each_channel_once_even_if_one_does_not_take_it_at_first(
+    refusing: Site, hook: Receiver
+) -> None:
+    product = refusing.product
+    product.set(CRM_SYNC_ALERT_WEBHOOK_URL=hook.url, DATABASE_URL="postgresql://me:sesame@127.0.0.1:1/nowhere")
+    for _ in range(9):
+        refusing.look()
+        refusing.skip(timedelta(seconds=30))
+    assert hook.got == []
+    refusing.skip(timedelta(seconds=30))
+    hook.refuses = True
+    assert "It is tried again at the next look." in refusing.look()
+    hook.refuses = False
+    refusing.look()
+    refusing.look()
+    (raised,) = hook.got
+    assert raised.startswith("The database has not worked for 5 min: The database at 127.0.0.1:1 can't be used: ")
+    assert "sesame" not in raised + (refusing.cursor or "")
+    product.set(DATABASE_URL=refusing.url)
+    hook.refuses = True
+    refusing.look()
+    hook.refuses = False
+    refusing.look()
+    refusing.look()
+    assert hook.got[1:] == ["The database works again. The queue goes on; nothing is left to do."]
