@@ -1,5 +1,6 @@
 """May our role do what deliveries need? Rights on both schemas, row-level security, servers that take no writes."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import sqlalchemy as sa
@@ -60,7 +61,7 @@ def check_rights(connection: sa.Connection, contacts: ContactsTable, written: It
     """What our role may do. `written`: the columns of the contacts table that are updated."""
     return [
         _on_contacts(connection, contacts, written),
-        _on_ours(connection),
+        check_ours(connection),
         *_row_level_security(connection, contacts),
         check_writable(connection),
     ]
@@ -81,11 +82,15 @@ def grants_on_contacts(contacts: ContactsTable, role: str, *, schema: bool, tabl
     return grants + ([f"GRANT SELECT, UPDATE ON {contacts.qualified} TO {quoted(role)};"] if table else [])
 
 
-def _on_ours(connection: sa.Connection) -> Finding:
+def check_ours(connection: sa.Connection) -> Finding:
+    """What our role may do with our own schema and the tables that are in it."""
     subject = f"Rights on schema {SCHEMA}"
     rows = connection.execute(_ON_OURS, {"schema": SCHEMA, "ours": OUR_TABLES}).all()
     missing = ["USAGE of the schema"] if rows and not rows[0].uses_schema else []
-    missing += [f"{', '.join(row.missing)} on {row.table}" for row in rows if row.missing]
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        lacking[", ".join(row.missing)].append(row.table)
+    missing += [f"{rights} on {', '.join(tables)}" for rights, tables in lacking.items() if rights]
     if not missing:
         return Finding(subject, True)
     role, owner = rows[0].role, rows[0].owner

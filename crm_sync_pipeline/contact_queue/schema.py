@@ -220,7 +220,7 @@ def check(
     findings += [
         Finding(fault.field, False, fault.what, fault.remedy)
         for fault in unusable_because(connection, contacts)
-        if fault.field not in contacts.columns
+        if fault.field not in contacts.columns or not written  # else it is among the columns of a CRM
     ]
     findings += check_rights(connection, contacts, written)
     missing = missing_of_ours(connection)

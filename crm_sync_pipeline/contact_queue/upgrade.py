@@ -13,21 +13,22 @@ from crm_sync_pipeline.contact_queue.catalogue import find_contacts_table, other
 from crm_sync_pipeline.contact_queue.creating import create_contacts
 from crm_sync_pipeline.contact_queue.ddl import Say, change, one_at_a_time
 from crm_sync_pipeline.contact_queue.indexes import PartialIndex, indexes_for, is_built, outdated_indexes_for
-from crm_sync_pipeline.contact_queue.rights import check_writable
+from crm_sync_pipeline.contact_queue.rights import check_ours, check_writable
 from crm_sync_pipeline.contact_queue.rights_to_upgrade import Tasks, refusal
-from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of, unusable_because
-from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable
+from crm_sync_pipeline.contact_queue.schema import SchemaError, faults_of, missing_of_ours, unusable_because
+from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, ContactsTable, quoted
 
 __all__ = ["Say", "upgrade"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is left to do. `version`: of schema crm_sync, None where it has none or we may not read it."""
+    """What is left to do. `version`: of schema crm_sync, None where it has none or where it is hidden from our role."""
 
     contacts: ContactsTable | None
     has_schema: bool
     version: str | None
+    hides_version: bool
     newest: str | None
     to_build: tuple[PartialIndex, ...]
     to_drop: tuple[PartialIndex, ...]
@@ -78,21 +79,28 @@ def _look(engine: sa.Engine, contacts_name: str) -> _Plan:
         contacts = find_contacts_table(connection, contacts_name)
         if contacts is not None and (faults := unusable_because(connection, contacts)):
             raise SchemaError(f"Nothing was changed. {' '.join(str(fault) for fault in faults)}")
-        has_schema, version = _version(connection)
+        has_schema, version, hides_version = _version(connection)
         newest = ScriptDirectory.from_config(_alembic()).get_current_head()
     to_build, to_drop = _indexes(engine, contacts) if contacts else ((), ())
-    plan = _Plan(contacts, has_schema, version, newest, to_build, to_drop)
+    plan = _Plan(contacts, has_schema, version, hides_version, newest, to_build, to_drop)
     if plan.tasks.are_any:
         _require_rights(engine, contacts_name, plan)
     return plan
 
 
 def _require_rights(engine: sa.Engine, contacts_name: str, plan: _Plan) -> None:
+    tasks = plan.tasks
     with engine.connect() as connection:
+        if plan.hides_version and not (tasks.changes_indexes or missing_of_ours(connection)):
+            ours = check_ours(connection)
+            role = connection.execute(sa.text("SELECT current_user")).scalar_one()
+            grant = f"Fix it with: GRANT SELECT ON {SCHEMA}.alembic_version TO {quoted(role)};"
+            what = grant if ours.ok else ours.says()
+            raise SchemaError(f"Nothing was changed: it can't be seen whether anything is left to do. {what}")
         writable = check_writable(connection)
         if not writable.ok:
             raise SchemaError(f"Nothing was changed. {writable.says()}")
-        if said := refusal(connection, contacts_name, plan.contacts, plan.tasks):
+        if said := refusal(connection, contacts_name, plan.contacts, tasks):
             raise SchemaError(said)
 
 
@@ -120,7 +128,7 @@ def _alembic() -> Config:
 
 _VERSION_TABLE = sa.text(
     """
-    SELECT n.oid IS NOT NULL AS has_schema,
+    SELECT n.oid IS NOT NULL AS has_schema, c.oid IS NOT NULL AS has_version,
            c.oid IS NOT NULL AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
                AS is_readable
     FROM (SELECT) AS one LEFT JOIN pg_namespace n ON n.nspname = :schema
@@ -129,11 +137,13 @@ _VERSION_TABLE = sa.text(
 )
 
 
-def _version(connection: sa.Connection) -> tuple[bool, str | None]:
+def _version(connection: sa.Connection) -> tuple[bool, str | None, bool]:
+    """Whether there is schema crm_sync, its version, and whether that is hidden from our role."""
     found = connection.execute(_VERSION_TABLE, {"schema": SCHEMA}).one()
     if not found.is_readable:
-        return found.has_schema, None
-    return True, connection.execute(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")).scalar_one_or_none()
+        return found.has_schema, None, found.has_version
+    version = connection.execute(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")).scalar_one_or_none()
+    return True, version, False
 
 
 def _indexes(engine: sa.Engine, contacts: ContactsTable) -> tuple[tuple[PartialIndex, ...], tuple[PartialIndex, ...]]:

@@ -53,6 +53,14 @@ def test_an_id_that_is_not_a_uuid_is_refused_without_a_remedy_that_fails(
         empty.queue()
 
 
+def test_such_an_id_is_named_where_no_crm_has_a_column_yet(
+    empty: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty.script("CREATE TABLE contacts (id bigint, email text)")
+    assert command(empty, monkeypatch, "db", "check") == 1
+    assert "Column id of public.contacts is bigint" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -23,8 +23,8 @@ def wrong(world: World) -> list[Finding]:
 @pytest.mark.parametrize(
     ("granted", "lacks"),
     [
-        ("", ["USAGE of the schema", "SELECT, INSERT, UPDATE, DELETE on deliveries", "DELETE on alerts"]),
-        ("GRANT USAGE ON SCHEMA crm_sync TO {role};", ["SELECT, INSERT, UPDATE, DELETE on attempts"]),
+        ("", ["USAGE of the schema; ", "SELECT, INSERT, UPDATE, DELETE on acts, alerts, attempts, deliveries, "]),
+        ("GRANT USAGE ON SCHEMA crm_sync TO {role};", ["lacks SELECT, INSERT, UPDATE, DELETE on acts, alerts, "]),
         (ON_OURS + "REVOKE INSERT ON crm_sync.attempts FROM {role};", ["INSERT on attempts"]),
         (ON_OURS + "REVOKE DELETE ON crm_sync.imports FROM {role};", ["DELETE on imports"]),
         (ON_OURS + "REVOKE USAGE ON SCHEMA crm_sync FROM {role};", ["USAGE of the schema"]),
@@ -38,10 +38,26 @@ def test_a_right_on_our_schema_that_is_missing_is_named_and_the_remedy_gives_it(
         assert line.subject == "Rights on schema crm_sync"
         assert f"role {role} lacks " in line.detail
         assert all(each in line.detail for each in lacks)
+        if granted == "":
+            with pytest.raises(SchemaError, match="it can't be seen whether anything is left to do") as refused:
+                theirs.upgrade()
+            assert line.remedy in str(refused.value)
         fresh.script(line.remedy)
         assert wrong(theirs) == []
+        assert theirs.upgrade() == []
         fresh.add("a@example.com")
         assert one_run(theirs.queue()).as_metadata()["complete"] == 1, "nor does it need a right on a sequence"
+
+
+def test_a_role_that_may_not_read_our_version_is_told_so_and_not_that_something_is_left(fresh: World) -> None:
+    with a_role(fresh, ON_CONTACTS + ON_OURS + "REVOKE ALL ON crm_sync.alembic_version FROM {role};") as (role, theirs):
+        assert wrong(theirs) == []
+        with pytest.raises(SchemaError, match="it can't be seen whether anything is left to do") as refused:
+            theirs.upgrade()
+        grant = f"GRANT SELECT ON crm_sync.alembic_version TO {role};"
+        assert grant in str(refused.value)
+        fresh.script(grant)
+        assert theirs.upgrade() == []
 
 
 def test_a_table_that_an_upgrade_adds_later_is_covered_by_the_remedy(fresh: World) -> None:
