@@ -99,11 +99,17 @@ class Claiming:
             return taken
 
         taken = in_transaction_without(self._engine, take)
-        if taken.claimed:
-            return Batch(self.crm.name, token, taken.claimed, taken.note, is_alone=taken.is_alone, recovered=recovered)
         down_note = f"{self.crm.title} is down: {down.message}" if down and closed_to_us else ""
-        note = taken.note or down_note or f"No contact is due for {self.crm.title}."
-        return Batch(self.crm.name, token, 0, note, recovered=recovered)
+        nothing = "" if taken.claimed else down_note or f"No contact is due for {self.crm.title}."
+        return Batch(
+            self.crm.name,
+            token,
+            taken.claimed,
+            taken.note or nothing,
+            is_alone=taken.is_alone and taken.claimed > 0,
+            recovered=recovered,
+            put_aside=len(taken.refused),
+        )
 
     def one(self, contact_id: UUID, run_id: str | None, token: UUID) -> Batch:
         """See ContactQueue.claim_contact."""

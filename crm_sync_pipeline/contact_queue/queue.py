@@ -58,14 +58,14 @@ class ContactQueue:
         refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the same
         `token`.
         """
-        recovered = self.recover()
-        if recovered.total and self.needs_recovery():  # counted, and yet the rows stand as they did
-            recovered = Settlement()
+        recovered = sum(self.recover().endings.values())
+        if recovered and self.needs_recovery():  # counted, and yet the rows stand as they did
+            recovered = 0
         return self._claiming.due(
             size,
             run_id,
             token or uuid4(),
-            recovered=recovered.total,
+            recovered=recovered,
             only_alone=only_alone,
             takes_up_imports=takes_up_imports,
         )

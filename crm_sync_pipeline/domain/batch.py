@@ -15,9 +15,10 @@ from crm_sync_pipeline.domain.transition import Ending
 class Batch:
     """What one run claimed: `size` contacts for `destination`, held under `token`.
 
-    An empty batch says in `note` why nothing was claimed. `is_alone`: its one contact is kept apart from others,
-    because two workers in a row were lost with it. `recovered` is how many contacts of dead runs the claim settled
-    before it took its own; 0 where some of these are still left behind.
+    `note` says why nothing was claimed, and names contacts that were `put_aside` because the database refuses to change
+    them. `is_alone`: its one contact is kept apart from others, because two workers in a row were lost with it.
+    `recovered` is how many contacts of dead runs the claim settled before it took its own; 0 where some of these are
+    still left behind.
     """
 
     destination: str
@@ -26,6 +27,11 @@ class Batch:
     note: str = ""
     is_alone: bool = False
     recovered: int = 0
+    put_aside: int = 0
+
+    def problem(self) -> str | None:
+        """The sentence with which the run must fail: some contacts can't be claimed."""
+        return self.note if self.put_aside else None
 
 
 @dataclass(frozen=True, slots=True)

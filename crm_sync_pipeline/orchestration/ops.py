@@ -21,7 +21,7 @@ from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_memory import OpenClaims
 from crm_sync_pipeline.orchestration.run_progress import progress_in
-from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG, RECORDED_TAG
+from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG, PUT_ASIDE_TAG, RECORDED_TAG
 from crm_sync_pipeline.resumption import resume
 
 
@@ -111,7 +111,10 @@ def record_results(
     batch: Batch,
     tally: Tally,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[None]]:
-    """Write what became of each contact, give back the rest, then report. A destination that is down fails the run."""
+    """Write what became of each contact, give back the rest, then report.
+
+    The run fails where the destination is down, and where the database refuses to change a contact.
+    """
     with plain_failure():
         queue = database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         settled = queue.settle(batch.token)
@@ -119,13 +122,15 @@ def record_results(
     settled.add(tally.settled)
     if recorded := batch.recovered + (settled.total if batch.size else 0):
         context.instance.add_run_tags(context.run_id, {RECORDED_TAG: str(recorded)})
+    elif batch.put_aside:
+        context.instance.add_run_tags(context.run_id, {PUT_ASIDE_TAG: str(batch.put_aside)})
     metadata = {**tally.as_metadata(), **settled.as_metadata()}  # `deferred` counts those given back, called or not
     context.add_output_metadata(metadata)
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
     context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)
     if batch.size:
         yield delivered(batch.destination, metadata, _failures(queue, batch, tally))
-    if problem := tally.problem():
+    if problem := tally.problem() or batch.problem():
         raise dg.Failure(problem, metadata=metadata, allow_retries=False)
     yield dg.Output(None)
 

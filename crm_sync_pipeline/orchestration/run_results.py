@@ -15,6 +15,12 @@ QUEUE_DEPTH_TAG = "crm_sync/queue_depth"
 RECORDED_TAG = "crm_sync/recorded"
 """On a run that achieved something: how many contacts it recorded, those of dead runs included."""
 
+PUT_ASIDE_TAG = "crm_sync/put_aside"
+"""On a run that claimed nothing because the database refused to change contacts: how many it put aside."""
+
+FEW = 5
+"""So few contacts that are put aside say nothing about the table, and are no reason to let others wait."""
+
 DESTINATION_TAG = "crm_sync/destination"
 """On the jobs that deliver. dagster.yaml lets one run at a time through for each value of this tag."""
 
@@ -25,6 +31,8 @@ def achieved(run: dg.DagsterRun) -> bool | None:
     """Whether a finished run achieved something; None where that says nothing about the database. See FinishedRun."""
     if RECORDED_TAG in run.tags:
         return True
+    if 0 < int(run.tags.get(PUT_ASIDE_TAG, "0")) <= FEW:
+        return None
     was_due = QUEUE_DEPTH_TAG in run.tags and INSTALLATION_TAG in run.tags
     return False if was_due and run.status is not dg.DagsterRunStatus.CANCELED else None
 

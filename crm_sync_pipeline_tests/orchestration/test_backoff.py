@@ -38,6 +38,11 @@ def wait_in(answer: dg.RunRequest | dg.SkipReason) -> timedelta | None:
     return timedelta(seconds=int(said[1])) if said else None
 
 
+def waits(answer: dg.RunRequest | dg.SkipReason) -> bool:
+    """Whether no run starts now: it backs off, or what the database refused is put aside and not due."""
+    return wait_in(answer) is not None or "No contact is due" in str(answer)
+
+
 def runs_within(refusing: Site, span: timedelta) -> int:
     """How many runs the sensor starts within that time. From the second on, neither trigger starts another at once."""
     until, runs = refusing.now() + span, 0
@@ -48,8 +53,8 @@ def runs_within(refusing: Site, span: timedelta) -> int:
             runs += 1
             answer = refusing.product.tick(SENSOR)
             if runs > 1:
-                assert wait_in(answer)
-                assert wait_in(refusing.product.tick(SCHEDULE))
+                assert waits(answer)
+                assert waits(refusing.product.tick(SCHEDULE))
         refusing.skip(max(TICK, wait_in(answer) or TICK) if runs else timedelta(minutes=5))
     return runs
 
@@ -117,7 +122,7 @@ def looks_again(_seconds: float) -> None:
 
 def test_a_tick_that_backs_off_answers_at_once(refusing: Site) -> None:
     refusing.product.world.add("a@example.com")
-    with refusing.refuses("a trigger that swallows updates of contacts"):
+    with refusing.refuses("a policy that hides rows from updates"):
         run_in_vain(refusing, 4)
         refusing.product.monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(hours=1))
         refusing.product.monkeypatch.setattr(
@@ -234,7 +239,7 @@ def test_green_runs_that_take_nothing_are_told_too_and_so_is_the_first_that_take
     product = refusing.product
     product.set(CRM_SYNC_ALERT_WEBHOOK_URL=hook.url)
     product.world.add("a@example.com")
-    with refusing.refuses("a trigger that swallows updates of contacts"):
+    with refusing.refuses("a policy that hides rows from updates"):
         run_in_vain(refusing, 2)
         assert product.run().success, "launched by hand, green, and in vain: it ends nothing"
         assert refusing.look() == "Nothing has changed."
@@ -297,3 +302,20 @@ def test_a_database_that_is_away_is_told_by_each_channel_once_even_if_one_does_n
     refusing.look()
     refusing.look()
     assert hook.got[1:] == ["The database works again. The queue goes on; nothing is left to do."]
+
+
+def test_a_contact_that_can_not_be_claimed_makes_its_run_red_and_lets_no_other_wait(product: Product) -> None:
+    stuck, *others = product.world.add(*(f"p{number}@example.com" for number in range(4)))
+    product.world.execute("ALTER TABLE contacts ADD CHECK (email <> 'p0@example.com') NOT VALID")
+    result = product.run_requested(product.tick(SENSOR))
+    assert not result.success
+    assert str(stuck) in str(result.all_events[-1].event_specific_data) + str(
+        [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
+    )
+    assert {product.world.status(each) for each in others} == {("Complete", "Complete")}
+    for number in range(4):
+        product.world.pass_deliveries(timedelta(minutes=16))
+        assert not product.run_requested(product.tick(SENSOR)).success, "each quarter of an hour it is tried again"
+        (fresh,) = product.world.add(f"fresh{number}@example.com")
+        product.run_requested(product.tick(SENSOR))
+        assert product.world.status(fresh) == ("Complete", "Complete"), "nobody waits for the one that is stuck"
