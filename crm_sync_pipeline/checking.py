@@ -9,8 +9,8 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.schema import SchemaError
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.masking import redacted
 
 COUNTED_UP_TO = 100_000
 

@@ -18,7 +18,8 @@ from crm_sync_pipeline.contact_queue.statements.under_way import PLANNED_ANEW
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
-from crm_sync_pipeline.domain.contact import Contact, redacted
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.domain.transition import Ending, Standing, transition

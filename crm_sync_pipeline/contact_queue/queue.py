@@ -17,7 +17,8 @@ from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumn
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
-from crm_sync_pipeline.domain.contact import Contact, redacted
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
 

@@ -13,10 +13,10 @@ from crm_sync_pipeline.contact_queue.statements import ask
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts, Twin
 from crm_sync_pipeline.domain.health import Down
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.transition import ProcessingStatus
 
 

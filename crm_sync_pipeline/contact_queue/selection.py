@@ -13,9 +13,9 @@ from crm_sync_pipeline.contact_queue.statements.filters import matching, missing
 from crm_sync_pipeline.contact_queue.stretches import Progress, Refusal, Stretches, Target
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.verbs import VERBS, Verb, select_changed
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.masking import redacted
 
 ACTIONS = ("select", "unselect")
 SAMPLE = 10

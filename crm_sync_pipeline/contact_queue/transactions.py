@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_all
 
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.settings import DATABASE_URL
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from pydantic import Field
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
-from crm_sync_pipeline.domain.contact import Contact, redacted
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.settings import Settings, SettingsError

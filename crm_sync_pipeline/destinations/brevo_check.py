@@ -15,7 +15,7 @@ import httpx
 from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.brevo_attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
-from crm_sync_pipeline.domain.contact import redacted
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Failed
 
 ASK_SECONDS = 10

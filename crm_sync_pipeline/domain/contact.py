@@ -1,13 +1,8 @@
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from operator import attrgetter
 from uuid import UUID
-
-_WORD = re.compile(r'[^\s<>"(),;:\[\]]+')
-_SIGN_IN_A_WORD = re.compile(r".(?:@|%40).")
-_ADDRESS = re.compile(r"(?P<way>/[^@%]*/)?\W?(?P<first>\w).*(?:@|%40)(?P<domain>(?:[\w-]+\.)+[\w-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +61,3 @@ SENT_FIELDS = (
 """The fields of a Contact that may reach a destination: all but its id, in their order."""
 
 _sent_fields = attrgetter(*SENT_FIELDS)
-
-
-def redacted(text: str) -> str:
-    """The text with every e-mail address in it masked (a***@example.com), also where it stands in a URL.
-
-    What is like an address, and can't be taken apart, is masked whole. Word by word, so that the time grows with the
-    length of the text alone: vendors' answers can be long.
-    """
-    return _WORD.sub(lambda word: _masked(word[0]) if _SIGN_IN_A_WORD.search(word[0]) else word[0], text)
-
-
-def _masked(word: str) -> str:
-    found = _ADDRESS.match(word)
-    return f"{found['way'] or ''}{found['first']}***@{found['domain']}" if found else "<address>"

@@ -9,8 +9,8 @@ from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.figures import COUNTED_UP_TO
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.alerting import ENDED_AT_LEAST, Limits
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.orchestration.assets import queue_key
 
 GRACE = timedelta(minutes=5)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from crm_sync_pipeline.domain.contact import redacted
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.masking import redacted
 
 
 @contextmanager

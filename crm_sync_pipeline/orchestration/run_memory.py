@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.domain.contact import redacted
+from crm_sync_pipeline.domain.masking import redacted
 
 
 class OutputsInMemory(dg.IOManager):

@@ -3,10 +3,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact, redacted
+from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 
 ID = UUID("3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f")
 ANNA = Contact(
@@ -112,38 +112,3 @@ def test_every_field_but_the_id_may_be_sent() -> None:
 def test_repr_shows_the_id_and_nothing_personal() -> None:
     assert repr(ANNA) == f"Contact(id={ID!r})"
     assert str(ANNA) == repr(ANNA)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("anna@example.com is not valid", "a***@example.com is not valid"),
-        ('{"email":"anna@example.com"}', '{"email":"a***@example.com"}'),
-        ("<anna@example.com>, (bob@example.org); x", "<a***@example.com>, (b***@example.org); x"),
-        ("Anna.Berg+tag@sub.example.co.uk!", "A***@sub.example.co.uk"),
-        ("GET /contacts/anna%40example.com failed", "GET /contacts/a***@example.com failed"),
-        ("GET /contacts/anna%2Btag%40example.com?x=1", "GET /contacts/a***@example.com"),
-        ("'anna@example.com' is no id", "a***@example.com is no id"),
-        ("名前@例え.jp", "名***@例え.jp"),
-        ("o'brien@example.com is blocked", "o***@example.com is blocked"),
-        ("two@signs@example.com", "t***@example.com"),
-        ("anna@example.com|bob@example.org", "a***@example.org"),
-        ("anna@localhost is odd", "<address> is odd"),
-        ("nothing here", "nothing here"),
-        ("50 % @ noon", "50 % @ noon"),
-        ("", ""),
-    ],
-)
-def test_redacted_text_holds_no_address(text: str, shown: str) -> None:
-    assert redacted(text) == shown
-
-
-@settings(max_examples=50)
-@given(before=st.text(max_size=20), after=st.text(max_size=20), address=st.emails())
-def test_no_address_survives_redaction(before: str, after: str, address: str) -> None:
-    assert address not in redacted(f"{before} {address} {after}")
-
-
-def test_redacting_a_long_answer_without_white_space_is_quick() -> None:
-    answer = "x" * 200_000  # a search that starts anew at each character would take minutes here
-    assert redacted(answer) == answer
