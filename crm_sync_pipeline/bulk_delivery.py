@@ -207,7 +207,7 @@ class _BulkDelivery:
                     prepared.payload_hash,
                     address_hash(contact.address, load.import_id),
                     candidate.row_version,
-                    self._destination.left_out(contact),
+                    self._destination.note(contact),
                 )
             )
         return load

@@ -9,13 +9,14 @@ from rich.table import Table
 
 from crm_sync_pipeline.cli.acts import actor, one_crm
 from crm_sync_pipeline.cli.db import database
-from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.report import QueueStatus
 from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.delivery import deliver_contact
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
@@ -66,7 +67,7 @@ def status(crm: str | None, json_wanted: bool) -> None:
                 f"{state.title}: {state.not_wanted} Queued, but their sync status says that nobody wants them sent."
             )
         for group in errors:
-            out.print(f"{state.title}: {group.count} {group.state}, {group.reason}: {escape(group.message)}")
+            out.print(f"{state.title}: {group.count} {group.state}, {escape(group.reason)}: {escape(group.message)}")
 
 
 def _as_dict(state: QueueStatus) -> dict[str, Any]:
@@ -92,8 +93,8 @@ def explain(contact: str, crm: str, json_wanted: bool) -> None:
 
 def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
     out = terminal()
-    out.print(f"[bold]{escape(facts.email) or '(no e-mail address)'}[/]  {facts.contact_id}")
-    out.print(f"{facts.title}: {facts.sync_status} / {facts.processing_status or '-'}")
+    out.print(f"[bold]{escape(shown_address(facts.email)) or '(no e-mail address)'}[/]  {facts.contact_id}")
+    out.print(f"{facts.title}: {escape(facts.sync_status or '-')} / {facts.processing_status or '-'}")
     out.print(f"\n{escape(verdict)}\n[bold]Next:[/] {escape(next_step)}\n")
     table = Table(box=None, pad_edge=False)
     rows = [(each.at, _attempt_cells(each)) for each in facts.attempts]
@@ -109,7 +110,7 @@ def _print_explanation(facts: Facts, verdict: str, next_step: str) -> None:
 
 def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
     said, http = escape(each.message), str(each.http_status or "-")
-    return f"attempt {each.number}", each.outcome, each.reason, http, str(each.milliseconds), said
+    return f"attempt {each.number}", each.outcome, escape(each.reason), http, str(each.milliseconds), said
 
 
 def _destination(crm: str) -> HttpDestination:
@@ -134,7 +135,7 @@ def resume_crm(crm: str, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"crm": crm, "answers": came.answers, "says": came.says})
     else:
-        click.echo(came.says)
+        say(came.says)
     sys.exit(1 if came.answers is False else 0)
 
 

@@ -9,7 +9,14 @@ from uuid import UUID
 
 import click
 
+from crm_sync_pipeline.domain.characters import safe_to_print
+
 as_json = click.option("--json", "json_wanted", is_flag=True, help="Print JSON instead of text.")
+
+
+def say(text: str, *, is_error: bool = False) -> None:
+    """A line for people. What would steer their terminal shows as its code point: the text may quote anything."""
+    click.echo(safe_to_print(text), err=is_error)
 
 
 def print_json(data: Any) -> None:

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.schema import require_usable
 from crm_sync_pipeline.contact_queue.statements import ask
+from crm_sync_pipeline.contact_queue.statements.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts, Twin
 from crm_sync_pipeline.domain.health import Down
@@ -166,9 +168,9 @@ class Report:
 
 def _overwritten_by(connection: sa.Connection, columns: DestinationColumns, row: Any, contact_id: UUID) -> Twin | None:
     """Asked only of what was delivered, because it takes a look at every address."""
-    address = (row.email or "").strip().lower()
+    address = normal_form(row.email or "")
     if row.processing_status != ProcessingStatus.COMPLETE.value or row.synced_at is None or not address:
         return None
-    key = {"address": address, "id": contact_id, "synced_at": row.synced_at, "payload_hash": row.payload_hash}
-    twin = connection.execute(ask.overwritten_by(columns), key).one_or_none()
-    return Twin(str(twin.id), twin.synced_at) if twin else None
+    key = {"id": contact_id, "synced_at": row.synced_at, "payload_hash": row.payload_hash, **parameters_for(address)}
+    found = connection.execute(ask.overwritten_by(columns), key)
+    return next((Twin(str(each.id), each.synced_at) for each in found if normal_form(each.email) == address), None)

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.schema import require_columns, require_usable
 from crm_sync_pipeline.contact_queue.statements import ask
+from crm_sync_pipeline.contact_queue.statements.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.statements.filters import matching, missing_columns
 from crm_sync_pipeline.contact_queue.stretches import Progress, Refusal, Stretches, Target
 from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.verbs import VERBS, Verb, select_changed
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
@@ -196,7 +198,9 @@ class Selection:
                 (contact_id,) = parse_ids([text])
                 found = connection.execute(ask.known(columns), {"ids": [contact_id]}).scalars().all()
             else:
-                found = connection.execute(ask.by_address(columns), {"address": text}).scalars().all()
+                address = normal_form(text)
+                rows = connection.execute(ask.by_address(columns), parameters_for(address))
+                found = [row.id for row in rows if normal_form(row.email) == address]
         if not found:
             raise CrmSyncError(f"There is no contact {text}. Nothing was done. Check the id or the address.")
         if len(found) > 1:

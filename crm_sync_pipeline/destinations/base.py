@@ -16,6 +16,7 @@ import httpx
 from pydantic import Field
 
 from crm_sync_pipeline.destinations.bulk import BulkImport
+from crm_sync_pipeline.domain.address import address_note, address_problem
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
@@ -147,6 +148,8 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """The request for a contact; the attempt that ends it where none can be made."""
         if not contact.address:
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
+        if problem := address_problem(contact.address):
+            return Attempt(contact.id, Rejected(*problem), contact.fingerprint())
         try:
             call = self.call_for(contact)
             body = body_of(call.payload)
@@ -160,8 +163,8 @@ class HttpDestination(dg.ConfigurableResource[None]):
         started = time.monotonic()
         answer, outcome = await self._call(client, prepared)
         contact = prepared.contact
-        if isinstance(outcome, Synced) and (left_out := self.left_out(contact)):
-            outcome = replace(outcome, message=left_out)
+        if isinstance(outcome, Synced) and (note := self.note(contact)):
+            outcome = replace(outcome, message=note)
         return Attempt(
             contact.id,
             outcome,
@@ -243,6 +246,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
     def bulk(self) -> BulkImport | None:
         """How to deliver many contacts by one request; None where the vendor has no such thing."""
         return None
+
+    def note(self, contact: Contact) -> str:
+        """What explain shows of a contact that was sent otherwise than it stands in its row; "" for nothing."""
+        return ". ".join(filter(None, (address_note(contact.email), self.left_out(contact))))
 
     def left_out(self, contact: Contact) -> str:  # noqa: ARG002 # for subclasses
         """What of the contact was not sent although it has a value, and why; "" for nothing. Shown by explain."""

@@ -15,6 +15,7 @@ import httpx
 
 from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected
 
 MOST_FILE_BYTES = 32 * 1024 * 1024
@@ -217,7 +218,7 @@ def _addresses_in(text: str) -> Iterator[str]:
         for row in rows:
             if not any(row):
                 continue
-            address = row[column].strip().lower() if len(row) > column else ""
+            address = normal_form(row[column]) if len(row) > column else ""
             if not address:
                 raise UnreadableError("a row of the file has no address")
             yield address

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.outcome import Outcome
 
 
 def address_hash(address: str, import_id: UUID) -> str:
     """32 hex digits for an address, by which a failed row is known again; another import has others for it."""
     return hashlib.blake2b(
-        address.strip().lower().encode("utf-8", "replace"), digest_size=16, key=import_id.bytes
+        normal_form(address).encode("utf-8", "replace"), digest_size=16, key=import_id.bytes
     ).hexdigest()
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from uuid import UUID
 
+from crm_sync_pipeline.domain.address import normal_form
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:
@@ -25,8 +27,8 @@ class Contact:
 
     @property
     def address(self) -> str:
-        """The e-mail address that destinations key on: trimmed and lower-cased; "" where there is none."""
-        return self.email.strip().lower()
+        """The e-mail address that destinations key on, in its normal form; "" where there is none."""
+        return normal_form(self.email)
 
     @property
     def first_name(self) -> str | None:

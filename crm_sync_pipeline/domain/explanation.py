@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, datetime, timedelta
 
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED, UNCHANGED
 
 _MENDING = {
     "invalid_email": "Correct its e-mail address",
+    "invalid_domain": "Correct its e-mail address",
+    "address_not_ascii": "Correct its e-mail address",
     "email_in_use": "Find the other contact there that has its address",
     "invalid_phone": "Correct or clear its phone number",
     "sms_in_use": "Clear its phone number, here or at the other contact that has it",
@@ -75,7 +78,7 @@ class Facts:
     @property
     def has_address(self) -> bool:
         """Whether there is anything to send it by."""
-        return bool(self.email.strip())
+        return bool(normal_form(self.email))
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,3 +156,63 @@ def test_another_row_with_the_same_address_delivered_later(crm_sync: Command, wh
     shop.world.execute("UPDATE contacts SET name = 'Jane'")
     assert crm_sync("sync-now", second).code == 0
     assert why(first)[0].startswith("Brevo has it: delivered at "), "what the other row sent is the same"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("info@müller.de", "INFO@xn--mller-kva.de"),
+        ("info@xn--mller-kva.de", "info@MÜLLER.de"),
+        (ADDRESS, f"{ADDRESS}\r"),
+        (f"\xa0{ADDRESS}", f"\t{ADDRESS.title()}"),
+        (ADDRESS, "jane\u200b.doe@example\uff0ecom"),
+    ],
+    ids=ascii,
+)
+def test_a_twin_is_named_in_whatever_form_its_address_is_written(
+    crm_sync: Command, why: Any, shop: Shop, one: str, other: str
+) -> None:
+    first, second = shop.world.add(one, other, "other@example.com", "info@xn--bcher-kva.de", selected=False)[:2]
+    for contact, name in ((first, "Jane"), (second, "Janet")):
+        shop.world.execute("UPDATE contacts SET name = :name WHERE id = :id", name=name, id=contact)
+        assert crm_sync("sync-now", contact).code == 0
+
+    assert f"contact {second} has the same e-mail address, and was delivered later." in why(first)[0]
+
+
+@pytest.mark.parametrize("other", ["info@bücher.de", "info@muller.de", "info@müller.de.example.com", "in fo@müller.de"])
+def test_an_address_that_is_alike_is_not_a_twin(crm_sync: Command, why: Any, shop: Shop, other: str) -> None:
+    first, second = shop.world.add("info@müller.de", "another@example.com", selected=False)
+    assert crm_sync("sync-now", first).code == crm_sync("sync-now", second).code == 0
+    shop.world.execute("UPDATE contacts SET email = :email WHERE id = :id", email=other, id=second)
+
+    assert why(first)[0].startswith("Brevo has it: delivered at ")
+
+
+@pytest.mark.parametrize("address", ["\u200b", "\ufeff\xa0\r"], ids=ascii)
+def test_an_address_of_nothing_that_is_seen_is_no_address(why: Any, shop: Shop, address: str) -> None:
+    (contact,) = shop.world.add(address)
+    assert why(contact)[0] == "Can't be sent: it has no e-mail address."
+
+
+def test_what_was_left_out_of_an_address_and_what_is_sent_for_it_is_shown(crm_sync: Command, shop: Shop) -> None:
+    (contact,) = shop.world.add("inf\u200bo@müller.de\r", selected=False)
+    assert crm_sync("sync-now", "info@xn--mller-kva.de").code == 0
+
+    said = crm_sync("explain", "INFO@MÜLLER.DE").out
+
+    assert "inf<U+200B>o@müller.de<U+000D> (sent as info@xn--mller-kva.de)" in said
+    assert "Sent without what is invisible in its e-mail address (U+200B)." in said
+    assert crm_sync("forget", "info@müller.de").code == 0
+    assert str(contact) in said
+
+
+@pytest.mark.parametrize("address", ["josé@example.com", "info@i❤.ws"])
+def test_an_address_without_an_ascii_form_is_to_be_corrected(
+    crm_sync: Command, why: Any, shop: Shop, address: str
+) -> None:
+    (contact,) = shop.world.add(address)
+    crm_sync("sync-now", contact)
+
+    assert why(contact)[1].startswith("Correct its e-mail address. Attempt 2 is due at ")
+    assert not shop.simulator.requests.total

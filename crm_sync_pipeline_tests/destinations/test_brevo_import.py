@@ -268,6 +268,11 @@ def test_the_refused_addresses_are_read_from_a_csv_with_semicolons(files: Any, t
     assert refused(files, Response(text)) == dict.fromkeys(("a@example.com", "b@example.com"), REFUSAL)
 
 
+@pytest.mark.parametrize("written", ["info@müller.de", "INFO@XN--MLLER-KVA.DE", "\xa0info@MÜLLER.de\u200b"], ids=ascii)
+def test_a_refused_address_is_told_in_whatever_form_it_is_written(files: Any, written: str) -> None:
+    assert refused(files, Response(f"email\n{written}\n")) == {"info@xn--mller-kva.de": REFUSAL}
+
+
 @pytest.mark.parametrize(
     "answer",
     [

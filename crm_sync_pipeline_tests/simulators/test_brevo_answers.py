@@ -234,6 +234,34 @@ def test_a_new_address_takes_the_blocking_away(http: httpx.Client, brevo: BrevoS
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "info@müller.de",
+        "josé@example.com",
+        "\u200binfo@example.com",
+        "info@exa\xadmple.com",
+        "\u212aate@example.com",
+        "info@example.com\xa0",
+        "info@例え.jp",
+        "info@example。com",
+    ],
+    ids=ascii,
+)
+def test_an_address_that_is_not_ascii_is_refused(http: httpx.Client, brevo: BrevoSimulator, address: str) -> None:
+    answer = upsert(http, address)
+    assert (answer.status_code, answer.json()["message"]) == (400, "Invalid email address")
+    assert not brevo.contacts
+
+
+@pytest.mark.parametrize("address", ["info@xn--mller-kva.de", "info@xn--80aealotwbjpid2k.xn--p1ai"])
+def test_an_international_domain_is_taken_as_the_dns_has_it(
+    http: httpx.Client, brevo: BrevoSimulator, address: str
+) -> None:
+    assert upsert(http, address).is_success
+    assert list(brevo.contacts) == [address]
+
+
+@pytest.mark.parametrize(
     ("address", "message"),
     [
         ("jane@example.com", "Contact already exist"),

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from crm_sync_pipeline.contact_queue.statements.addresses import may_be_address
 from crm_sync_pipeline.contact_queue.statements.columns import (
     EPOCH,
     IDS,
@@ -83,13 +84,9 @@ def lock_known(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def by_address(columns: DestinationColumns) -> sa.Executable:
-    """The ids of the contacts with e-mail :address, whatever its case and surrounding blanks."""
-    address = sa.func.lower(sa.func.btrim(sa.bindparam("address", type_=sa.Text)))
-    return (
-        sa.select(columns.id.label("id"))
-        .where(sa.func.lower(sa.func.btrim(columns.table.c.email)) == address)
-        .order_by(columns.id)
-    )
+    """The contacts that may have the address with this :key and :start (see `may_be_address`), in id order."""
+    email = plain_text(columns.table.c.email)
+    return sa.select(columns.id.label("id"), email.label("email")).where(may_be_address(email)).order_by(columns.id)
 
 
 @built_once
@@ -193,22 +190,23 @@ def delivery_of(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def overwritten_by(columns: DestinationColumns) -> sa.Executable:
-    """Which other contact with the e-mail :address was delivered last after :synced_at, with data of its own.
+    """The other contacts that may have the address with this :key and :start (see `may_be_address`).
 
-    There is no index on addresses: this reads the whole table.
+    Of those that were delivered after :synced_at, with data of their own, the last one first. There is no index on
+    addresses: this reads the whole table.
     """
+    email = plain_text(columns.table.c.email)
     payload = sa.bindparam("payload_hash", type_=sa.Text)
     return (
-        sa.select(columns.id.label("id"), deliveries.c.synced_at)
+        sa.select(columns.id.label("id"), email.label("email"), deliveries.c.synced_at)
         .select_from(columns.table.join(deliveries, columns.delivery))
         .where(
-            sa.func.lower(sa.func.btrim(columns.table.c.email)) == sa.bindparam("address", type_=sa.Text),
+            may_be_address(email),
             columns.id != sa.bindparam("id", type_=UUID_TYPE),
             deliveries.c.synced_at > sa.bindparam("synced_at", type_=pg.TIMESTAMP(timezone=True)),
             sa.or_(deliveries.c.payload_hash.is_(None), deliveries.c.payload_hash.is_distinct_from(payload)),
         )
         .order_by(deliveries.c.synced_at.desc())
-        .limit(1)
     )
 
 

@@ -14,6 +14,8 @@ from crm_sync_pipeline.simulators.brevo.state import Attribute
 PHONES = frozenset({"SMS", "WHATSAPP", "LANDLINE_NUMBER"})
 
 # Unverified in its corners: Brevo publishes no grammar. This is RFC 5321's, less quoted parts and address literals.
+# Users saw an international domain refused as it is written (info@müller.de), and taken as the DNS has it (xn--...).
+# That a local part beyond ASCII is refused too, and invisible characters are not overlooked, is unverified.
 _EMAIL = re.compile(
     r"(?=.{6,254}\Z)(?=[^@]{1,64}@)"
     r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -29,10 +31,15 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 def read_email(value: object) -> str:
     """Trim and lower-case an address. `Refused` when it is none."""
     if isinstance(value, str):
-        email = value.strip().lower()
+        email = _ascii_lowered(value.strip(" \t\r\n"))  # unverified: that blanks are overlooked
         if _EMAIL.fullmatch(email):
             return email
     raise invalid("Invalid email address")
+
+
+def _ascii_lowered(text: str) -> str:
+    """No other letter: some become ASCII letters, such as the sign for kelvin."""
+    return text.lower() if text.isascii() else text
 
 
 def read_phone(value: object) -> str:
