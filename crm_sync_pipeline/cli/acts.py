@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.filters import chosen, which_contacts
-from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.selection import Which
@@ -53,16 +54,16 @@ def _carry_out(
 def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only: bool, options: dict[str, Any]) -> None:
     which = chosen(options)
     if which.ids is not None and not which.ids:
-        click.echo("No contact ids were given; nothing was changed.")
+        say("No contact ids were given; nothing was changed.")
         return
     result = _carry_out(action, which, crms, options, changed_only)
     if json_wanted:
         print_json(asdict(result) if result.dry_run else _as_selection(result, which))
     else:
-        click.echo(result.message)
+        say(result.message)
         for crm in result.crms if action == "select" else ():
             if crm not in DESTINATIONS:
-                click.echo(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
+                say(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
     sys.exit(1 if result.refused or (which.ids and not result.contacts) else 0)
 
 
@@ -146,7 +147,7 @@ def _say(result: ActResult, json_wanted: bool) -> None:
     if json_wanted:
         print_json(asdict(result))
     else:
-        click.echo(result.message)
+        say(result.message)
     sys.exit(1 if result.refused else 0)
 
 
@@ -164,5 +165,7 @@ def list_acts(limit: int, json_wanted: bool) -> None:
         table.add_column(heading, justify="right" if heading == "contacts" else "left")
     for act in done:
         when, where = f"{act.acted_at:%Y-%m-%d %H:%M:%S}", " ".join(act.destinations)
-        table.add_row(when, act.actor, act.verb, where, str(act.contacts), act.scope, (act.run_id or "-")[:8])
+        table.add_row(
+            when, escape(act.actor), act.verb, where, str(act.contacts), escape(act.scope), (act.run_id or "-")[:8]
+        )
     terminal().print(table if done else "Nobody has done anything yet.")

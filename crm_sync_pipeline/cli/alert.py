@@ -8,7 +8,7 @@ from rich.table import Table
 
 from crm_sync_pipeline.alert_channels import AlertNotSentError, Channel, channels_of, missing_for_channels
 from crm_sync_pipeline.cli.db import database
-from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.alerts import AlertLedger
 from crm_sync_pipeline.destinations import DESTINATIONS
@@ -41,9 +41,9 @@ def test(json_wanted: bool) -> None:
         )
     else:
         for channel, problem in results:
-            click.echo(problem or f"The {channel.name} at {channel.shown} took the test.")
+            say(problem or f"The {channel.name} at {channel.shown} took the test.")
         if missing:
-            click.echo(missing)
+            say(missing)
     sys.exit(1 if missing or any(problem for _, problem in results) else 0)
 
 

@@ -4,7 +4,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.sandbox.terminal import terminal
@@ -49,14 +49,14 @@ def upgrade(json_wanted: bool) -> None:
     """Add schema crm_sync and our indexes; create the contacts table where there is none. Safe to run again."""
     said: list[str] = []
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         said.append(line)
         if not json_wanted:
-            click.echo(line)
+            say(line)
 
     with progress("Preparing the database"):  # an index of millions takes its time
-        contacts = database().upgrade(say)
+        contacts = database().upgrade(tell)
     if json_wanted:
         print_json({"contacts_table": contacts.qualified, "changes": said})
     elif not said:
-        click.echo(f"Nothing to do: {contacts.qualified} and schema crm_sync are up to date.")
+        say(f"Nothing to do: {contacts.qualified} and schema crm_sync are up to date.")

@@ -4,7 +4,7 @@ import click
 
 from crm_sync_pipeline.cli.acts import actor
 from crm_sync_pipeline.cli.db import database
-from crm_sync_pipeline.cli.output import as_json, print_json
+from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.selection import parse_ids
 from crm_sync_pipeline.settings import load_settings
@@ -24,7 +24,7 @@ def prune(dry_run: bool, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"dry_run": dry_run, "days": days, "pruned": pruned})
     else:
-        click.echo(pruned.says(days, dry_run))
+        say(pruned.says(days, dry_run))
 
 
 @click.command()
@@ -42,4 +42,4 @@ def forget(contact: str, json_wanted: bool) -> None:
     if json_wanted:
         print_json(forgotten)
     else:
-        click.echo(forgotten.says())
+        say(forgotten.says())
