@@ -23,6 +23,7 @@ from crm_sync_pipeline.contact_queue.connection import connect_limits
 from crm_sync_pipeline.contact_queue.url import parsed
 from crm_sync_pipeline.contact_queue.url_options import LIBPQ
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.setting_values import plain
 
 HOME = "DAGSTER_HOME"
 
@@ -60,8 +61,8 @@ class PostgresOrSqliteStorage(DagsterStorage, ConfigurableClass):
         HistoryError where SQLite's folder is unknown or not writable: Dagster would find out in the middle of a run.
         """
         variable = config_value["postgres_url_env"]
-        text = os.environ.get(variable, "")
-        if text.strip():
+        text = plain(os.environ.get(variable, ""))
+        if text:
             url = parsed(text, variable, known=_known_to_psycopg2()).for_psycopg2()
             limits = {name: str(value) for name, value in connect_limits(url).items()}
             return DagsterPostgresStorage(

@@ -7,6 +7,21 @@ from urllib.parse import urlsplit
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from crm_sync_pipeline.domain.characters import trimmed
+
+_QUOTES = ("'", '"')
+
+
+def plain(value: str) -> str:
+    """The value without what is around it: blanks, a carriage return, invisible characters, a pair of quotes.
+
+    A file that was written by another system, or a program that does not take quotes off, leaves them there.
+    """
+    bare = trimmed(value)
+    while len(bare) > 1 and bare[0] == bare[-1] and bare[0] in _QUOTES:
+        bare = trimmed(bare[1:-1])
+    return bare
+
 
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):

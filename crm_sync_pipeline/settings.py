@@ -3,7 +3,9 @@
 A wrong value is refused when the settings are read, by name, with what would be right.
 """
 
+import codecs
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -20,10 +22,12 @@ from crm_sync_pipeline.setting_values import (
     SmtpUrl,
     TableName,
     WebhookUrl,
+    plain,
 )
 
 DATABASE_URL = "DATABASE_URL"
 OUR_DATABASE_URL = "CRM_SYNC_DATABASE_URL"
+ENV_FILE = ".env"
 
 
 class SettingsError(CrmSyncError):
@@ -31,14 +35,17 @@ class SettingsError(CrmSyncError):
 
 
 class _FromEnvironment(BaseSettings):
+    # utf-8-sig, because older versions of python-dotenv take a byte order mark for a part of the first name.
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+    def _plain_and_not_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What is around a value is taken off, whichever setting it is; a blank one counts as unset."""
+        bare = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in bare.items() if value != ""}
 
 
 class GeneralSettings(_FromEnvironment):
@@ -206,6 +213,7 @@ class Settings:
 
 def load_settings() -> Settings:
     """Read the environment. SettingsError names each variable that is wrong, and what would be right."""
+    _require_readable(Path(ENV_FILE))
     problems: list[str] = []
     general = _read(GeneralSettings, "", problems)
     brevo = _read(BrevoSettings, "BREVO_", problems)
@@ -218,6 +226,24 @@ def load_settings() -> Settings:
     if problems:
         raise SettingsError(" ".join(problems))
     return Settings(general, brevo, hubspot, mautic, n8n, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
+
+
+def _require_readable(file: Path) -> None:
+    """SettingsError where the file is there and is not text in UTF-8, with a byte order mark or without."""
+    try:
+        content = file.read_bytes() if file.is_file() else b""
+    except OSError as error:
+        raise SettingsError(
+            f"{file} can't be read: {error.strerror or error}. Make it readable, or remove it."
+        ) from None
+    try:
+        is_text = "\0" not in content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content
+        what = "is in UTF-16, not in UTF-8" if wide else "is not a text file in UTF-8"
+        raise SettingsError(f"{file} {what}, so no setting was read. Save it again with the encoding UTF-8.")
 
 
 _WORDS = {

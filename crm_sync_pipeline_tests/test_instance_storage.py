@@ -243,6 +243,14 @@ def test_a_url_that_can_not_be_used_is_refused_by_the_name_of_its_variable(
     assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize("around", ["'{}'", '"{}"\r', " {}\n"], ids=ascii)
+def test_what_is_around_the_url_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, database: str, around: str) -> None:
+    monkeypatch.setenv(VARIABLE, around.format(database))
+    with instance() as made:
+        assert isinstance(made.run_storage, PostgresRunStorage)
+        assert trivial.execute_in_process(instance=made).success
+
+
 def test_the_password_of_the_url_is_not_in_what_is_handed_to_child_processes(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:

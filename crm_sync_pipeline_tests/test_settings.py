@@ -307,6 +307,74 @@ def test_our_own_variable_of_the_database_wins_wherever_it_is_set(
     assert general.database_variable == variable
 
 
+AROUND = ("{}\r", " {} ", '"{}"', "'{}'", "\"'{}'\"", '"{}"\r', '" {} "', "\ufeff{}", "{}\u200b", "\xa0{}\t")
+
+
+@pytest.mark.parametrize("around", AROUND, ids=ascii)
+@pytest.mark.parametrize(("name", "default", "read", "text", "value"), EVERY, ids=IDS)
+def test_what_is_around_a_value_is_no_part_of_it_whichever_setting_it_is(
+    monkeypatch: pytest.MonkeyPatch, name: str, default: object, read: Read, text: str, value: object, around: str
+) -> None:
+    monkeypatch.setenv(name, around.format(text))
+    assert read(load_settings()) == value != default
+
+
+@pytest.mark.parametrize("around", AROUND, ids=ascii)
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_is_around_a_secret_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, name: str, around: str) -> None:
+    monkeypatch.setenv(name, around.format("s3cret"))
+    assert READ_SECRET[name](load_settings()).get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize("text", ['""', "''", "\"'\u200b'\"", "\r", '" "'], ids=ascii)
+def test_nothing_in_quotes_counts_as_unset(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    unset = load_settings()
+    for name in (*IDS, *SECRETS):
+        monkeypatch.setenv(name, text)
+    assert load_settings() == unset
+
+
+@pytest.mark.parametrize("text", ["'", '"', "it's", "\"a'", 'a"b"c'])
+def test_a_quote_that_is_not_around_a_value_belongs_to_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("N8N_WEBHOOK_SECRET", text)
+    assert READ_SECRET["N8N_WEBHOOK_SECRET"](load_settings()).get_secret_value() == text
+
+
+LINES = "# für Brevo\nBREVO_LIST_ID=4\nBREVO_API_KEY='from file'\nBREVO_SKIP_UNCHANGED=true\n"
+
+
+@pytest.mark.parametrize("text", [LINES, LINES[LINES.index("BREVO_L") :]], ids=["comment first", "setting first"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"], ids=ascii)
+def test_a_dotenv_file_may_begin_with_a_byte_order_mark_and_end_its_lines_in_any_way(
+    text: str, encoding: str, line_end: str
+) -> None:
+    Path(".env").write_bytes(text.replace("'from file'", '"key"').replace("\n", line_end).encode(encoding))
+    brevo = load_settings().brevo
+    assert (brevo.list_id, brevo.skip_unchanged) == (4, True)
+    assert brevo.api_key is not None
+    assert brevo.api_key.get_secret_value() == "key"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (LINES.encode("latin-1"), "is not a text file in UTF-8"),
+        (LINES.encode("cp1252"), "is not a text file in UTF-8"),
+        (LINES.encode("utf-16"), "is in UTF-16, not in UTF-8"),
+        (LINES.encode("utf-16-be"), "is in UTF-16, not in UTF-8"),
+        (b"\xfe\xff" + LINES.encode("utf-16-be"), "is in UTF-16, not in UTF-8"),
+        ("BREVO_LIST_ID=4\n".encode("utf-16-le"), "is in UTF-16, not in UTF-8"),
+        (b"BREVO_LIST_ID=4\n\xff", "is not a text file in UTF-8"),
+    ],
+)
+def test_a_dotenv_file_in_another_encoding_is_refused_in_one_sentence(content: bytes, what: str) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f".env {what}, so no setting was read. Save it again with the encoding UTF-8."
+
+
 def test_a_wrong_value_in_a_dotenv_file_is_named_too() -> None:
     Path(".env").write_text("BREVO_LIST_ID=main list\n", "utf-8")
     with pytest.raises(SettingsError, match="BREVO_LIST_ID is 'main list'"):

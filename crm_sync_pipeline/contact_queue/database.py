@@ -30,6 +30,7 @@ from crm_sync_pipeline.contact_queue.transactions import (
 from crm_sync_pipeline.contact_queue.upgrade import Say, upgrade
 from crm_sync_pipeline.contact_queue.url import LOOKS_LIKE, DatabaseUrlError, parsed
 from crm_sync_pipeline.domain.retry import RetryPolicy
+from crm_sync_pipeline.setting_values import plain
 from crm_sync_pipeline.settings import DATABASE_URL, Settings
 
 AS_READ = "crm_sync_url"
@@ -147,12 +148,13 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         return engine_for(self._url_that_is_set(), self.url_variable)
 
     def _url_that_is_set(self) -> str:
-        if not self.url.strip():
+        url = plain(self.url)  # Dagster hands it on as it stands in the environment
+        if not url:
             raise DatabaseUrlError(
                 f"{self.url_variable} is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, "
                 f"such as {LOOKS_LIKE}, or try `./run demo`, which brings its own."
             )
-        return self.url
+        return url
 
     def giving_up_after(self, seconds: int) -> "DatabaseResource":
         """The same database, for who would rather have no answer than a late one: so long may connecting take."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.url_options import LIBPQ, SECRETS, RefusalError, Understood, understood
+from crm_sync_pipeline.setting_values import plain
 from crm_sync_pipeline.settings import DATABASE_URL, SettingsError
 
 LOOKS_LIKE = "postgresql://user:password@host:5432/database"
@@ -105,13 +106,7 @@ def parsed(text: str, variable: str = DATABASE_URL, known: Collection[str] = LIB
 
 def _bare(text: str) -> str:
     """Without what files, shells, .env files and a host's copy button leave around it."""
-    before = None
-    while text != before:
-        before = text
-        text = text.strip().strip("\ufeff")
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-            text = text[1:-1]
-        text = re.sub(r"^psql\s+", "", text)
+    text = plain(re.sub(r"^psql\s+", "", plain(text)))
     if re.search(r"[\x00-\x1f\x7f]", text):
         raise RefusalError("has a line break or another control character in it", "Write it on one line.")
     if re.search(r"[\ud800-\udfff]", text):  # bytes of the environment that are not UTF-8

@@ -20,6 +20,7 @@ from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
+from crm_sync_pipeline.setting_values import plain
 from crm_sync_pipeline.settings import Settings
 
 # Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
@@ -78,7 +79,7 @@ class BrevoResource(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """See HttpDestination."""
-        return {"api-key": self.api_key.strip(), "Content-Type": "application/json", "Accept": "application/json"}
+        return {"api-key": plain(self.api_key), "Content-Type": "application/json", "Accept": "application/json"}
 
     def call_for(self, contact: Contact) -> Call:
         """`email`, `attributes`, `updateEnabled`, and `listIds` where a list is set; an attribute only with a value."""
