@@ -15,10 +15,10 @@ from pydantic import Field
 from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError, number_in
 from crm_sync_pipeline.destinations.brevo_check import BrevoCheck
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
-from crm_sync_pipeline.destinations.phone import international_number
+from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.setting_values import plain
 from crm_sync_pipeline.settings import Settings
@@ -189,10 +189,6 @@ class BrevoResource(HttpDestination):
         return BrevoImport(self, self.list_id)
 
     def left_out(self, contact: Contact) -> str:
-        """A phone number that Brevo would refuse, and the whole contact with it."""
-        number = (contact.phone_number or "").strip()
-        if not number or international_number(number, self.phone_region):
-            return ""
-        return "Sent without its phone number, which is not valid" + (
-            f" in {self.phone_region}" if self.phone_region else " or lacks a country code (see BREVO_PHONE_REGION)"
-        )
+        """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""
+        why = why_left_out(contact.phone_number, self.phone_region)
+        return f"{WITHOUT_ITS_NUMBER} {why}" if why else ""

@@ -1,24 +1,152 @@
+"""Which number a text means: one that a person would dial too, or none."""
+
+import re
+from dataclasses import replace
 from functools import lru_cache
 
 import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
+
+from crm_sync_pipeline.destinations.phone_text import LeftOut, Typed, typed_number
+
+_LONG = 10
+"""Digits of a national number that are not too many anywhere, whatever the library's example of a region has."""
+
+_MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
-@lru_cache(maxsize=1024)  # it is asked for twice: when sending, and when saying what was left out
 def international_number(text: str | None, region: str | None) -> str | None:
     """The number as '+14155552671', or None where it can't be dialled as it stands.
 
-    A number without a country code (neither '+' nor '00' before it) counts as one of `region` (ISO 3166, 'US'); without
-    a region it is left out, because a guess would write to a stranger. Extensions are dropped: no CRM can use them.
+    A number without a country code (neither '+' nor '00' before it) counts as one of `region` (ISO 3166, 'US'), whether
+    it has the country code of that region or not; without a region it is left out. So is what can be read as two
+    different numbers, because a guess would write to a stranger. Extensions are dropped: no CRM can use them.
     """
-    if not text or not text.strip():
+    number = _read(text, region) if text else None
+    return number if isinstance(number, str) else None
+
+
+def why_left_out(text: str | None, region: str | None) -> str:
+    """What is wrong with the number, as it follows "its phone number, which ..."; "" where nothing is."""
+    number = _read(text, region) if text else None
+    return number.value.format(region=region) if isinstance(number, LeftOut) else ""
+
+
+@lru_cache(maxsize=1024)  # it is asked for twice: when sending, and when saying what was left out
+def _read(text: str, region: str | None) -> str | LeftOut | None:
+    if not text.strip():
         return None
-    number = text.strip()
-    if number.startswith("00"):
-        number = f"+{number[2:]}"
+    typed = typed_number(text)
+    if isinstance(typed, LeftOut):
+        return typed
+    if not region and not typed.is_international:
+        return LeftOut.NO_COUNTRY_CODE
+    whole = _one_number(typed, region)
+    for place in range(1, len(typed.groups)):
+        before, after = typed.until(place), typed.behind(place - 1)
+        if _may_separate(typed, place) and _may_be_a_number(before, region):
+            return LeftOut.SEVERAL
+        if after.digits.startswith("0") and _may_be_a_number(after, _region_of(before, region)):
+            return LeftOut.SEVERAL  # '0421 234 0421 235'
+    return whole
+
+
+def _may_be_a_number(typed: Typed, region: str | None) -> bool:
+    return bool(_readings(typed, region))
+
+
+def _region_of(typed: Typed, region: str | None) -> str | None:
+    """Where a number is from; None where it is none, so that nothing national may follow it."""
+    readings = _readings(typed, region)
+    return phonenumbers.region_code_for_number(readings[0]) if readings else None
+
+
+def _may_separate(typed: Typed, place: int) -> bool:
+    """Whether what stands before this group may be there to separate two numbers: '1234 / 1235', '1234-1235'."""
+    separator, last, this = typed.separators[place - 1], typed.groups[place - 1], typed.groups[place]
+    if any(each in separator for each in "/~()[]\n") or separator.strip() == "-" != separator:
+        return True
+    if separator == "-":  # a range: '901820-901829'
+        return len(last) == len(this) >= 4 and last[:-2] == this[:-2]
+    is_decimal = place == len(typed.groups) - 1 and len(this) <= 2 and typed.separators.count(".") == 1
+    return separator == "." and is_decimal
+
+
+def _one_number(typed: Typed, region: str | None) -> str | LeftOut:
+    readings = {phonenumbers.format_number(each, PhoneNumberFormat.E164) for each in _readings(typed, region)}
+    if len(readings) == 1:
+        return readings.pop()
+    if readings:
+        return LeftOut.TWO_READINGS
+    return LeftOut.NOT_VALID if typed.is_international else LeftOut.NOT_VALID_IN_REGION
+
+
+def _readings(typed: Typed, region: str | None) -> list[PhoneNumber]:
+    """Every valid number that the digits may be."""
+    if not typed.is_international:
+        return _national_readings(typed, region) if region else []
+    skipped = 0 if typed.has_plus else 2
+    found = [_valid(f"+{each.digits[skipped:]}", None) for each in (typed, typed.without_bracketed_zero)]
+    if not typed.has_plus and region:  # '0011' is how Australia dials out, and '001' how Hong Kong does
+        found.append(_valid(typed.digits, region))
+    return [each for each in found if each]
+
+
+def _national_readings(typed: Typed, region: str) -> list[PhoneNumber]:
+    """What the digits mean in `region`, and what they mean if they begin with its country code.
+
+    A landline without the 0 that its country writes before it (spreadsheets drop it) may be a number of any country
+    whose code is missing its plus. Mobiles may be, too, but people do write those without the 0.
+    """
+    code = str(phonenumbers.country_code_for_region(region))
+    code_stands_alone = typed.groups[0] == code and len(typed.groups) > 1
+    if code_stands_alone and typed.without_bracketed_zero != typed:  # '49 (0) 30 901820'
+        return _readings(replace(typed, has_plus=True), None)
+    national, with_code = _valid(typed.digits, region), _valid(f"+{typed.digits}", None)
+    has_code = typed.digits.startswith(code)
+    if not (national and with_code) or national == with_code:
+        return [each for each in (national, with_code if has_code else None) if each]
+    usual = _as_its_country_writes_it(national)
+    is_usual = "".join(usual) == typed.digits
+    if not has_code:
+        is_national = is_usual or phonenumbers.number_type(national) in _MOBILE
+        return [national] if is_national else [national, with_code]
+    without_prefix = _last_digits(usual, len(typed.digits))
+    if code_stands_alone and without_prefix[0] != code:
+        return [with_code]
+    if not code_stands_alone and without_prefix == typed.groups and len(typed.groups) > 1:
+        return [national]
+    if not is_usual and len(typed.digits) > longest_usual(region):
+        return [with_code]
+    return [national, with_code]
+
+
+def _valid(number: str, region: str | None) -> PhoneNumber | None:
     try:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_valid_number(parsed):
-        return None
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return parsed if phonenumbers.is_valid_number(parsed) else None
+
+
+def _as_its_country_writes_it(number: PhoneNumber) -> tuple[str, ...]:
+    return tuple(re.findall(r"\d+", phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)))
+
+
+def _last_digits(groups: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """The groups, less what the first ones have too much."""
+    too_many = len("".join(groups)) - count
+    while too_many > 0 and len(groups[0]) <= too_many:
+        too_many, groups = too_many - len(groups[0]), groups[1:]
+    return (groups[0][max(too_many, 0) :], *groups[1:])
+
+
+@lru_cache(maxsize=256)
+def longest_usual(region: str) -> int:
+    """How many digits numbers of a region have at most, without code and prefix, by the library's examples.
+
+    Its rules allow for more, which hardly anybody has: 15 in Germany, where numbers have 11.
+    """
+    kinds = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
+    examples = [phonenumbers.example_number_for_type(region, kind) for kind in kinds]
+    return max(_LONG, *(len(phonenumbers.national_significant_number(each)) for each in examples if each))

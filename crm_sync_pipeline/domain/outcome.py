@@ -9,6 +9,9 @@ UNCHANGED = "unchanged"
 NOT_CLAIMED = "not_claimed"
 """The reason of a contact that was put aside: the database refuses to change its row."""
 
+WITHOUT_ITS_NUMBER = "Sent without its phone number, which"
+"""How the message begins of a contact whose phone number was left out; why it was, follows. By it they are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Synced:
