@@ -13,6 +13,8 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 
 COUNTED_UP_TO = 100_000
+LOOKED_AT = 1000
+"""How many contacts are read of those due, and of those delivered lately: enough to tell what most are like."""
 
 Clock = Callable[[], datetime]
 
@@ -37,7 +39,7 @@ def check(
     lines, queue = _of_database(database, name, clock)
     lines += _of_destination(destination, create_attributes, clock)
     if queue:
-        lines += _of_queue(queue)
+        lines += [*_of_queue(queue), *_of_contacts(queue, destination)]
     return CheckReport(destination.title, tuple(lines))
 
 
@@ -92,3 +94,10 @@ def _of_queue(queue: ContactQueue) -> list[Line]:
         breaker = Line("Breaker", State.GREEN, f"closed: {title} is not known to be down")
     many = f"{due:,} contacts are due" if due < COUNTED_UP_TO else f"{COUNTED_UP_TO:,} contacts or more are due"
     return [breaker, Line("Due", State.GREEN, many if due else "no contact is due; `crm-sync select` queues some")]
+
+
+def _of_contacts(queue: ContactQueue, destination: HttpDestination) -> Sequence[Line]:
+    try:
+        return destination.check_contacts(queue.sample(LOOKED_AT))
+    except CrmSyncError as error:
+        return [Line("Contacts", State.RED, str(error))]

@@ -17,7 +17,7 @@ from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, St
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.bulk import Results, address_hash
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.holding import Holding
 
 T = TypeVar("T")
@@ -231,8 +231,7 @@ class Importer:
         counts, settled = await asyncio.to_thread(finish)
         self.tally.settled.add(settled)
         for outcome, count in counts.items():
-            self.tally.outcomes[OUTCOME_NAMES[type(outcome)]] += count
-            self.tally.reasons[outcome.reason] += count
+            self.tally.count(outcome, count)
 
     async def _ask(self, call: Callable[[], Awaitable[T | Outcome]], paces_all: bool = False) -> T | Outcome:
         """One answer that is no 429. DownError where nothing gets through."""

@@ -1,5 +1,6 @@
 """check: a red line for each thing that keeps deliveries from working, which is green once it is mended."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
+from crm_sync_pipeline import checking
 from crm_sync_pipeline.checking import check
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.brevo import BrevoResource
@@ -198,6 +200,71 @@ class TestAttributes:
         assert "Brevo lacks PAGE_ID" in red(report)["Attributes"].says
         (told,) = [line.says for line in report.lines if line.name == "Attributes made"]
         assert told.startswith(made)
+
+
+class TestPhoneNumbers:
+    def test_those_that_are_left_out_are_counted_with_why_and_what_to_do(
+        self, world: World, brevo: BrevoResource
+    ) -> None:
+        world.add("a@example.com", phone_number="+49 30 901820")
+        world.add("b@example.com", "c@example.com", phone_number="030 901820")
+        world.add("d@example.com", phone_number="+49 12")
+        world.add("e@example.com")
+
+        (line,) = numbers(check(world.database, brevo))
+
+        assert line.state is State.YELLOW
+        assert line.says == (
+            "3 of the 5 contacts due or delivered lately have a phone number that is left out, because it lacks a "
+            "country code (see BREVO_PHONE_REGION) (2); is not valid (1)"
+        )
+        assert line.to_do.startswith("Set BREVO_PHONE_REGION to the country whose numbers have no country code. ")
+        assert re.search("`crm-sync explain [0-9a-f-]{36}` shows one of them.", line.to_do)
+        (line,) = numbers(check(world.database, brevo.model_copy(update={"phone_region": "DE"})))
+        assert line.says.startswith("1 of the 5 contacts")
+        assert "BREVO_PHONE_REGION" not in line.to_do
+
+    def test_those_delivered_count_as_those_due_and_neither_phone_number_nor_address_is_shown(
+        self, world: World, brevo: BrevoResource
+    ) -> None:
+        world.add("a@example.com", phone_number="030 901820")
+        queue = world.queue()
+        batch = queue.claim(10)
+        deliver(queue, brevo, batch)
+        queue.settle(batch.token)
+        world.add("b@example.com", phone_number="030 901821")
+
+        report = check(world.database, brevo)
+
+        assert numbers(report)[0].says.startswith("2 of the 2 contacts due or delivered lately")
+        assert "9018" not in str(report)
+        assert "example.com" not in str(report)
+        world.execute("UPDATE contacts SET phone_number = '+49 30 901820'")
+        assert numbers(check(world.database, brevo)) == []
+
+    def test_no_more_are_looked_at_than_a_thousand_of_each(
+        self, world: World, brevo: BrevoResource, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checking, "LOOKED_AT", 7)
+        world.add_many(20)
+        world.execute("UPDATE contacts SET phone_number = '030 901820'")
+        queue = world.queue()
+        batch = queue.claim(10)
+        deliver(queue, brevo, batch)
+        queue.settle(batch.token)
+
+        (line,) = numbers(check(world.database, brevo))
+
+        assert line.says.startswith("14 of the 14 contacts due or delivered lately")
+
+    def test_a_table_without_a_column_for_them_has_nothing_to_say(self, fresh: World, brevo: BrevoResource) -> None:
+        fresh.add("a@example.com")
+        fresh.execute("ALTER TABLE contacts DROP COLUMN phone_number")
+        assert numbers(check(fresh.database, brevo)) == []
+
+
+def numbers(report: CheckReport) -> list[Line]:
+    return [line for line in report.lines if line.name == "Phone numbers"]
 
 
 def test_each_attribute_that_can_be_sent_is_asked_for(brevo: BrevoResource) -> None:

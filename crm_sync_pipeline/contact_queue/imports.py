@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,7 +20,7 @@ from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.masking import redacted
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome, Synced
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, WITHOUT_ITS_NUMBER, Outcome, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.domain.transition import Ending, Standing, transition
 
@@ -184,7 +184,11 @@ class Imports:
         settlement, is_over = Settlement(), False
         while not is_over:
             is_over, done, settled = self._do(some)
-            counts.update({outcomes[row.outcome, row.reason]: row.total for row in done})
+            for row in done:
+                outcome = outcomes[row.outcome, row.reason]
+                if row.lacks_number and isinstance(outcome, Synced):
+                    outcome = replace(outcome, message=WITHOUT_ITS_NUMBER)
+                counts[outcome] += row.total
             settlement.endings[Ending.COMPLETE] += settled
         return counts, settlement
 

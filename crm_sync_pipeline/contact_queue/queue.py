@@ -12,7 +12,7 @@ from crm_sync_pipeline.contact_queue.imports import Imports
 from crm_sync_pipeline.contact_queue.pace import SharedPace
 from crm_sync_pipeline.contact_queue.rows import contact_of
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, unchanged
+from crm_sync_pipeline.contact_queue.statements import ask, claim, standing, unchanged
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
@@ -149,6 +149,18 @@ class ContactQueue:
             self._engine,
             lambda connection: int(connection.execute(ask.due_now(self._columns), {"limit": limit}).scalar_one()),
         )
+
+    def sample(self, limit: int) -> list[Contact]:
+        """Contacts that are due, and contacts that were delivered lately: up to `limit` of each, read by index."""
+
+        def read(connection: sa.Connection) -> list[Contact]:
+            found = {}
+            for statement in (standing.first_due, standing.delivered_lately):
+                rows = connection.execute(statement(self._columns), {"limit": limit})
+                found.update({row.id: contact_of(row) for row in rows})
+            return list(found.values())
+
+        return in_transaction(self._engine, read)
 
     def is_held_by_run(self, run_id: str) -> bool:
         """Whether this Dagster run has a live claim."""

@@ -251,6 +251,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """What explain shows of a contact that was sent otherwise than it stands in its row; "" for nothing."""
         return ". ".join(filter(None, (address_note(contact.email), self.left_out(contact))))
 
+    def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:  # noqa: ARG002 # for subclasses
+        """What a person should know of these contacts before they are sent: what `left_out` says of many, counted."""
+        return ()
+
     def left_out(self, contact: Contact) -> str:  # noqa: ARG002 # for subclasses
         """What of the contact was not sent although it has a value, and why; "" for nothing. Shown by explain."""
         return ""

@@ -13,7 +13,7 @@ import httpx
 from pydantic import Field
 
 from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError, number_in
-from crm_sync_pipeline.destinations.brevo_check import BrevoCheck
+from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.domain.check import Line
@@ -183,6 +183,10 @@ class BrevoResource(HttpDestination):
     ) -> Sequence[Line]:
         """See HttpDestination."""
         return await BrevoCheck(self, self.list_id, client, clock).lines(create_attributes)
+
+    def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
+        """See HttpDestination."""
+        return numbers_left_out(contacts, self.phone_region)
 
     def bulk(self) -> BrevoImport:
         """See HttpDestination."""

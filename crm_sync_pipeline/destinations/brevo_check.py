@@ -5,7 +5,8 @@ https://developers.brevo.com/reference/get-account, get-list, get-attributes, cr
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,7 +15,9 @@ import httpx
 
 from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.brevo_attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
+from crm_sync_pipeline.destinations.phone import why_left_out
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
+from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Failed
 
@@ -149,6 +152,24 @@ class BrevoCheck:
     def _not_brevo(self, answer: Answer) -> Line:
         says = f"what answers at {self._brevo.base_url} does not speak as Brevo does (HTTP {answer.status})"
         return Line("Brevo", State.RED, says, "Check BREVO_API_BASE_URL, and proxies on the way.")
+
+
+def numbers_left_out(contacts: Sequence[Contact], region: str | None) -> list[Line]:
+    """A yellow line where phone numbers of these contacts are left out: how many, why, and what to do."""
+    reasons: Counter[str] = Counter()
+    example = None
+    for contact in contacts:
+        if why := why_left_out(contact.phone_number, region):
+            reasons[why] += 1
+            example = example or contact.id
+    if not reasons:
+        return []
+    many = f"{reasons.total():,} of the {len(contacts):,} contacts due or delivered lately"
+    whys = "; ".join(f"{why} ({count:,})" for why, count in reasons.most_common())
+    says = f"{many} have a phone number that is left out, because it {whys}"
+    wants_region = any("BREVO_PHONE_REGION" in why for why in reasons)
+    to_do = "Set BREVO_PHONE_REGION to the country whose numbers have no country code. " if wants_region else ""
+    return [Line("Phone numbers", State.YELLOW, says, f"{to_do}`crm-sync explain {example}` shows one of them.")]
 
 
 def _clock_lines(answer: Answer, before: datetime, after: datetime) -> list[Line]:

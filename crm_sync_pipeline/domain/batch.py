@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline.domain.call_times import CallTimes
-from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Outcome
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, WITHOUT_ITS_NUMBER, Outcome, Synced
 from crm_sync_pipeline.domain.transition import Ending
 
 
@@ -77,12 +77,14 @@ class Tally:
 
     `waited_seconds` of its `seconds` went by while an import was sent and carried out. `settled` is what was settled
     already, of claims that followed the batch; `followed_by` are their tokens. `call_times` are those of single calls.
+    `numbers_left_out` counts the contacts that were sent without the phone number that they have.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     rate_limited: int = 0
+    numbers_left_out: int = 0
     seconds: float = 0.0
     waited_seconds: float = 0.0
     down: str | None = None
@@ -90,10 +92,12 @@ class Tally:
     followed_by: list[UUID] = field(default_factory=list)
     call_times: CallTimes = field(default_factory=CallTimes)
 
-    def count(self, outcome: Outcome) -> None:
-        """Add one attempt."""
-        self.outcomes[OUTCOME_NAMES[type(outcome)]] += 1
-        self.reasons[outcome.reason] += 1
+    def count(self, outcome: Outcome, times: int = 1) -> None:
+        """Add one attempt, or `times` attempts with the same outcome."""
+        self.outcomes[OUTCOME_NAMES[type(outcome)]] += times
+        self.reasons[outcome.reason] += times
+        if isinstance(outcome, Synced) and WITHOUT_ITS_NUMBER in outcome.message:
+            self.numbers_left_out += times
 
     def add(self, other: "Tally") -> None:
         """Count another batch's attempts in."""
@@ -101,6 +105,7 @@ class Tally:
         self.reasons.update(other.reasons)
         self.requests += other.requests
         self.rate_limited += other.rate_limited
+        self.numbers_left_out += other.numbers_left_out
         self.seconds += other.seconds
         self.waited_seconds += other.waited_seconds
         self.followed_by += other.followed_by
@@ -132,6 +137,7 @@ class Tally:
             "requests": self.requests,
             "rate_limited": self.rate_limited,
             "unchanged": self.reasons[UNCHANGED],
+            "numbers_left_out": self.numbers_left_out,
             "seconds": round(self.seconds, 3),
             "contacts_per_second": round(self.attempted / self.seconds, 1) if self.seconds else 0.0,
             **calls,

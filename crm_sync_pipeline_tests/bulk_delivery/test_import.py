@@ -86,6 +86,21 @@ def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: 
     assert world.contact(bad[3])["brevo_contact_id"] == "A@example.com"
 
 
+def test_numbers_that_are_left_out_are_counted_and_the_journal_says_why(world: World, brevo: BrevoResource) -> None:
+    world.add("a@example.com", phone_number="+1 415 555 2671")
+    national = world.add("b@example.com", "c@example.com", phone_number="030 901820")
+    two = world.add("d@example.com", phone_number="+49 421 234 / 235")
+    world.add("not an address", phone_number="030 901820")
+    tally, _ = run(world.queue(), brevo)
+    assert (tally.reasons, tally.numbers_left_out) == (Counter(imported=4, invalid_email=1), 3)
+    rows = world.rows("SELECT contact_id, message FROM crm_sync.attempts WHERE message <> '' AND outcome = 'synced'")
+    lacks_code = "Sent without its phone number, which lacks a country code (see BREVO_PHONE_REGION)"
+    assert {row["contact_id"]: row["message"] for row in rows} == {
+        **dict.fromkeys(national, lacks_code),
+        two[0]: "Sent without its phone number, which may be more than one number",
+    }
+
+
 def test_a_contact_that_failed_before_goes_by_itself(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:

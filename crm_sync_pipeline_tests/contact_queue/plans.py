@@ -70,6 +70,8 @@ def statements(world: World) -> dict[str, Statement]:
         "sensor: held by a run": (ask.held_by_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (standing.standing(columns), {"limit": 10_000}),
         "check: ended lately": (standing.ended_lately(columns), {"limit": 1000}),
+        "check: first due": (standing.first_due(columns), {"limit": 1000}),
+        "check: delivered lately": (standing.delivered_lately(columns), {"limit": 1000}),
         "sensor: past their lease": (
             standing.past_their_lease(columns),
             {"limit": 10_000, "grace_seconds": 600.0, **lease},

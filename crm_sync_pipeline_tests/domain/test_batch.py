@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_sync_pipeline.domain.batch import Batch, Settlement, Tally
-from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, Deferred, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.transition import Ending
 
 SYNCED, FAILED = Synced("1", "created"), Failed("http_503", "m")
@@ -41,6 +41,15 @@ def test_the_numbers_for_the_ui_add_up(outcomes: list[Outcome]) -> None:
     numbers = tally_of(*outcomes).as_metadata()
     assert sum(numbers[name] for name in ("synced", "failed", "rejected", "deferred")) == len(outcomes)
     assert sum(numbers["reasons"].values()) == len(outcomes)
+
+
+def test_numbers_left_out_are_counted_of_those_that_were_sent() -> None:
+    left_out = f"{WITHOUT_ITS_NUMBER} is not valid"
+    tally = tally_of(Synced("1", "created", left_out), Synced("2"), Rejected("http_400", left_out))
+    tally.count(Synced(reason="imported", message=left_out), 3)
+    tally.add(tally_of(Synced("3", "created", f"Something else. {left_out}")))
+    assert tally.as_metadata()["numbers_left_out"] == 5
+    assert (tally.outcomes["synced"], tally.reasons["imported"]) == (6, 3)
 
 
 @given(st.lists(st.sampled_from(Ending)), st.lists(st.sampled_from(Ending)), st.integers(0, 5))

@@ -14,7 +14,7 @@ from crm_sync_pipeline_tests.product import Product
 
 PLOTTED = (
     *("synced", "failed", "rejected", "deferred", "complete", "retry", "error", "seconds", "contacts_per_second"),
-    *("p50_milliseconds", "p95_milliseconds", "requests", "rate_limited"),
+    *("p50_milliseconds", "p95_milliseconds", "requests", "rate_limited", "numbers_left_out"),
 )
 MATERIALIZED, OBSERVED = dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION
 
@@ -53,6 +53,23 @@ def test_a_run_notes_numbers_that_plot_and_names_by_id_who_failed(product: Produ
     retry_at = row.pop("next_retry")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", retry_at)
     assert row == {"contact": str(invalid), "reason": "invalid_email", "attempt": 1}
+
+
+@pytest.mark.parametrize("by_import", [False, True])
+def test_contacts_that_were_sent_without_their_number_are_counted(product: Product, by_import: bool) -> None:
+    if by_import:
+        product.set(BREVO_BULK_IMPORT="true", BREVO_LIST_ID="1", BREVO_BULK_THRESHOLD="1")
+    product.world.add("a@example.com", phone_number="+1 415 555 2671")
+    product.world.add("b@example.com", phone_number="(415) 555-2671")
+    product.world.add("c@example.com", phone_number="+49 30 901820 / 21")
+    product.world.add("invalid-email", phone_number="n/a")
+    product.world.add("d@example.com")
+    result = product.run()
+    ((_, shown),) = noted(result)
+    assert (shown["synced"], shown["rejected"], shown["numbers_left_out"]) == (4, 1, 2)
+    outputs = result.filter_events(lambda event: event.event_type is dg.DagsterEventType.STEP_OUTPUT)
+    told = {output.step_key: plain(output.step_output_data.metadata) for output in outputs}
+    assert [told[step]["numbers_left_out"] for step in ("sync_to_brevo", "record_results")] == [2, 2]
 
 
 def test_of_many_failures_fifty_are_listed_and_the_rest_is_counted(product: Product) -> None:

@@ -23,6 +23,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
 )
 from crm_sync_pipeline.contact_queue.statements.under_way import DELIVERY_OF_ENTRY, IS_UNDER_WAY
 from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, import_contacts, imports, literal
+from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER
 
 IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
 RUN = sa.bindparam("by_run", type_=sa.Text)
@@ -187,6 +188,7 @@ def count_known(destination: str) -> sa.Executable:
 def journal_some(destination: str) -> sa.Select[Any]:
     """Journal at most :size contacts of import :the_import and take them out of it; returns what they came to, counted.
 
+    `lacks_number` tells those whose message says that they were sent without their phone number.
     :came_to says of an address what its contact came to; every other came to :others_outcome. It is the first attempt
     for all of them, or they would not be in an import. Written so that no plan rests on a guess of how many there are.
     """
@@ -229,12 +231,12 @@ def journal_some(destination: str) -> sa.Select[Any]:
         pg.insert(attempts)
         .from_select(list(values), sa.select(*values.values()))
         .on_conflict_do_nothing(index_elements=["claim_token", "contact_id"])
-        .returning(attempts.c.outcome, attempts.c.reason)
+        .returning(attempts.c.outcome, attempts.c.reason, attempts.c.message)
         .cte("written")
     )
-    return sa.select(written.c.outcome, written.c.reason, sa.func.count().label("total")).group_by(
-        written.c.outcome, written.c.reason
-    )
+    lacks_number = sa.func.strpos(written.c.message, literal(WITHOUT_ITS_NUMBER)) > 0
+    came_to_what = (written.c.outcome, written.c.reason, lacks_number.label("lacks_number"))
+    return sa.select(*came_to_what, sa.func.count().label("total")).group_by(*came_to_what)
 
 
 @built_once

@@ -110,6 +110,42 @@ def ended_lately(columns: DestinationColumns) -> sa.Executable:
 
 
 @built_once
+def first_due(columns: DestinationColumns) -> sa.Executable:
+    """What may be sent of the first :limit contacts that are due."""
+    return (
+        sa.select(columns.id.label("id"), *columns.sent_fields())
+        .select_from(columns.table)
+        .where(columns.is_queued, columns.is_due)
+        .order_by(*_by_due(columns))
+        .limit(_LIMIT)
+    )
+
+
+@built_once
+def delivered_lately(columns: DestinationColumns) -> sa.Executable:
+    """What may be sent of the contacts that were delivered in the newest :limit attempts, as their rows are now."""
+    newest = (
+        sa.select(attempts.c.contact_id, attempts.c.destination, attempts.c.outcome)
+        .order_by(attempts.c.id.desc())
+        .limit(_LIMIT)
+        .subquery()
+    )
+    ids = (
+        sa.select(newest.c.contact_id)
+        .distinct()
+        .where(newest.c.destination == literal(columns.crm.name), newest.c.outcome == literal("synced"))
+        .subquery()
+    )
+    its_contact = (
+        sa.select(columns.id.label("id"), *columns.sent_fields())
+        .where(columns.id == ids.c.contact_id)
+        .limit(1)
+        .lateral("its_contact")
+    )
+    return sa.select(*its_contact.c).select_from(ids.join(its_contact, sa.true()))
+
+
+@built_once
 def past_their_lease(columns: DestinationColumns) -> sa.Executable:
     """How many, up to :limit, a dead claim has held for :grace_seconds, or stand Processing though nobody holds them.
 
