@@ -5,6 +5,9 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
+LONGEST_TEXT = 100
+"""Characters: a longer text is a story, and takes its time to read."""
+
 
 class LeftOut(Enum):
     """Why a number is left out, as it follows "its phone number, which ..."."""
@@ -70,7 +73,7 @@ _TIME = re.compile(
 
 _HOUR = re.compile("uhr|h|am|pm|to|bis|and|und|only|nur")
 _EXTENSION = re.compile(
-    r"([\s,;./(\[]*(,,|#|(extension|extensión|extn?|xtn?|x|int|interno|anexo|ramal|poste|доб))[\s.:=#]*\d{1,7}\s*#?[)\]]*)+",
+    r"([\s,;./(\[]*(,,|#|(extension|extensión|extn?|xtn?|x|int|interno|anexo|ramal|poste|доб))[\s.:=#]*\d{1,7}#?[)\]]*){1,3}",
     re.IGNORECASE,
 )
 _CONTEXT = re.compile(r"(.*);phone-context=(\+[\d.()-]+)(.*)", re.IGNORECASE)
@@ -90,6 +93,8 @@ def typed_number(text: str) -> Typed | LeftOut:
 
     Whatever else stands beside it might belong to it, or change what it means, so the number is left out.
     """
+    if len(text.strip()) > LONGEST_TEXT:
+        return LeftOut.OTHER_TEXT
     plain = _plain(text)
     if context := _CONTEXT.fullmatch(plain):  # RFC 3966: 'tel:030901820;phone-context=+49'
         plain = f"{context[2]} {_without_labels(context[1])}{context[3]}"

@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 
 import phonenumbers
@@ -234,6 +235,16 @@ def test_other_text_and_second_numbers_leave_a_number_out_and_say_so(typed: str,
     assert international_number(typed, region) is None
     if region == "DE":
         assert why_left_out(typed, region) == why
+
+
+@pytest.mark.parametrize("part", ["x1  ", "#1#", "( ", "tel ", "1 / ", "Mo 9-", "\u0663", "+", "00", "((("])
+def test_however_long_a_text_is_it_is_read_at_once(part: str) -> None:
+    began_at = time.perf_counter()
+    for count in (10, 20, 25, 30, 50, 100, 100_000):
+        for end in ("", "y", "!"):
+            international_number(f"030 901820 {part * count}{end}", "DE")
+            international_number(f"{part * count}{end}", "DE")
+    assert time.perf_counter() - began_at < 5
 
 
 @pytest.mark.parametrize(
