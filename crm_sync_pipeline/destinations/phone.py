@@ -9,6 +9,9 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from crm_sync_pipeline.destinations.phone_text import LeftOut, Typed, typed_number
 
+_SHORT = 4
+"""Digits of the shortest national numbers that there are: what has fewer lacks more than a country code."""
+
 _LONG = 10
 """Digits of a national number that are not too many anywhere, whatever the library's example of a region has."""
 
@@ -40,7 +43,7 @@ def _read(text: str, region: str | None) -> str | LeftOut | None:
     if isinstance(typed, LeftOut):
         return typed
     if not region and not typed.is_international:
-        return LeftOut.NO_COUNTRY_CODE
+        return LeftOut.NO_COUNTRY_CODE if len(typed.digits) >= _SHORT else LeftOut.NOT_VALID
     whole = _one_number(typed, region)
     for place in range(1, len(typed.groups)):
         before, after = typed.until(place), typed.behind(place - 1)

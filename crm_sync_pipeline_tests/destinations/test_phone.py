@@ -257,6 +257,8 @@ def test_however_long_a_text_is_it_is_read_at_once(part: str) -> None:
         ("+49 12", "DE", "is not valid"),
         ("0049 12", None, "is not valid"),
         ("12", "DE", "is not valid in DE"),
+        ("12", None, "is not valid"),
+        ("4002", None, "lacks a country code (see BREVO_PHONE_REGION)"),  # Niue
         ("030 901820", None, "lacks a country code (see BREVO_PHONE_REGION)"),
         ("4915112345678", None, "lacks a country code (see BREVO_PHONE_REGION)"),
     ],
