@@ -90,8 +90,9 @@ def _readings(typed: Typed, region: str | None) -> list[PhoneNumber]:
         return _national_readings(typed, region) if region else []
     skipped = 0 if typed.has_plus else 2
     found = [_valid(f"+{each.digits[skipped:]}", None) for each in (typed, typed.without_bracketed_zero)]
-    if not typed.has_plus and region:  # '0011' is how Australia dials out, and '001' how Hong Kong does
+    if not typed.has_plus and region:  # Australia dials out by '0011', and Thailand's '001 800' is its own
         found.append(_valid(typed.digits, region))
+        found.append(_valid(f"+{phonenumbers.country_code_for_region(region)}{typed.digits}", None))
     return [each for each in found if each]
 
 

@@ -133,6 +133,7 @@ def test_a_national_number_that_begins_like_the_country_code_stays_national(
         ("IT", "390612345"),  # a mobile of 390, or +39 06 12345
         ("IT", "+39 (0)342 123456"),  # a landline in Sondrio, or a mobile of 342
         ("PL", "488119918"),
+        ("TH", "001 800 575 5189"),  # free of charge within Thailand, or in North America
         ("BR", "55 3003-4928"),
     ],
 )
