@@ -30,23 +30,16 @@ NOBODY = 65534
 
 @dataclass(frozen=True)
 class PgBouncer:
-    """Connections for everybody, of which the server sees `pool_size` at the most."""
+    """Connections for `role`, of which the server sees `pool_size` at the most."""
 
     folder: Path
     database: str
+    role: str
 
     @property
     def url(self) -> str:
         """For those who connect through it."""
-        return f"postgresql://postgres@/{self.database}?host={self.folder}&port={PORT}"
-
-    def clients_waiting(self) -> int:
-        """How many wait for one of the server's connections now."""
-        with psycopg.connect(
-            host=str(self.folder), port=PORT, user="postgres", dbname="pgbouncer", autocommit=True
-        ) as console:
-            rows = console.execute("SHOW POOLS", prepare=False).fetchall()
-        return int(sum(row[3] for row in rows))
+        return f"postgresql://{self.role}@/{self.database}?host={self.folder}&port={PORT}"
 
 
 class Neighbour:
@@ -95,7 +88,7 @@ class Neighbour:
 
 @contextmanager
 def pgbouncer(
-    server_url: str, mode: Mode = "transaction", pool_size: int = 5, **settings: object
+    server_url: str, mode: Mode = "transaction", pool_size: int = 5, role: str = "postgres"
 ) -> Iterator[PgBouncer]:
     """One that runs for as long as the block; skips the test where the program is not installed."""
     if PROGRAM is None:
@@ -103,28 +96,25 @@ def pgbouncer(
     url = make_url(server_url)
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     folder.chmod(0o777)
-    (folder / "users.txt").write_text('"postgres" ""\n')
-    said = {
+    settings = {
         "listen_addr": "",
         "listen_port": PORT,
         "unix_socket_dir": folder,
         "unix_socket_mode": "0777",
-        "auth_type": "trust",
-        "auth_file": folder / "users.txt",
-        "admin_users": "postgres",
+        "auth_type": "any",
         "pool_mode": mode,
         "default_pool_size": pool_size,
         "max_client_conn": 200,
         "logfile": folder / "log",
         "pidfile": folder / "pid",
-    } | settings
-    lines = [f"{name} = {value}" for name, value in said.items()]
-    server = f"* = host={url.query['host']} port={url.query['port']} user=postgres"
+    }
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    server = f"* = host={url.query['host']} port={url.query['port']} user={role}"
     (folder / "ini").write_text("\n".join(["[databases]", server, "[pgbouncer]", *lines, ""]))
     as_somebody = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}  # it refuses to run as root
     process = subprocess.Popen([PROGRAM, "-q", str(folder / "ini")], **as_somebody)  # type: ignore[call-overload] # of the two words
     try:
-        made = PgBouncer(folder, f"{url.database}")
+        made = PgBouncer(folder, f"{url.database}", role)
         _wait(made, process)
         yield made
     finally:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.imports import Imports
-from crm_sync_pipeline.contact_queue.statements import claim, decide, hold
+from crm_sync_pipeline.contact_queue.statements import aside, claim, decide, hold
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.stretches import Refusal
 from crm_sync_pipeline.contact_queue.transactions import in_halves, in_transaction, in_transaction_without
@@ -127,7 +127,7 @@ class Claiming:
                     f"`crm-sync release {contact_id} --crm {self.crm.name}` releases it."
                 )
             connection.execute(decide.select_now(self._columns), {"ids": [contact_id]})
-            connection.execute(claim.end_aside(self.crm.name), key)
+            connection.execute(aside.end_aside(self.crm.name), key)
             where_it_is_now = connection.execute(claim.lock_one(self._columns), key).all()
             taken = self._take(connection, where_it_is_now, token, run_id, is_careful=False)
             if taken.refused:
@@ -158,7 +158,7 @@ class Claiming:
             claimed = connection.execute(claim.mark_claimed(self._columns), which | lease).rowcount
             taken.claimed += claimed
             if claimed < len(some):  # others may have claimed the rest meanwhile, or it takes no update
-                suppressed = connection.execute(claim.not_marked(self._columns), which).scalars()
+                suppressed = connection.execute(aside.not_marked(self._columns), which).scalars()
                 taken.refused += [Refusal(contact_id, SUPPRESSED) for contact_id in suppressed]
 
         if not locked:
@@ -183,4 +183,4 @@ class Claiming:
             "of_run": run_id,
             "lease_seconds": ASIDE.total_seconds(),
         }
-        connection.execute(claim.put_aside(self.crm.name), parameters)
+        connection.execute(aside.put_aside(self.crm.name), parameters)

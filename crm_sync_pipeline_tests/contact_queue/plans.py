@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.statements import (
     alerts,
+    aside,
     ask,
     claim,
     counting,
@@ -81,12 +82,12 @@ def statements(world: World) -> dict[str, Statement]:
         "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
         "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
-        "claim: find what took no update": (claim.not_marked(columns), some | token),
+        "claim: find what took no update": (aside.not_marked(columns), some | token),
         "claim: put aside": (
-            claim.put_aside("brevo"),
+            aside.put_aside("brevo"),
             {"of_run": "r", "aside": ids[0], **refused, **token, **lease},
         ),
-        "claim: end what is aside": (claim.end_aside("brevo"), {"id": ids[0]}),
+        "claim: end what is aside": (aside.end_aside("brevo"), {"id": ids[0]}),
         "read the claimed": (claim.contacts_of(columns), token),
         "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
         "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),

@@ -16,8 +16,8 @@ from crm_sync_pipeline.contact_queue.schema import check
 from crm_sync_pipeline.contact_queue.transactions import DatabaseError
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.contact_queue.pooled import pooled
 from crm_sync_pipeline_tests.contact_queue.test_upgrade import indexes_of, until
+from crm_sync_pipeline_tests.pgbouncer import pgbouncer
 
 QUEUED = "contacts_crm_sync_brevo_queued"
 WAITS = (
@@ -33,8 +33,8 @@ def reached(world: World, way: str, role: str = "postgres") -> Iterator[World]:
     if way == "directly":
         yield World(sa.engine.make_url(world.url).set(username=role).render_as_string(hide_password=False))
     else:
-        with pooled(world.url, role) as url:
-            yield World(url)
+        with pgbouncer(world.url, pool_size=3, role=role) as bouncer:
+            yield World(bouncer.url)
 
 
 @contextmanager
@@ -73,10 +73,13 @@ def test_two_upgrades_in_a_row_and_two_at_once_succeed(empty: World, way: str) -
 
 
 def test_no_lock_and_no_setting_stays_with_a_pooled_connection(empty: World) -> None:
-    with impatient(empty, "statement_timeout = '1min'") as role, pooled(empty.url, role, pool_size=2) as url:
-        World(url).upgrade()
+    with (
+        impatient(empty, "statement_timeout = '1min'") as role,
+        pgbouncer(empty.url, role=role, pool_size=2) as bouncer,
+    ):
+        World(bouncer.url).upgrade()
         assert empty.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
-        with psycopg.connect(url) as first, psycopg.connect(url) as second:  # all that the pooler has
+        with psycopg.connect(bouncer.url) as first, psycopg.connect(bouncer.url) as second:  # all that the pooler has
             for connection in (first, second):
                 connection.prepare_threshold = None
                 assert connection.execute("SHOW statement_timeout").fetchone() == ("1min",)
@@ -119,11 +122,11 @@ def test_where_time_outs_end_each_try_the_index_the_time_out_and_the_way_out_are
     monkeypatch.setattr(ddl, "PATIENCE", timedelta(seconds=1.2))
     (contact,) = fresh.add("a@example.com", selected=False)
     fresh.execute(f"DROP INDEX {QUEUED}")
-    with impatient(fresh, "lock_timeout = '200ms'") as role, pooled(fresh.url, role) as url:
+    with impatient(fresh, "lock_timeout = '200ms'") as role, pgbouncer(fresh.url, role=role) as bouncer:
         with fresh.engine.begin() as writer:
             writer.exec_driver_sql("UPDATE contacts SET name = 'x' WHERE id = %s", (contact,))
             with pytest.raises(DatabaseError) as failed:
-                World(url).database.upgrade(lambda _line: None)
+                World(bouncer.url).database.upgrade(lambda _line: None)
         says = str(failed.value)
         assert says.startswith(f"Could not build index {QUEUED}: lock_timeout (200ms) of the role, the database or the")
         assert "session mode" in says
@@ -135,7 +138,7 @@ def test_where_time_outs_end_each_try_the_index_the_time_out_and_the_way_out_are
                 (line,) = [each for each in check(connection, fresh.database.contacts()) if each.ok is False]
             assert line.detail == "left half built: it costs writes and serves no query"
             assert line.remedy == "crm-sync db upgrade"
-        World(url).database.upgrade(lambda _line: None)
+        World(bouncer.url).database.upgrade(lambda _line: None)
     assert all(indexes_of(fresh).values())
 
 
@@ -192,10 +195,14 @@ def test_a_migration_waits_for_a_lock_whatever_time_outs_a_pooler_keeps(fresh: W
     fresh.execute("ALTER TABLE crm_sync.deliveries DROP COLUMN held_at")
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'crm_sync.deliveries'::regclass"
     time_outs = ("lock_timeout = '100ms'", "statement_timeout = '100ms'")
-    with impatient(fresh, *time_outs) as role, pooled(fresh.url, role) as url, ThreadPoolExecutor(1) as pool:
+    with (
+        impatient(fresh, *time_outs) as role,
+        pgbouncer(fresh.url, role=role) as bouncer,
+        ThreadPoolExecutor(1) as pool,
+    ):
         with fresh.engine.begin() as reader:
             reader.exec_driver_sql("SELECT count(*) FROM crm_sync.deliveries")
-            upgrading = pool.submit(World(url).upgrade)
+            upgrading = pool.submit(World(bouncer.url).upgrade)
             until(lambda: fresh.value(f"{waits} AND now() - waitstart > interval '300 ms'") == 1)
         assert upgrading.result(30) == ["migrated schema crm_sync from 0005 to 0006"]
 
@@ -205,10 +212,10 @@ def test_the_lock_outlives_a_time_out_of_idle_transactions_and_keeps_no_snapshot
     fresh.execute(f"DROP INDEX {QUEUED}")
     settings = ("idle_in_transaction_session_timeout = '100ms'", "default_transaction_isolation = 'serializable'")
     held = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
-    with impatient(fresh, *settings) as role, pooled(fresh.url, role) as url, ThreadPoolExecutor(1) as pool:
+    with impatient(fresh, *settings) as role, pgbouncer(fresh.url, role=role) as bouncer, ThreadPoolExecutor(1) as pool:
         with fresh.engine.begin() as writer:
             writer.exec_driver_sql("UPDATE contacts SET name = 'x' WHERE id = %s", (contact,))
-            upgrading = pool.submit(World(url).upgrade)
+            upgrading = pool.submit(World(bouncer.url).upgrade)
             until(lambda: fresh.value(f"{held} AND now() - state_change > interval '400 ms'") == 1)
             assert fresh.value(f"{held} AND backend_xmin IS NOT NULL") == 0
         assert upgrading.result(30) == [f"built index {QUEUED}"]
