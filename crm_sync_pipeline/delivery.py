@@ -226,10 +226,14 @@ class _Delivery:
                 traffic.stop()
             self._has_answered = self._has_answered or isinstance(outcome, (Synced, Rejected))
             is_rate_limited = isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown)
-            if not is_rate_limited:
+            instead = self._destination.without_what_was_refused(prepared, outcome)
+            if not is_rate_limited and not instead:
                 self._note(attempt)
             if attempt.pause:
                 await traffic.pause(attempt.pause.total_seconds())
+            if instead:
+                prepared = instead
+                continue
             if not is_rate_limited:
                 return True
             self._tally.rate_limited += 1

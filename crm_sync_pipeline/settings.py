@@ -6,7 +6,7 @@ A wrong value is refused when the settings are read, by name, with what would be
 import codecs
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,6 +94,11 @@ class BrevoSettings(_FromEnvironment):
     concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
     skip_unchanged: bool = Field(
         False, description="Count a contact as delivered, without a call, when its data is what Brevo took last."
+    )
+    sms_in_use: Literal["omit", "reject"] = Field(
+        "omit",
+        description="A phone number that another contact has at Brevo: omit delivers the contact without it, reject "
+        "refuses the contact.",
     )
     bulk_import: bool = Field(
         False, description="Deliver a long queue by Brevo's import; it needs a list, and may touch the blocklist."
@@ -264,6 +269,8 @@ def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
         for problem in error.errors():
             name = f"{prefix}{problem['loc'][0]}".upper()
             why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            if problem["type"] == "literal_error":
+                why = f"it must be {problem['ctx']['expected']}"
             secret = "KEY" in name or "SECRET" in name or name in _SECRET_URLS
             shown = "" if secret else f" is '{problem['input']}'"
             problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")

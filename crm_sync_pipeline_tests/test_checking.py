@@ -399,3 +399,25 @@ def test_the_job_shows_the_lines_and_fails_with_the_names_of_the_red_ones(produc
     product.unset("BREVO_LIST_ID")
     assert run(create_attributes=True).success
     assert not run(destination="salesforce").success
+
+
+@pytest.mark.parametrize(
+    ("omits", "says", "to_do"),
+    [(True, "delivered without it", "`crm-sync explain"), (False, r"refused \(sms_in_use\)", "BREVO_SMS_IN_USE=omit")],
+)
+def test_numbers_that_several_contacts_share_are_a_yellow_line(
+    world: World, brevo: BrevoResource, omits: bool, says: str, to_do: str
+) -> None:
+    world.add("a@example.com", "b@example.com", "c@example.com", phone_number="+1 415 555 2671")
+    world.add("A@example.com ", phone_number="001 415 555 2671")
+    world.add("other@example.com", phone_number="+1 415 555 2672")
+    report = check(world.database, brevo.model_copy(update={"omits_sms_in_use": omits}))
+    (line,) = [line for line in report.lines if line.name == "Shared numbers"]
+    assert line.state is State.YELLOW
+    assert re.match(rf"2 of the 5 contacts .* the others are {says}$", line.says)
+    assert to_do in line.to_do
+
+
+def test_one_number_in_rows_with_one_address_is_not_shared(world: World, brevo: BrevoResource) -> None:
+    world.add("a@example.com", "A@example.com", phone_number="+1 415 555 2671")
+    assert "Shared numbers" not in [line.name for line in check(world.database, brevo).lines]

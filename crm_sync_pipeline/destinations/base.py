@@ -63,12 +63,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to be sent for a contact."""
+    """A request that is ready to be sent for a contact. `note`: what it leaves out of what was refused before."""
 
     contact: Contact
     call: Call
     body: bytes = field(repr=False)
     payload_hash: str
+    note: str = ""
 
 
 class HttpDestination(dg.ConfigurableResource[None]):
@@ -163,7 +164,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         started = time.monotonic()
         answer, outcome = await self._call(client, prepared)
         contact = prepared.contact
-        if isinstance(outcome, Synced) and (note := self.note(contact)):
+        if isinstance(outcome, Synced) and (note := ". ".join(filter(None, (prepared.note, self.note(contact))))):
             outcome = replace(outcome, message=note)
         return Attempt(
             contact.id,
@@ -250,6 +251,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
     def note(self, contact: Contact) -> str:
         """What explain shows of a contact that was sent otherwise than it stands in its row; "" for nothing."""
         return ". ".join(filter(None, (address_note(contact.email), self.left_out(contact))))
+
+    def without_what_was_refused(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:  # noqa: ARG002 # for subclasses
+        """What to send instead, in the same attempt, where a part of the contact alone was refused; None: nothing."""
+        return None
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:  # noqa: ARG002 # for subclasses
         """What a person should know of these contacts before they are sent: what `left_out` says of many, counted."""

@@ -5,6 +5,7 @@ https://developers.brevo.com/reference/create-contact
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -12,8 +13,17 @@ import dagster as dg
 import httpx
 from pydantic import Field
 
-from crm_sync_pipeline.destinations.base import Answer, Call, HttpDestination, NotReadyError, number_in
-from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out
+from crm_sync_pipeline.destinations.base import (
+    Answer,
+    Call,
+    HttpDestination,
+    NotReadyError,
+    Prepared,
+    body_of,
+    number_in,
+    payload_hash,
+)
+from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out, numbers_shared
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.domain.check import Line
@@ -25,7 +35,8 @@ from crm_sync_pipeline.settings import Settings
 
 # Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
 # (github.com/pass-culture/pass-culture-main/issues/22628), so the identifiers in `metadata` decide, then the words.
-_DUPLICATE_REASONS = {"sms": "sms_in_use", "email": "email_in_use", "ext_id": "ext_id_in_use"}
+SMS_IN_USE = "sms_in_use"
+_DUPLICATE_REASONS = {"sms": SMS_IN_USE, "email": "email_in_use", "ext_id": "ext_id_in_use"}
 
 _STABLE_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 
@@ -45,6 +56,7 @@ class BrevoResource(HttpDestination):
     base_url: str = Field(default="https://api.brevo.com/v3", description="BREVO_API_BASE_URL")
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
     list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
+    omits_sms_in_use: bool = Field(default=True, description="Deliver without a number that another contact has.")
     phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
 
     @classmethod
@@ -56,6 +68,7 @@ class BrevoResource(HttpDestination):
             base_url=brevo.api_base_url,
             api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
             list_id=brevo.list_id,
+            omits_sms_in_use=brevo.sms_in_use == "omit",
             phone_region=brevo.phone_region,
             concurrency=brevo.concurrency,
             requests_per_second=brevo.requests_per_second,
@@ -136,7 +149,7 @@ class BrevoResource(HttpDestination):
             return _DUPLICATE_REASONS.get(str(clashing[0]).lower(), "duplicate")
         words = self.vendor_message(answer).lower()
         if "already associate" in words:  # a prefix: older answers end in "associate", newer in "associated"
-            return "sms_in_use" if "sms" in words else "duplicate"
+            return SMS_IN_USE if "sms" in words else "duplicate"
         if "phone" in words:
             return "invalid_phone"
         if "email" in words:
@@ -186,11 +199,26 @@ class BrevoResource(HttpDestination):
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
         """See HttpDestination."""
-        return numbers_left_out(contacts, self.phone_region)
+        shared = numbers_shared(contacts, self.phone_region, omits=self.omits_sms_in_use)
+        return [*numbers_left_out(contacts, self.phone_region), *shared]
 
     def bulk(self) -> BrevoImport:
         """See HttpDestination."""
-        return BrevoImport(self, self.list_id)
+        return BrevoImport(self, self.list_id, omits_sms_in_use=self.omits_sms_in_use)
+
+    def without_what_was_refused(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
+        """The contact without its phone number, where that belongs to another contact at Brevo.
+
+        People of one company often share a number, and at Brevo a number belongs to one contact.
+        """
+        payload = prepared.call.payload
+        if not self.omits_sms_in_use or outcome.reason != SMS_IN_USE or "SMS" not in payload["attributes"]:
+            return None
+        attributes = {name: value for name, value in payload["attributes"].items() if name != "SMS"}
+        call = replace(prepared.call, payload={**payload, "attributes": attributes})
+        body = body_of(call.payload)
+        note = f"{WITHOUT_ITS_NUMBER} another contact at Brevo has"
+        return Prepared(prepared.contact, call, body, payload_hash(body), note)
 
     def left_out(self, contact: Contact) -> str:
         """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""

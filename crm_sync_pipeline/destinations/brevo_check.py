@@ -5,17 +5,18 @@ https://developers.brevo.com/reference/get-account, get-list, get-attributes, cr
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 
 from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.brevo_attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
-from crm_sync_pipeline.destinations.phone import why_left_out
+from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.masking import redacted
@@ -170,6 +171,27 @@ def numbers_left_out(contacts: Sequence[Contact], region: str | None) -> list[Li
     wants_region = any("BREVO_PHONE_REGION" in why for why in reasons)
     to_do = "Set BREVO_PHONE_REGION to the country whose numbers have no country code. " if wants_region else ""
     return [Line("Phone numbers", State.YELLOW, says, f"{to_do}`crm-sync explain {example}` shows one of them.")]
+
+
+def numbers_shared(contacts: Sequence[Contact], region: str | None, *, omits: bool) -> list[Line]:
+    """A yellow line where several of these contacts, with addresses of their own, have one phone number.
+
+    At Brevo a number belongs to one contact. Which of them gets it depends on who is sent first.
+    """
+    holders: dict[str, dict[str, UUID]] = defaultdict(dict)
+    for contact in contacts:
+        if number := international_number(contact.phone_number, region):
+            holders[number][contact.address] = contact.id
+    later = [list(each.values())[1:] for each in holders.values() if len(each) > 1]
+    if not later:
+        return []
+    says = (
+        f"{sum(map(len, later)):,} of the {len(contacts):,} contacts due or delivered lately share their phone number "
+        f"with another; Brevo lets one contact have it, so the others are "
+        f"{'delivered without it' if omits else 'refused (sms_in_use)'}"
+    )
+    to_do = "" if omits else "BREVO_SMS_IN_USE=omit delivers them without it. "
+    return [Line("Shared numbers", State.YELLOW, says, f"{to_do}`crm-sync explain {later[0][0]}` shows one of them.")]
 
 
 def _clock_lines(answer: Answer, before: datetime, after: datetime) -> list[Line]:

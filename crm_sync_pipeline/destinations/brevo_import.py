@@ -16,7 +16,7 @@ import httpx
 from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.address import normal_form
-from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected
+from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 
 MOST_FILE_BYTES = 32 * 1024 * 1024
 """More than any import's refused rows can come to: a body holds 8 MB."""
@@ -28,12 +28,13 @@ LONGEST_LISTING = 50
 _IMPORT = "IMPORTUSER"
 _OVER_FOR_NOTHING = frozenset({"failed", "cancelled", "canceled", "aborted"})
 
+_SMS_IN_USE = "sms_in_use"
 _REFUSALS = {
     "invalid_emails": ("invalid_email", "its e-mail address is not valid"),
     "duplicate_contact_id": ("duplicate", "another contact has its id"),
     "duplicate_ext_id": ("ext_id_in_use", "another contact has its ext_id"),
     "duplicate_email_id": ("email_in_use", "another contact has its e-mail address"),
-    "duplicate_phone_id": ("sms_in_use", "another contact has its phone number"),
+    "duplicate_phone_id": (_SMS_IN_USE, "another contact has its phone number"),
     "duplicate_whatsapp_id": ("whatsapp_in_use", "another contact has its WhatsApp number"),
     "duplicate_landline_number_id": ("landline_in_use", "another contact has its landline number"),
 }
@@ -57,9 +58,10 @@ class BrevoImport(BulkImport):
 
     most_bytes: ClassVar[int] = 8_000_000
 
-    def __init__(self, brevo: HttpDestination, list_id: int | None) -> None:
+    def __init__(self, brevo: HttpDestination, list_id: int | None, *, omits_sms_in_use: bool = False) -> None:
         self._brevo = brevo
         self._list_id = list_id
+        self._omits_sms_in_use = omits_sms_in_use
 
     def row(self, payload: Mapping[str, Any]) -> bytes:
         """See BulkImport. The same address and attributes as in a single call."""
@@ -148,13 +150,18 @@ class BrevoImport(BulkImport):
             "unexpected_answer", self._brevo.error_text(answer, "unexpected answer; it is not taken for success")
         )
 
-    async def refused(self, finished: Finished) -> Mapping[str, Rejected] | Failed:
-        """See BulkImport. The files are on another host, which gets no key."""
-        found: dict[str, Rejected] = {}
+    async def refused(self, finished: Finished) -> Mapping[str, Rejected | Deferred] | Failed:
+        """See BulkImport. The files are on another host, which gets no key.
+
+        A single call can leave a number out that another contact has, and says so; an import can't.
+        """
+        found: dict[str, Rejected | Deferred] = {}
         try:
             for url, refusal in finished.refusals.items():
                 text = await _text_of(url)
-                found.update(dict.fromkeys(_addresses_in(text), refusal))
+                goes_alone = self._omits_sms_in_use and refusal.reason == _SMS_IN_USE
+                why = Deferred(refusal.reason) if goes_alone else refusal
+                found.update(dict.fromkeys(_addresses_in(text), why))
         except UnreadableError as error:
             return Failed("refusals_unreadable", f"Brevo's list of refused contacts can't be read: {error}")
         return found

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected
+from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 
 
 class Stage(Enum):
@@ -66,5 +66,8 @@ class BulkImport(ABC):
         """How far a process has got."""
 
     @abstractmethod
-    async def refused(self, finished: Finished) -> Mapping[str, Rejected] | Failed:
-        """Each refused address, and why; `Failed` where a file of refused rows can't be read."""
+    async def refused(self, finished: Finished) -> Mapping[str, Rejected | Deferred] | Failed:
+        """Each refused address, and why; `Failed` where a file of refused rows can't be read.
+
+        Deferred: the contact is not journaled, and goes by a single call of the same run.
+        """

@@ -229,7 +229,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
     }
     written = (
         pg.insert(attempts)
-        .from_select(list(values), sa.select(*values.values()))
+        .from_select(list(values), sa.select(*values.values()).where(word("outcome") != "deferred"))
         .on_conflict_do_nothing(index_elements=["claim_token", "contact_id"])
         .returning(attempts.c.outcome, attempts.c.reason, attempts.c.message)
         .cte("written")
