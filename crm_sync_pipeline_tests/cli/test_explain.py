@@ -77,7 +77,17 @@ def test_unselected_meanwhile(why: Any, shop: Shop) -> None:
     assert why(contact)[0].endswith("(sync status New); it was taken back before it was sent.")
 
 
-def test_rejected_for_its_phone(crm_sync: Command, why: Any, shop: Shop) -> None:
+def test_sent_without_its_phone_which_another_contact_has(crm_sync: Command, why: Any, shop: Shop) -> None:
+    first, second = shop.world.add("first@example.com", ADDRESS, selected=False, phone_number="+1 415 555 2671")
+    for contact in (first, second):
+        assert crm_sync("sync-now", contact).code == 0
+
+    assert "Sent without its phone number" not in why(first)[0]
+    assert why(second)[0].endswith("Sent without its phone number, which another contact at Brevo has.")
+
+
+def test_rejected_for_its_phone(crm_sync: Command, why: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREVO_SMS_IN_USE", "reject")
     first, second = shop.world.add("first@example.com", ADDRESS, selected=False, phone_number="+1 415 555 2671")
     assert crm_sync("sync-now", first).code == 0
     assert crm_sync("sync-now", second).code == 1
