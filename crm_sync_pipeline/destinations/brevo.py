@@ -25,6 +25,7 @@ from crm_sync_pipeline.destinations.base import (
 )
 from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out, numbers_shared
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
+from crm_sync_pipeline.destinations.brevo_lists import refuses_list
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
@@ -133,13 +134,15 @@ class BrevoResource(HttpDestination):
     def read_refusal(self, answer: Answer) -> Rejected | DestinationDown:
         """The contact's data was refused; a second contact with the same number or address has a reason of its own.
 
-        A list that does not exist is our setting's fault, and would send every contact to Error. Nobody has published
-        Brevo's words for that, so any refusal that speaks of a list counts, once one is set.
+        A list that does not exist is our setting's fault, and would send every contact to Error.
         """
-        if self.list_id is not None and re.search(r"\blists?\b", self.vendor_message(answer), re.IGNORECASE):
-            what = f"{self.error_text(answer)}. Check BREVO_LIST_ID; it is {self.list_id} now."
-            return DestinationDown("unknown_list", what)
-        return Rejected(self._refusal_reason(answer), self.error_text(answer))
+        return self._unknown_list(answer) or Rejected(self._refusal_reason(answer), self.error_text(answer))
+
+    def _unknown_list(self, answer: Answer) -> DestinationDown | None:
+        if self.list_id is None or not refuses_list(answer.data):
+            return None
+        what = f"{self.error_text(answer)}. Check BREVO_LIST_ID; it is {self.list_id} now."
+        return DestinationDown("unknown_list", what)
 
     def _refusal_reason(self, answer: Answer) -> str:
         data = answer.data if isinstance(answer.data, dict) else {}
@@ -158,7 +161,7 @@ class BrevoResource(HttpDestination):
         return code if isinstance(code, str) and _STABLE_CODE.fullmatch(code) else f"http_{answer.status}"
 
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
-        """Three different 401s, told apart by their words alone, and 402, 403, 404, 405."""
+        """Three different 401s, told apart by their words alone, and 402, 403, 404, 405; a 404 may mean the list."""
         words = self.vendor_message(answer)
         said = self.error_text(answer)
         if answer.status == 401 and "unrecognised ip" in words.lower():
@@ -168,6 +171,8 @@ class BrevoResource(HttpDestination):
             return DestinationDown("no_api_key", f"{said}. BREVO_API_KEY did not arrive; set a v3 key.")
         if answer.status == 401:
             return DestinationDown("wrong_api_key", f"{said}. Brevo refused BREVO_API_KEY; set a valid v3 key.")
+        if answer.status == 404 and (unknown_list := self._unknown_list(answer)):
+            return unknown_list
         if answer.status in (404, 405):
             return DestinationDown(
                 f"http_{answer.status}", f"{said}. Check BREVO_API_BASE_URL; it is {self.base_url} now."

@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 
 import httpx
 
-from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
+from crm_sync_pipeline.destinations.base import MESSAGE_LIMIT, Answer, HttpDestination, printable
+from crm_sync_pipeline.destinations.brevo_lists import said_of_list
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.address import normal_form
+from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 
 MOST_FILE_BYTES = 32 * 1024 * 1024
@@ -125,7 +127,7 @@ class BrevoImport(BulkImport):
         if data.get("id") != process_id or not isinstance(status, str):
             return self._unexpected(answer)
         if status in _OVER_FOR_NOTHING:
-            return Broken(Failed("import_failed", f"Brevo's import {process_id} came to the end '{status}'"))
+            return Broken(self._failed(process_id, status, data))
         if status != "completed":
             return Stage.UNDER_WAY
         try:
@@ -134,6 +136,16 @@ class BrevoImport(BulkImport):
             return Broken(
                 Failed("unexpected_answer", f"What Brevo's import {process_id} came to can't be read: {error}")
             )
+
+    def _failed(self, process_id: int, status: str, process: Mapping[str, Any]) -> Failed:
+        """Why a process has imported nobody. That it names a list that is gone is unverified.
+
+        The contacts are tried one by one next, and the first of those answers stops everything.
+        """
+        if said := redacted(printable(said_of_list(process)))[:MESSAGE_LIMIT]:
+            why = f"Brevo's import {process_id} ended with '{status}': {said}"
+            return Failed("unknown_list", f"{why}. Check BREVO_LIST_ID; it is {self._list_id} now.")
+        return Failed("import_failed", f"Brevo's import {process_id} came to the end '{status}'")
 
     def _data_of(self, answer: Answer | Failed, wanted: int) -> dict[str, Any] | Outcome:
         if isinstance(answer, Failed):

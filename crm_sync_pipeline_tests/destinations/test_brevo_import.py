@@ -139,6 +139,46 @@ def test_an_end_that_is_no_good_one_makes_the_contacts_fail(status: str) -> None
     assert ended.outcome == Failed("import_failed", f"Brevo's import 78 came to the end '{status}'")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": "List ID does not exist"},
+        {"info": {"error": "Invalid listIds"}},
+        {"message": "The list 7 was not found"},
+        {"error": {"code": "list_not_found", "message": "ann@example.com"}},
+        {"errors": [{"message": "x"}, {"message": "listIds is invalid"}]},
+    ],
+)
+def test_a_process_that_fails_for_its_list_names_the_setting(said: dict[str, Any]) -> None:
+    ended = looked(process(status="failed", **said))
+    assert isinstance(ended, Broken)
+    assert ended.outcome.reason == "unknown_list"
+    assert "import 78 ended with 'failed': " in ended.outcome.message
+    assert ended.outcome.message.endswith(". Check BREVO_LIST_ID; it is 7 now.")
+
+
+@pytest.mark.parametrize("said", [{"error": "list@example.com is invalid"}, {"info": {"listIds": [7]}}, {"error": 7}])
+def test_a_process_that_fails_for_something_else_does_not_blame_the_list(said: dict[str, Any]) -> None:
+    ended = looked(process(status="failed", **said))
+    assert isinstance(ended, Broken)
+    assert ended.outcome.reason == "import_failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (404, "document_not_found", "List ID does not exist"),
+        (400, "invalid_parameter", "Invalid listIds"),
+        (400, "document_not_found", "The list 7 does not exist"),
+    ],
+)
+def test_an_import_into_a_list_that_is_gone_names_the_setting(status: int, code: str, message: str) -> None:
+    outcome = posted(httpx.Response(status, json={"code": code, "message": message}))
+    assert isinstance(outcome, DestinationDown)
+    assert outcome.reason == "unknown_list"
+    assert "Check BREVO_LIST_ID; it is 7 now." in outcome.message
+
+
 def test_a_process_that_is_not_there_is_unknown() -> None:
     answer = httpx.Response(404, json={"code": "invalid_parameter", "message": "processId is invalid"})
     assert looked(answer) is Stage.UNKNOWN

@@ -54,11 +54,15 @@ NO_IDENTIFIER = error(400, "missing_parameter", "Please provide Email or SMS att
 NO_PROCESS = error(404, "invalid_parameter", "processId is invalid")
 NO_FOLDER = error(400, "document_not_found", "Folder ID does not exist")  # recorded once; no 404 is declared
 NO_LIST = error(404, "document_not_found", "List ID does not exist")  # unverified: the wording
-UNKNOWN_LIST = error(400, "invalid_parameter", "List ID does not exist")  # invented: no recording of this case
 NOTHING_ADDED = error(400, "invalid_parameter", "Contact already in list and/or does not exist")
 ATTRIBUTE_EXISTS = error(400, "invalid_parameter", "Attribute name must be unique")
 NOT_JSON_TYPE = error(400, "invalid_parameter", "Content-Type must be application/json")  # wording invented
 NOT_JSON = error(400, "invalid_parameter", "The request body is not valid JSON")  # invented
+
+
+def unknown_list(is_404: bool) -> Answer:
+    """Refuse a list that contacts or an import should join. Invented: there is no recording of this case."""
+    return NO_LIST if is_404 else error(400, "invalid_parameter", "List ID does not exist")
 
 
 def wrong_method(method: str) -> Answer:

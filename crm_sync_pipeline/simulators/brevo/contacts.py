@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crm_sync_pipeline.simulators.brevo.answers import NO_CONTENT, NO_IDENTIFIER, UNKNOWN_LIST, Refused, error, invalid
+from crm_sync_pipeline.simulators.brevo.answers import NO_CONTENT, NO_IDENTIFIER, Refused, error, invalid, unknown_list
 from crm_sync_pipeline.simulators.brevo.config import BrevoConfig
 from crm_sync_pipeline.simulators.brevo.state import IDENTIFYING_ATTRIBUTES, Account, BrevoContact
 from crm_sync_pipeline.simulators.brevo.values import read_attributes, read_email, read_flag, read_ids
@@ -85,7 +85,7 @@ def read_change(account: Account, config: BrevoConfig, body: Mapping[str, Any]) 
             raise invalid("Invalid smtpBlacklistSender format") from None  # recorded once
     link, unlink = read_ids(body, "listIds"), read_ids(body, "unlinkListIds")
     if any(list_id not in account.lists for list_id in link + unlink):
-        raise Refused(UNKNOWN_LIST)
+        raise Refused(unknown_list(config.unknown_list_is_404))
     return Change(
         attributes=attributes,
         link=link,

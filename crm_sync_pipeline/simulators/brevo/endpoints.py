@@ -156,7 +156,7 @@ class BrevoEndpoints:
 
     def start_import(self, request: Request) -> Answer:
         """POST /v3/contacts/import: 202 with the number of the process."""
-        order = read_order(self._account, body_of(request), len(request.body))
+        order = read_order(self._account, self._config, body_of(request), len(request.body))
         process = self._imports.start(order, self._clock())
         return json_answer(202, {"processId": process.id})
 

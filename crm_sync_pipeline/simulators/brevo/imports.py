@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from crm_sync_pipeline.simulators.brevo.answers import UNKNOWN_LIST, Refused, error, invalid
+from crm_sync_pipeline.simulators.brevo.answers import Refused, error, invalid, unknown_list
 from crm_sync_pipeline.simulators.brevo.config import BrevoConfig
 from crm_sync_pipeline.simulators.brevo.contacts import Change, changed, create
 from crm_sync_pipeline.simulators.brevo.lists import new_list
@@ -74,7 +74,7 @@ class Process:
         return written.getvalue()
 
 
-def read_order(account: Account, body: Mapping[str, Any], size_bytes: int) -> Order:
+def read_order(account: Account, config: BrevoConfig, body: Mapping[str, Any], size_bytes: int) -> Order:
     """Read the body of POST /v3/contacts/import. `Refused` with 400 for what Brevo would not take."""
     given = [name for name in ("jsonBody", "fileBody", "fileUrl") if body.get(name) is not None]
     if len(given) != 1:
@@ -86,7 +86,7 @@ def read_order(account: Account, body: Mapping[str, Any], size_bytes: int) -> Or
     rows = _json_rows(body["jsonBody"]) if given[0] == "jsonBody" else _file_rows(body["fileBody"])
     list_ids = read_ids(body, "listIds")
     if any(list_id not in account.lists for list_id in list_ids):
-        raise Refused(UNKNOWN_LIST)
+        raise Refused(unknown_list(config.unknown_list_is_404))
     wanted = body.get("newList")
     if wanted is None and not list_ids:
         raise Refused(error(400, "missing_parameter", "listIds or newList is mandatory"))  # status known, not wording
