@@ -19,6 +19,7 @@ from crm_sync_pipeline.destinations.base import HttpDestination, unchanged
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.bulk import address_hash
+from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.holding import Holding, LeaseLostError, StoppedError
 from crm_sync_pipeline.importer import DownError, Finding, Importer, Load, OneByOneError
 
@@ -116,9 +117,9 @@ class _BulkDelivery:
         except OneByOneError as why:
             logger.warning("import_left destination=%s reason=%s", self._batch.destination, why)
         except DownError as error:
-            opened_by = error.opened_by
-            self._tally.down = f"{self._destination.title} is down: {opened_by.message}"
-            await asyncio.to_thread(self._queue.breaker.open, opened_by.reason, opened_by.message, is_probe)
+            said = sentences(error.opened_by.message)
+            self._tally.down = f"{self._destination.title} is down: {said}"
+            await asyncio.to_thread(self._queue.breaker.open, error.opened_by.reason, said, is_probe)
         else:
             if is_probe and self._importer.has_answered:
                 await asyncio.to_thread(self._queue.breaker.close)

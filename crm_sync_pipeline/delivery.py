@@ -22,6 +22,7 @@ from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Rejected, Synced
+from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.journal_writer import JournalWriter
 from crm_sync_pipeline.traffic import Traffic
 
@@ -262,8 +263,9 @@ class _Delivery:
 
     def _remember_health(self) -> None:
         if opened_by := self._breaker.opened_by:
-            self._queue.breaker.open(opened_by.reason, opened_by.message, after_probe=self._is_probe)
-            self._tally.down = f"{self._destination.title} is down: {opened_by.message}"
+            said = sentences(opened_by.message)
+            self._queue.breaker.open(opened_by.reason, said, after_probe=self._is_probe)
+            self._tally.down = f"{self._destination.title} is down: {said}"
         elif self._is_probe and self._has_answered:
             self._queue.breaker.close()
 

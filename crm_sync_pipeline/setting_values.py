@@ -23,6 +23,20 @@ def plain(value: str) -> str:
     return bare
 
 
+def key_hint(key: str) -> str:
+    """What is visibly wrong with a key of Brevo's, as a sentence without any part of it; "" where nothing is."""
+    bare = plain(key)
+    if bare.lower().startswith("xsmtpsib-"):
+        return "The key that is set is an SMTP key: create an API key, which Brevo lists on another tab"
+    if re.search(r"\.{2,}|…|[*•·]|x{6,}", bare, re.IGNORECASE):
+        return "The key that is set is shortened, or a placeholder: Brevo shows the whole key once, when it is created"
+    if re.search(r"""[\s"'`“”„\u2018\u2019«»]""", bare):
+        return "The key that is set has quotes or blanks inside: set the key alone"
+    if bare and not bare.startswith("xkeysib-"):
+        return "The key that is set does not begin with xkeysib-, as Brevo's v3 keys do"
+    return ""
+
+
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):
         raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
@@ -41,7 +55,9 @@ def _names_a_host(url: str) -> bool:
 
 def _key(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not re.fullmatch(r"\s*[!-~]+\s*", value.get_secret_value()):
-        raise ValueError("it must be one word of plain letters, digits and signs, as Brevo shows it")
+        hint = key_hint(value.get_secret_value())
+        must = "it must be one word of plain letters, digits and signs, as Brevo shows it"
+        raise ValueError(f"{must}. {hint}" if hint else must)
     return value
 
 

@@ -16,6 +16,14 @@ import httpx
 from pydantic import Field
 
 from crm_sync_pipeline.destinations.bulk import BulkImport
+from crm_sync_pipeline.destinations.statuses import (
+    BLAMES_CONTACT,
+    OUR_SETUP,
+    PROXY_WANTS_LOGIN,
+    REDIRECTS,
+    redirect_words,
+    status_words,
+)
 from crm_sync_pipeline.domain.address import address_note, address_problem
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
@@ -24,11 +32,6 @@ from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.settings import Settings, SettingsError
-
-OUR_SETUP = frozenset({401, 402, 403, 404, 405})
-"""Statuses that no contact is to blame for: a bad key, a blocked IP address, a wrong URL."""
-
-BLAMES_CONTACT = frozenset({400, 422})
 
 MESSAGE_LIMIT = 300
 
@@ -123,7 +126,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
     @abstractmethod
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
-        """What a 401, 402, 403, 404 or 405 means, and what a person must do."""
+        """What a 401, 402, 403, 404, 405, 407 or a redirect means, and what a person must do."""
 
     def vendor_message(self, answer: Answer) -> str:
         """The vendor's own words in an error body, in one line; "" where there are none."""
@@ -136,7 +139,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
     def error_text(self, answer: Answer, instead: str = "") -> str:
         """'Brevo API error (400): Invalid email address', without personal data."""
-        said = redacted(self.vendor_message(answer))[:MESSAGE_LIMIT] or instead or _default_words(answer)
+        if answer.status in REDIRECTS:
+            said = redirect_words(answer.headers, self.base_url)
+        else:
+            said = redacted(self.vendor_message(answer))[:MESSAGE_LIMIT] or instead or status_words(answer.status)
         return f"{self.title} API error ({answer.status}): {said}"
 
     def client(self) -> httpx.AsyncClient:
@@ -198,6 +204,8 @@ class HttpDestination(dg.ConfigurableResource[None]):
         except asyncio.TimeoutError:
             return Failed(TIMED_OUT, f"{self.title} did not answer within {limit_seconds:g} seconds")
         except Exception as error:  # httpx has errors outside HTTPError, and so have its transports
+            if getattr(error.__cause__, "status", None) == PROXY_WANTS_LOGIN:  # there is no way to the vendor yet
+                return Answer(PROXY_WANTS_LOGIN, {}, b"")
             what = type(error.__cause__ or error).__name__  # the transport's own word: httpx has none for a cut line
             return Failed("connection_lost", f"Connection to {self.title} failed: {what}")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
@@ -302,10 +310,3 @@ def number_in(headers: Mapping[str, str], name: str) -> float | None:
         return float(headers[name])
     except (KeyError, ValueError):
         return None
-
-
-def _default_words(answer: Answer) -> str:
-    try:
-        return httpx.codes(answer.status).name.replace("_", " ").lower()
-    except ValueError:
-        return "no explanation"

@@ -27,11 +27,13 @@ from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo_lists import refuses_list
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
-from crm_sync_pipeline.setting_values import plain
+from crm_sync_pipeline.domain.sentences import sentences
+from crm_sync_pipeline.setting_values import key_hint, plain
 from crm_sync_pipeline.settings import Settings
 
 # Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
@@ -121,12 +123,17 @@ class BrevoResource(HttpDestination):
         return {name: value for name, value in values.items() if value is not None and value != ""}
 
     def read_success(self, answer: Answer) -> Outcome | None:
-        """201 with an id: created. 204 without a body: updated. There is no other."""
+        """201 with an id: created. 204 without a body: updated. There is no other.
+
+        Brevo's SDKs document that the id may be null (CreateContactResponse in brevo-python); no recording shows it.
+        """
         if answer.status == 204 and not answer.body.strip():
             return Synced(reason="updated")
         data = answer.data
-        if answer.status == 201 and isinstance(data, dict):
-            contact_id = data.get("id")
+        if answer.status == 201 and isinstance(data, dict) and "id" in data:
+            contact_id = data["id"]
+            if contact_id is None:
+                return Synced(reason="created")
             if isinstance(contact_id, int) and not isinstance(contact_id, bool):
                 return Synced(remote_id=str(contact_id), reason="created")
         return None
@@ -141,8 +148,8 @@ class BrevoResource(HttpDestination):
     def _unknown_list(self, answer: Answer) -> DestinationDown | None:
         if self.list_id is None or not refuses_list(answer.data):
             return None
-        what = f"{self.error_text(answer)}. Check BREVO_LIST_ID; it is {self.list_id} now."
-        return DestinationDown("unknown_list", what)
+        what = f"Check BREVO_LIST_ID; it is {self.list_id} now"
+        return DestinationDown("unknown_list", sentences(self.error_text(answer), what))
 
     def _refusal_reason(self, answer: Answer) -> str:
         data = answer.data if isinstance(answer.data, dict) else {}
@@ -161,23 +168,39 @@ class BrevoResource(HttpDestination):
         return code if isinstance(code, str) and _STABLE_CODE.fullmatch(code) else f"http_{answer.status}"
 
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
-        """Three different 401s, told apart by their words alone, and 402, 403, 404, 405; a 404 may mean the list."""
-        words = self.vendor_message(answer)
-        said = self.error_text(answer)
-        if answer.status == 401 and "unrecognised ip" in words.lower():
-            link = "" if _AUTHORISED_IPS in said else f". Allow this machine's address at {_AUTHORISED_IPS}"
-            return DestinationDown("ip_not_allowed", f"{said}{link}")
-        if answer.status == 401 and "not found in headers" in words.lower():
-            return DestinationDown("no_api_key", f"{said}. BREVO_API_KEY did not arrive; set a v3 key.")
-        if answer.status == 401:
-            return DestinationDown("wrong_api_key", f"{said}. Brevo refused BREVO_API_KEY; set a valid v3 key.")
+        """A status that no contact is to blame for. Three different 401s are told apart by their words alone."""
         if answer.status == 404 and (unknown_list := self._unknown_list(answer)):
             return unknown_list
-        if answer.status in (404, 405):
-            return DestinationDown(
-                f"http_{answer.status}", f"{said}. Check BREVO_API_BASE_URL; it is {self.base_url} now."
+        reason, *to_do = self._set_up(answer)
+        return DestinationDown(reason, sentences(self.error_text(answer), *to_do))
+
+    def _set_up(self, answer: Answer) -> tuple[str, ...]:
+        """The reason, and what to do as sentences."""
+        words = self.vendor_message(answer).lower()
+        check_url = f"Check BREVO_API_BASE_URL; it is {self.base_url} now"
+        if answer.status == 401 and "unrecognised ip" in words:
+            is_told = _AUTHORISED_IPS in self.error_text(answer)
+            return ("ip_not_allowed", "" if is_told else f"Allow this machine's address at {_AUTHORISED_IPS}")
+        if answer.status == 401 and "not found in headers" in words:
+            return ("no_api_key", "BREVO_API_KEY did not arrive; set a v3 key")
+        if answer.status == 401:
+            refused = "Brevo refused BREVO_API_KEY; set a valid v3 key"
+            return ("wrong_api_key", refused, key_hint(self.api_key))
+        if answer.status in REDIRECTS:
+            return (
+                f"http_{answer.status}",
+                "Contacts are sent to no other address than the one that is set",
+                check_url,
             )
-        return DestinationDown(f"http_{answer.status}", f"{said}. Look at your account at https://app.brevo.com.")
+        if answer.status == PROXY_WANTS_LOGIN:
+            return (
+                f"http_{answer.status}",
+                "A proxy between this machine and Brevo wants a user and a password: check HTTPS_PROXY, HTTP_PROXY and "
+                "ALL_PROXY (http://USER:PASSWORD@HOST:PORT), or name Brevo's host in NO_PROXY",
+            )
+        if answer.status in (404, 405):
+            return (f"http_{answer.status}", check_url)
+        return (f"http_{answer.status}", "Look at your account at https://app.brevo.com")
 
     def pause_after(self, answer: Answer) -> float:
         """See HttpDestination. Every answer says how many requests are left: after the last, nothing is sent.

@@ -14,9 +14,11 @@ from uuid import UUID
 
 import httpx
 
-from crm_sync_pipeline.destinations.base import OUR_SETUP, Answer, HttpDestination, printable
+from crm_sync_pipeline.destinations.base import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.brevo_attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
+from crm_sync_pipeline.destinations.brevo_lists import refuses_list
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.statuses import OUR_SETUP
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.masking import redacted
@@ -82,7 +84,7 @@ class BrevoCheck:
 
     async def _list(self, list_id: int) -> Line:
         answer = await self._ask("GET", f"/contacts/lists/{list_id}")
-        if answer.status == 404:
+        if answer.status == 404 or (answer.status == 400 and refuses_list(answer.data)):
             to_do = "Set BREVO_LIST_ID to the number that Brevo shows beside the list, or take it away."
             return Line("List", State.RED, f"Brevo has no list {list_id} ({self._brevo.error_text(answer)})", to_do)
         return Line("List", State.GREEN, f"contacts join number {list_id}, {_shown(self._data(answer).get('name'))}")

@@ -19,6 +19,7 @@ from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, St
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
+from crm_sync_pipeline.domain.sentences import sentences
 
 MOST_FILE_BYTES = 32 * 1024 * 1024
 """More than any import's refused rows can come to: a body holds 8 MB."""
@@ -144,7 +145,7 @@ class BrevoImport(BulkImport):
         """
         if said := redacted(printable(said_of_list(process)))[:MESSAGE_LIMIT]:
             why = f"Brevo's import {process_id} ended with '{status}': {said}"
-            return Failed("unknown_list", f"{why}. Check BREVO_LIST_ID; it is {self._list_id} now.")
+            return Failed("unknown_list", sentences(why, f"Check BREVO_LIST_ID; it is {self._list_id} now"))
         return Failed("import_failed", f"Brevo's import {process_id} came to the end '{status}'")
 
     def _data_of(self, answer: Answer | Failed, wanted: int) -> dict[str, Any] | Outcome:

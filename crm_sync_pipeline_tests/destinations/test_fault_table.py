@@ -157,7 +157,7 @@ BODIES = {
             {"id": value, "code": value, "message": value, "metadata": {"duplicate_identifiers": value}}
         ).encode()
         for value in WRONG_TYPES
-        if value != 7  # a true id
+        if value != 7 and value is not None  # true ids
     },
     **{f"{value!r} as metadata": json.dumps({"metadata": value}).encode() for value in WRONG_TYPES},
 }

@@ -86,6 +86,7 @@ class BrevoConfig:
     lists                      id to name, in folder 1
     refuse_unknown_attributes  400 for an attribute the account lacks, where Brevo most likely ignores it
     old_duplicate_wording      "Contact already exist" for a duplicate, as Brevo said until mid-2024
+    tells_no_id                201 with {"id": null}, as the SDKs of Brevo document; no recording of it
     unknown_list_is_404        404 for a list that is not there, where 400 is as likely; no recording of either
     batch_gone                 410 from /v3/contacts/batch, which Brevo may end after 30 October 2026
     import_seconds             how long an import takes; the first third it is queued
@@ -103,6 +104,7 @@ class BrevoConfig:
     lists: Mapping[int, str] = field(default_factory=lambda: {1: "Contacts"})
     refuse_unknown_attributes: bool = False
     old_duplicate_wording: bool = False
+    tells_no_id: bool = False
     unknown_list_is_404: bool = False
     batch_gone: bool = False
     import_seconds: float = 1

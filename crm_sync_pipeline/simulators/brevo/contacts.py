@@ -45,7 +45,8 @@ def upsert(account: Account, config: BrevoConfig, body: Mapping[str, Any]) -> An
     contact = next((owner for kind, value in deciding if (owner := account.owner(kind, value))), None)
     if contact is None or not read_flag(body, "updateEnabled", default=False):
         _refuse_clash(account, config, identifiers, None)
-        return json_answer(201, {"id": create(account, change).id})
+        contact_id = create(account, change).id
+        return json_answer(201, {"id": None if config.tells_no_id else contact_id})
     _refuse_clash(account, config, identifiers, contact)
     account.save(changed(account, contact, change))
     return NO_CONTENT
