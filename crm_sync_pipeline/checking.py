@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.schema import SchemaError
+from crm_sync_pipeline.contact_queue.sent_columns import CARRIED_BY, REWRITES, missing_columns
+from crm_sync_pipeline.contact_queue.tables import ContactsTable
 from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -63,7 +65,26 @@ def _of_database(database: DatabaseResource, name: str, clock: Clock) -> tuple[l
     except CrmSyncError as error:
         return [*lines, Line("Database", State.RED, str(error))], None
     lines.append(Line("Schema", State.GREEN, "every column, right, table and index that is needed is there"))
+    lines += _of_missing_columns(contacts)
     return lines, queue
+
+
+def _of_missing_columns(contacts: ContactsTable) -> list[Line]:
+    missing = missing_columns(contacts)
+    if not missing:
+        return []
+    unsent = [attribute for column in missing for attribute in CARRIED_BY[column.name]]
+    says = (
+        f"{contacts.qualified} has no {', '.join(column.name for column in missing)}; contacts are delivered without "
+        f"{', '.join(unsent)}"
+    )
+    if similar := [f"{', '.join(column.similar)} (like {column.name})" for column in missing if column.similar]:
+        says += f". Similar columns are there: {'; '.join(similar)}"
+    if remedies := [column.remedy for column in missing if column.remedy]:
+        to_do = f"Where a similar column holds the same, add a generated one. {REWRITES}: {' '.join(remedies)}"
+    else:
+        to_do = "Nothing, if you have no such data. Else add a column of that name."
+    return [Line("Columns", State.YELLOW, says, to_do)]
 
 
 def _of_destination(destination: HttpDestination, create_attributes: bool, clock: Clock) -> Sequence[Line]:

@@ -38,6 +38,11 @@ def check(json_wanted: bool) -> None:
         for finding in failed:
             fix = f" Fix it with:\n    {escape(finding.remedy)}" if finding.remedy else ""
             terminal().print(f"[bold]{escape(finding.subject)}[/]: {escape(finding.detail or 'wrong')}.{fix}")
+        for finding in findings:
+            if finding.ok is None and finding.remedy:
+                terminal().print(
+                    f"[bold]{escape(finding.subject)}[/]: {escape(finding.detail)}:\n    {escape(finding.remedy)}"
+                )
         if not failed:
             terminal().print("The database is ready.")
     sys.exit(1 if failed else 0)

@@ -57,7 +57,10 @@ _FIND_COLUMNS = sa.text(
     SELECT l.attname AS name, format_type(l.type, l.modifier) AS type, l.attnotnull AS not_null,
            format_type(l.type, NULL) AS type_name, d.names[1] AS domain, coalesce(d.strict, '{}') AS strict_domains,
            (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-            FROM pg_enum e WHERE e.enumtypid = l.type) AS labels
+            FROM pg_enum e WHERE e.enumtypid = l.type) AS labels,
+           (SELECT pg_get_expr(d.adbin, d.adrelid)
+            FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+            WHERE d.adrelid = :oid AND d.adnum = l.attnum AND a.attgenerated <> '') AS generated
     FROM layers l JOIN pg_type t ON t.oid = l.type LEFT JOIN domains d ON d.attnum = l.attnum
     WHERE t.typtype <> 'd' ORDER BY l.attnum
     """
@@ -104,6 +107,7 @@ def _column(row: Any) -> Column:
         tuple(row.labels) if row.labels else None,
         row.domain,
         tuple(row.strict_domains),
+        row.generated,
     )
 
 

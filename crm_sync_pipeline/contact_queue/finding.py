@@ -7,13 +7,15 @@ from dataclasses import dataclass
 class Finding:
     """One line of `crm-sync db check`. `ok` is None for what is merely absent, such as a CRM without columns.
 
-    `remedy` is the statement or the step that fixes it, empty where `detail` says it all.
+    `remedy` is the statement or the step that fixes it, empty where `detail` says it all. `optional`: contacts are
+    delivered without it.
     """
 
     subject: str
     ok: bool | None
     detail: str = ""
     remedy: str = ""
+    optional: bool = False
 
     def says(self) -> str:
         """The line as a sentence, with what to do."""

@@ -11,6 +11,7 @@ from crm_sync_pipeline.contact_queue.catalogue import rules_on_update
 from crm_sync_pipeline.contact_queue.finding import Finding
 from crm_sync_pipeline.contact_queue.indexes import indexes_for, is_built
 from crm_sync_pipeline.contact_queue.rights import check_rights
+from crm_sync_pipeline.contact_queue.sent_columns import copying, findings_of
 from crm_sync_pipeline.contact_queue.tables import CRMS, SCHEMA, Column, ContactsTable, Crm, metadata, quoted
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -110,7 +111,9 @@ def _faults_of_field(contacts: ContactsTable, field: Field) -> Iterator[Fault]:
     if column is None:
         default = f" DEFAULT {field.default}" if field.default else ""
         not_null = " NOT NULL" if field.nullable is False else ""
-        yield Fault(field.name, f"{where} is missing", f"{alter} ADD COLUMN {name} {field.type}{not_null}{default};")
+        remedy = copying(contacts, field.name) if field.name == "email" else ""  # an empty one would help nobody
+        remedy = remedy or f"{alter} ADD COLUMN {name} {field.type}{not_null}{default};"
+        yield Fault(field.name, f"{where} is missing", remedy)
         return
     if not field.fits(column) and not field.convertible:
         yield Fault(
@@ -211,12 +214,15 @@ def check(
     """Everything, field by field: each CRM's columns and indexes, what rewrites our statements, rights, our tables."""
     findings = []
     written: set[str] = set()
+    served = []
     for crm in crms:
         if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
             findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
             continue
         written |= {field.name for field in required_fields(crm)} - {"id", "email"}
         findings += _check_crm(connection, contacts, crm)
+        served.append(crm.name)
+    findings += findings_of(contacts, served) if served else []
     findings += [
         Finding(fault.field, False, fault.what, fault.remedy)
         for fault in unusable_because(connection, contacts)

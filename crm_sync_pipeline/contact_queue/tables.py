@@ -174,6 +174,7 @@ class Column:
     """A column as PostgreSQL describes it. `type` as format_type() writes it; `labels` of an enum, else None.
 
     Of a domain, `type` is what it is made of in the end. `strict_domains` are those of its domains that refuse NULL.
+    `generated`: the expression that PostgreSQL computes it by.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Column:
     labels: tuple[str, ...] | None = None
     domain: str | None = None
     strict_domains: tuple[str, ...] = ()
+    generated: str | None = None
 
     @property
     def described(self) -> str:

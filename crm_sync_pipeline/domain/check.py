@@ -8,6 +8,9 @@ WORTH_KNOWING = timedelta(seconds=5)
 TOO_FAR_APART = timedelta(minutes=5)
 """Clocks that far apart make times in the UI and at the vendor useless, and are about to fail TLS."""
 
+BAR = r"\|"
+"""A bar within a cell of a table in Markdown: SQL has some."""
+
 
 class State(Enum):
     """Of one line: all is well, worth knowing, or it will not work."""
@@ -54,7 +57,7 @@ class CheckReport:
         """A table for Dagster's UI."""
         rows = [(line.state.value, line.name, line.says, line.to_do) for line in self.lines]
         table = [("", "asked", "answer", "what to do"), ("---",) * 4, *rows]
-        return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in table)
+        return "\n".join(f"| {' | '.join(cell.replace('|', BAR) for cell in row)} |" for row in table)
 
 
 def ahead_of(theirs: datetime, before: datetime, after: datetime, precision: timedelta = timedelta(0)) -> timedelta:

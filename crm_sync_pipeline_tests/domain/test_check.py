@@ -55,4 +55,4 @@ def test_a_report_is_good_until_one_line_is_red_and_names_those_that_are() -> No
 
     assert not report.is_good
     assert report.sentence() == "Brevo is not ready: List. Nothing was sent."
-    assert report.as_markdown().splitlines()[-1] == "| red | List | none / at all | Set it. |"
+    assert report.as_markdown().splitlines()[-1] == "| red | List | none \\| at all | Set it. |"

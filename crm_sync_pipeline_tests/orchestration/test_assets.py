@@ -201,6 +201,13 @@ def test_of_a_queue_that_is_well_all_checks_say_so(product: Product) -> None:
     assert says["destination_not_down"] == "Brevo is not down."
 
 
+def test_a_queue_whose_contacts_are_delivered_without_some_columns_is_well_and_says_so(product: Product) -> None:
+    product.world.execute("ALTER TABLE contacts DROP COLUMN phone_number, DROP COLUMN has_gmail")
+    passed, says = checked(product)["schema_verified"]
+    assert passed
+    assert says.endswith("all are right. Contacts are delivered without 2 columns; see `crm-sync db check`.")
+
+
 def test_of_a_queue_that_is_not_each_check_says_what_is_wrong_and_what_to_do(product: Product) -> None:
     product.world.add_many(20)
     product.run(batch_size=20)
