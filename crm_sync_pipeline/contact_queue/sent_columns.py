@@ -20,6 +20,10 @@ CARRIED_BY: Mapping[str, tuple[str, ...]] = {
 }
 """The attributes at Brevo that each optional column fills."""
 
+YES = ("true", "t", "yes", "y", "on", "1", "ja", "j", "oui", "si", "sim", "tak", "wahr", "vrai")
+NO = ("false", "f", "no", "n", "off", "0", "nein", "nee", "nej", "nei", "non", "nie", "falsch", "faux")
+"""The words that a has_gmail of another type than boolean is read by. In ASCII alone, which every encoding has."""
+
 REWRITES = "It rewrites the table under a lock; on a large table, choose a quiet hour"
 """What a person must know before they add a generated column."""
 
@@ -84,6 +88,12 @@ def missing_columns(contacts: ContactsTable) -> list[MissingColumn]:
     return [_missing(contacts, name) for name in CARRIED_BY if name not in contacts.columns]
 
 
+def is_read_in_words(contacts: ContactsTable) -> bool:
+    """Whether has_gmail is there and not boolean."""
+    column = contacts.columns.get("has_gmail")
+    return column is not None and column.type != "boolean"
+
+
 def copying(contacts: ContactsTable, name: str) -> str:
     """The statement that adds the column as a copy of the one most like it; empty where none looks alike."""
     return _missing(contacts, name).remedy
@@ -94,6 +104,12 @@ def findings_of(contacts: ContactsTable, crms: Iterable[str]) -> Iterator[Findin
     to_brevo = "brevo" in crms
     for missing in missing_columns(contacts):
         yield missing.finding(contacts, to_brevo)
+    if is_read_in_words(contacts):
+        detail = (
+            f"{contacts.columns['has_gmail'].described}, not boolean: {', '.join(YES)} are read as true, "
+            f"{', '.join(NO)} as false, in capitals too; anything else is not sent"
+        )
+        yield Finding("Column has_gmail", True, detail)
 
 
 def _missing(contacts: ContactsTable, name: str) -> MissingColumn:

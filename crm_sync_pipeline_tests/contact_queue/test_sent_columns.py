@@ -6,12 +6,17 @@ import re
 import pytest
 
 from crm_sync_pipeline.checking import check as check_all
+from crm_sync_pipeline.contact_queue.acts import Actor
 from crm_sync_pipeline.contact_queue.finding import Finding
+from crm_sync_pipeline.contact_queue.selection import Which
 from crm_sync_pipeline.contact_queue.sent_columns import CARRIED_BY
+from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.test_odd_tables import command
@@ -274,3 +279,76 @@ def test_a_statement_with_bars_is_whole_in_the_table_of_the_ui(people: World, br
     assert line is not None
     shown = CheckReport("Brevo", (line,)).as_markdown()
     assert missing(people)["name"].remedy in shown.replace(r"\|", "|")
+
+
+WORDS = [
+    ("text", "yes", True),
+    ("text", "Ja", True),
+    ("text", "t", True),
+    ("text", " TRUE\n", True),
+    ("text", "oui", True),
+    ("text", "no", False),
+    ("text", "Nein", False),
+    ("text", "0", False),
+    ("text", "FALSE", False),
+    ("text", "perhaps", None),
+    ("text", "", None),
+    ("text", "10", None),
+    ("text", "not yet", None),
+    ("text", None, None),
+    ("char(5)", "Y", True),
+    ("char(5)", "n", False),
+    ("varchar(3)", "1", True),
+    ("integer", 1, True),
+    ("smallint", 0, False),
+    ("bigint", 2, None),
+    ("integer", -1, None),
+    ("an_answer", "Yes", True),
+    ("an_answer", "Unknown", None),
+    ("some_words", "si", True),
+    ("jsonb", "true", True),
+    ("timestamptz", "2026-01-01", None),
+    ('text COLLATE "POSIX"', "ON", True),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "wanted"), WORDS)
+def test_has_gmail_of_any_type_is_sent_as_a_boolean_where_it_is_clear_and_else_left_out(
+    people: World, brevo: BrevoResource, simulator: BrevoSimulator, kind: str, value: object, wanted: bool | None
+) -> None:
+    people.script("CREATE TYPE an_answer AS ENUM ('Yes', 'No', 'Unknown'); CREATE DOMAIN some_words AS varchar(9)")
+    columns(people, f"has_gmail {kind}")
+    (contact,) = people.add("a@example.com", selected=False)
+    people.execute(f"UPDATE app.people SET has_gmail = CAST(:value AS {kind.split()[0]})", value=value)
+    which = Which(None, ContactFilter(has_gmail=bool(wanted)))
+
+    assert people.database.acts(Actor("anna")).carry_out("select", which, ["brevo"]).contacts == 1
+
+    kept = sent(people, brevo, simulator, "a@example.com")
+    assert kept == ({} if wanted is None else {"HAS_GMAIL": wanted})
+    (request,) = [each for each in simulator.requests if each.method == "POST"]
+    assert request.json["attributes"].get("HAS_GMAIL") is wanted
+    assert people.status(contact) == ("Complete", "Complete")
+
+
+@pytest.mark.parametrize("kind", ["text", "integer", "an_answer", "some_words"])
+def test_db_check_says_what_is_read_from_a_has_gmail_that_is_not_boolean(people: World, kind: str) -> None:
+    people.script("CREATE TYPE an_answer AS ENUM ('Yes', 'No', 'Unknown'); CREATE DOMAIN some_words AS varchar(9)")
+    columns(people, f"has_gmail {kind}")
+    (finding,) = [finding for finding in people.database.check() if finding.subject == "Column has_gmail"]
+    assert finding.ok is True
+    assert re.match(rf".*\b{kind}\b.*, not boolean: true, t, yes,", finding.detail)
+    assert finding.detail.endswith("anything else is not sent")
+
+
+@pytest.mark.parametrize("kind", ["boolean", "a_flag"])
+def test_a_boolean_has_gmail_is_read_and_fingerprinted_as_ever(people: World, kind: str) -> None:
+    people.script("CREATE DOMAIN a_flag AS boolean")
+    columns(people, f"has_gmail {kind}")
+    people.add("a@example.com", has_gmail=False)
+    queue = people.queue()
+    (contact,) = queue.contacts_of(queue.claim(1).token)
+    assert contact.has_gmail is False
+    assert contact.fingerprint() == Contact(contact.id, "a@example.com", has_gmail=False).fingerprint()
+    assert "CASE" not in str(DestinationColumns.of(people.database.contacts(), CRMS["brevo"]).has_gmail)
+    assert "Column has_gmail" not in [finding.subject for finding in people.database.check()]

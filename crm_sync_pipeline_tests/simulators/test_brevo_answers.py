@@ -209,11 +209,29 @@ def test_values_are_kept_by_the_type_of_their_attribute(serve: Serve) -> None:
     types = {"BORN": "date", "score": "float", "HAS_GMAIL": "boolean"}
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], attributes=types))
     client = serve(simulator)
-    upsert(client, attributes={"BORN": "2001-02-03", "SCORE": "1.5", "HAS_GMAIL": "yes"})
+    upsert(client, attributes={"BORN": "2001-02-03", "SCORE": 1.5, "HAS_GMAIL": True})
     kept = {"BORN": "2001-02-03", "SCORE": 1.5, "HAS_GMAIL": True}
     assert dict(simulator.contacts["jane@example.com"].attributes) == kept
     upsert(client, attributes={"BORN": "2001-02-30", "SCORE": "many", "HAS_GMAIL": "?"})
     assert dict(simulator.contacts["jane@example.com"].attributes) == kept
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "t", "1", 1, 0, 1.0, [True], {"value": True}])
+def test_what_is_not_a_boolean_is_dropped_without_a_word_one_by_one_and_by_an_import(
+    http: httpx.Client, brevo: BrevoSimulator, value: object
+) -> None:
+    upsert(http, attributes={"HAS_GMAIL": value, "FIRSTNAME": "Jane"})
+    body = {"jsonBody": [{"email": "joe@example.com", "attributes": {"HAS_GMAIL": value}}], "listIds": [1]}
+    assert http.post("/v3/contacts/import", json=body).status_code == 202
+    assert dict(brevo.contacts["jane@example.com"].attributes) == {"FIRSTNAME": "Jane"}
+    assert "HAS_GMAIL" not in brevo.contacts["joe@example.com"].attributes
+
+
+def test_in_a_file_a_boolean_is_written_as_a_word(http: httpx.Client, brevo: BrevoSimulator) -> None:
+    body = {"fileBody": "EMAIL;HAS_GMAIL\njoe@example.com;yes\njane@example.com;0", "listIds": [1]}
+    assert http.post("/v3/contacts/import", json=body).status_code == 202
+    assert brevo.contacts["joe@example.com"].attributes["HAS_GMAIL"] is True
+    assert brevo.contacts["jane@example.com"].attributes["HAS_GMAIL"] is False
 
 
 def test_a_blocked_contact_stays_blocked_until_somebody_says_otherwise(

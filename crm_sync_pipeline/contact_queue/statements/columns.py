@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from crm_sync_pipeline.contact_queue.sent_columns import NO, YES, is_read_in_words
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm, deliveries, literal
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
 
@@ -91,11 +92,14 @@ class DestinationColumns:
     hides_rows: bool = False
     """Whether row-level security may keep rows from our role."""
 
+    gmail_in_words: bool = False
+    """Whether has_gmail is of another type than boolean."""
+
     @classmethod
     def of(cls, contacts: ContactsTable, crm: Crm) -> "DestinationColumns":
         """The columns of `crm` on `contacts`."""
         sync, processing = (contacts.enum_of(name) for name in (crm.sync_status, crm.processing_status))
-        return cls(contacts.known, crm, sync, processing, contacts.hides_rows)
+        return cls(contacts.known, crm, sync, processing, contacts.hides_rows, is_read_in_words(contacts))
 
     @property
     def id(self) -> sa.ColumnElement[UUID]:
@@ -172,6 +176,22 @@ class DestinationColumns:
         waits_no_more = sa.or_(deliveries.c.next_retry_at.is_(None), deliveries.c.next_retry_at <= NOW)
         return sa.and_(deliveries.c.held_at.is_(None), sa.or_(self.is_fresh, waits_no_more), is_free())
 
+    @property
+    def has_gmail(self) -> sa.ColumnElement[bool]:
+        """The column as it is where it is boolean; else what its words mean, NULL for words that mean neither.
+
+        In the collation "C": in Turkish, a capital I becomes another letter than i.
+        """
+        column = self.table.c.has_gmail
+        if not self.gmail_in_words:
+            return column
+        text = sa.func.btrim(sa.cast(column, sa.Text), literal(" \t\r\n"))
+        word = sa.func.lower(sa.collate(text, "C"))
+        return sa.case(
+            (word.in_([literal(each) for each in YES]), sa.true()),
+            (word.in_([literal(each) for each in NO]), sa.false()),
+        )
+
     def sent_fields(self) -> list[sa.ColumnElement[Any]]:
         """What may be sent, as text (has_gmail as boolean), NULL for a column that the table does not have."""
         found: list[sa.ColumnElement[Any]] = []
@@ -179,7 +199,7 @@ class DestinationColumns:
             if name not in self.table.c:
                 found.append(sa.null().label(name))
             elif name == "has_gmail":
-                found.append(self.table.c.has_gmail)
+                found.append(self.has_gmail.label(name))
             else:
                 found.append(sa.cast(self.table.c[name], sa.Text).label(name))
         return found

@@ -39,7 +39,7 @@ def _conditions(columns: DestinationColumns, wanted: ContactFilter) -> Iterator[
         if (value := getattr(wanted, name)) is not None:
             yield sa.func.lower(_text(table.c[name])) == value.lower()
     if wanted.has_gmail is not None:
-        yield sa.func.coalesce(table.c.has_gmail, sa.false()) == sa.literal(wanted.has_gmail)
+        yield sa.func.coalesce(columns.has_gmail, sa.false()) == sa.literal(wanted.has_gmail)
     for name, text in (("email", wanted.email_contains), ("name", wanted.name_contains)):
         if text:
             yield sa.func.strpos(sa.func.lower(plain_text(table.c[name])), sa.func.lower(sa.literal(text, sa.Text))) > 0

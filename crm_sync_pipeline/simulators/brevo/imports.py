@@ -45,6 +45,7 @@ class Order:
     """What an import was asked for. Each row holds "email" and attributes side by side."""
 
     rows: Sequence[Row]
+    from_file: bool
     list_ids: tuple[int, ...]
     update_existing: bool
     empty_erases: bool
@@ -106,6 +107,7 @@ def read_order(account: Account, config: BrevoConfig, body: Mapping[str, Any], s
         list_ids = (*list_ids, new_list(account, wanted.get("listName"), wanted.get("folderId")).id)
     return Order(
         rows=rows,
+        from_file=given[0] == "fileBody",
         list_ids=list_ids,
         update_existing=flags["updateExistingContacts"],
         empty_erases=flags["emptyContactsAttributes"],
@@ -252,7 +254,7 @@ class Imports:
                 read[name] = ""
             else:
                 try:
-                    read.update(read_attributes({name: value}, known))
+                    read.update(read_attributes({name: value}, known, from_file=order.from_file))
                 except Refused:
                     continue
         return read

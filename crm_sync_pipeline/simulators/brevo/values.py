@@ -24,7 +24,8 @@ _EMAIL = re.compile(
 _PHONE = re.compile(r"(?:\+|00)?([0-9]{6,})")
 _PHONE_PUNCTUATION = str.maketrans("", "", " .-()/")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Yes and no in JSON, and as a CSV import writes them (unverified for JSON).
+# As a file of an import writes them. Brevo says that it ignores values of the wrong type; that it takes no text for a
+# boolean or a number in JSON is unverified, but a client that sends real ones is right either way.
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -60,11 +61,14 @@ def read_phone(value: object) -> str:
     raise invalid("Invalid phone number")
 
 
-def read_attributes(sent: object, known: Mapping[str, Attribute], *, refuse_unknown: bool = False) -> dict[str, Any]:
+def read_attributes(
+    sent: object, known: Mapping[str, Attribute], *, refuse_unknown: bool = False, from_file: bool = False
+) -> dict[str, Any]:
     """Read attributes into those that will be stored, upper case. An empty phone number is kept: it erases.
 
     Brevo ignores a value of the wrong type, and an attribute the account does not have (some say it refuses
-    those: `refuse_unknown`). `Refused` for a bad phone number, and when `sent` is no object.
+    those: `refuse_unknown`). In a CSV file every value is text (`from_file`). `Refused` for a bad phone number, and
+    when `sent` is no object.
     """
     if not isinstance(sent, dict):
         raise invalid("attributes should be an object")  # invented
@@ -79,12 +83,12 @@ def read_attributes(sent: object, known: Mapping[str, Attribute], *, refuse_unkn
                 raise Refused(error(400, "invalid_parameter", f"Attribute {name} does not exist"))  # invented
         elif name in PHONES:
             read[name] = "" if value == "" else read_phone(value)
-        elif (fitting := _fitting(value, attribute)) is not None:
+        elif (fitting := _fitting(value, attribute, from_file)) is not None:
             read[name] = fitting
     return read
 
 
-def _fitting(value: Any, attribute: Attribute) -> Any:
+def _fitting(value: Any, attribute: Attribute, from_file: bool) -> Any:
     """Give the value as it is stored, or None for a value of the wrong type."""
     kind = attribute.type
     if kind in ("text", "id", "user"):
@@ -92,9 +96,9 @@ def _fitting(value: Any, attribute: Attribute) -> Any:
             return value
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None  # unverified
     if kind == "boolean":
-        return value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
+        return _BOOLEANS.get(str(value).lower()) if from_file or isinstance(value, bool) else None
     if kind == "float":
-        return _float(value)
+        return _float(value) if from_file or not isinstance(value, str) else None
     if kind == "date":
         return _date(value)
     if kind == "multiple-choice":
