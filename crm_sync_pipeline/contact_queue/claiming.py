@@ -27,7 +27,7 @@ SUPPRESSED = "an UPDATE of it changes nothing, so a trigger of the table suppres
 
 @dataclass(slots=True)
 class Taken:
-    """What one transaction claimed: so many contacts, and those that PostgreSQL refused to change."""
+    """How many contacts one transaction claimed, and those that PostgreSQL refused to change."""
 
     claimed: int = 0
     refused: list[Refusal] = field(default_factory=list)
