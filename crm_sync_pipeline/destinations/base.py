@@ -121,8 +121,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """What a 2xx means; None where it is none that the vendor documents: it never passes for success."""
 
     @abstractmethod
-    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown:
-        """What a 400 or 422 means: reason and the vendor's own words; DestinationDown where a setting is to blame."""
+    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown | Failed:
+        """What a 400 or 422 means: reason and the vendor's own words; DestinationDown where a setting is to blame.
+
+        `Failed` where the answer is not the vendor's: that of a proxy, a firewall.
+        """
 
     @abstractmethod
     def read_setup_fault(self, answer: Answer) -> DestinationDown:

@@ -3,7 +3,6 @@
 https://developers.brevo.com/reference/create-contact
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -26,24 +25,23 @@ from crm_sync_pipeline.destinations.base import (
 from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out, numbers_shared
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo_lists import refuses_list
+from crm_sync_pipeline.destinations.brevo_refusals import SMS_IN_USE, is_brevos, refusal_reason
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.setting_values import key_hint, plain
 from crm_sync_pipeline.settings import Settings
 
-# Both codes are in use for both meanings; `duplicate_parameter` became `invalid_parameter` for some in May 2026
-# (github.com/pass-culture/pass-culture-main/issues/22628), so the identifiers in `metadata` decide, then the words.
-SMS_IN_USE = "sms_in_use"
-_DUPLICATE_REASONS = {"sms": SMS_IN_USE, "email": "email_in_use", "ext_id": "ext_id_in_use"}
-
-_STABLE_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
-
 _AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
+
+_NOT_BREVOS = (
+    "This answer does not have the form of Brevo's refusals, so no contact is blamed. Look for a proxy or a firewall "
+    "between this machine and Brevo"
+)
 
 
 class BrevoResource(HttpDestination):
@@ -138,34 +136,24 @@ class BrevoResource(HttpDestination):
                 return Synced(remote_id=str(contact_id), reason="created")
         return None
 
-    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown:
+    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown | Failed:
         """The contact's data was refused; a second contact with the same number or address has a reason of its own.
 
-        A list that does not exist is our setting's fault, and would send every contact to Error.
+        A list that does not exist is our setting's fault, and would send every contact to Error. So would a proxy or a
+        firewall that answers 400 in Brevo's place: what does not have the form of Brevo's own errors blames nobody.
         """
-        return self._unknown_list(answer) or Rejected(self._refusal_reason(answer), self.error_text(answer))
+        if unknown_list := self._unknown_list(answer):
+            return unknown_list
+        said = self.error_text(answer)
+        if is_brevos(answer.data):
+            return Rejected(refusal_reason(answer.data, answer.status), said)
+        return Failed("unexpected_refusal", sentences(said, _NOT_BREVOS))
 
     def _unknown_list(self, answer: Answer) -> DestinationDown | None:
         if self.list_id is None or not refuses_list(answer.data):
             return None
         what = f"Check BREVO_LIST_ID; it is {self.list_id} now"
         return DestinationDown("unknown_list", sentences(self.error_text(answer), what))
-
-    def _refusal_reason(self, answer: Answer) -> str:
-        data = answer.data if isinstance(answer.data, dict) else {}
-        metadata = data.get("metadata")
-        clashing = metadata.get("duplicate_identifiers") if isinstance(metadata, dict) else None
-        if isinstance(clashing, list) and clashing:
-            return _DUPLICATE_REASONS.get(str(clashing[0]).lower(), "duplicate")
-        words = self.vendor_message(answer).lower()
-        if "already associate" in words:  # a prefix: older answers end in "associate", newer in "associated"
-            return SMS_IN_USE if "sms" in words else "duplicate"
-        if "phone" in words:
-            return "invalid_phone"
-        if "email" in words:
-            return "invalid_email"
-        code = data.get("code")
-        return code if isinstance(code, str) and _STABLE_CODE.fullmatch(code) else f"http_{answer.status}"
 
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
         """A status that no contact is to blame for. Three different 401s are told apart by their words alone."""

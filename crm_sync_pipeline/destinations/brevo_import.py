@@ -15,6 +15,7 @@ import httpx
 
 from crm_sync_pipeline.destinations.base import MESSAGE_LIMIT, Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.brevo_lists import said_of_list
+from crm_sync_pipeline.destinations.brevo_refusals import SMS_IN_USE
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.masking import redacted
@@ -31,13 +32,12 @@ LONGEST_LISTING = 50
 _IMPORT = "IMPORTUSER"
 _OVER_FOR_NOTHING = frozenset({"failed", "cancelled", "canceled", "aborted"})
 
-_SMS_IN_USE = "sms_in_use"
 _REFUSALS = {
     "invalid_emails": ("invalid_email", "its e-mail address is not valid"),
     "duplicate_contact_id": ("duplicate", "another contact has its id"),
     "duplicate_ext_id": ("ext_id_in_use", "another contact has its ext_id"),
     "duplicate_email_id": ("email_in_use", "another contact has its e-mail address"),
-    "duplicate_phone_id": (_SMS_IN_USE, "another contact has its phone number"),
+    "duplicate_phone_id": (SMS_IN_USE, "another contact has its phone number"),
     "duplicate_whatsapp_id": ("whatsapp_in_use", "another contact has its WhatsApp number"),
     "duplicate_landline_number_id": ("landline_in_use", "another contact has its landline number"),
 }
@@ -172,7 +172,7 @@ class BrevoImport(BulkImport):
         try:
             for url, refusal in finished.refusals.items():
                 text = await _text_of(url)
-                goes_alone = self._omits_sms_in_use and refusal.reason == _SMS_IN_USE
+                goes_alone = self._omits_sms_in_use and refusal.reason == SMS_IN_USE
                 why = Deferred(refusal.reason) if goes_alone else refusal
                 found.update(dict.fromkeys(_addresses_in(text), why))
         except UnreadableError as error:

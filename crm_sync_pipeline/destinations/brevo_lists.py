@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_READ_AT_MOST = 500
+from crm_sync_pipeline.destinations.brevo_refusals import own_words
 
-# What may be a contact's own data: a quotation, an address, a URL. A quoted name of the field is none.
 _FIELD = r"list_?ids?(?:\[\d+\]|\.\d+)?"
 _QUOTED_FIELD = re.compile(rf"""(["'`])({_FIELD})\1""", re.IGNORECASE)
-_DATA = re.compile(r""""[^"]*"|(?<!\w)'[^']*'(?!\w)|`[^`]*`|\S*(?:@|://|www\.)\S*""")
 
 _BEGIN = r"(?:^|[.:;,] |\b(?:the|this|that|given|provided|requested|some|one of the|contact|mailing) )"
 _LIST = r"(?:contact |mailing )?lists?(?: ids?)?"
@@ -64,8 +62,7 @@ def said_of_list(process: Mapping[str, Any]) -> str:
 
 
 def _speaks_of_list(words: str) -> bool:
-    shown = _QUOTED_FIELD.sub(r"\2", words[:_READ_AT_MOST])
-    return bool(_WORDS.search(" ".join(_DATA.sub("", shown).split())))
+    return bool(_WORDS.search(own_words(_QUOTED_FIELD.sub(r"\2", words))))
 
 
 def _names_in(metadata: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from crm_sync_pipeline.delivery import deliver
 from crm_sync_pipeline.destinations.base import Answer
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.check import Line
-from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.settings import SettingsError, load_settings
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
@@ -372,3 +372,101 @@ def test_a_key_that_no_header_takes_is_refused_with_the_same_hint(
     with pytest.raises(SettingsError, match=hint) as raised:
         load_settings()
     assert "SECRET" not in str(raised.value)
+
+
+# Refusals that are not Brevo's
+
+
+HTML = b"<html><head><title>400 Bad Request</title></head><body>nginx</body></html>"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"Bad Request",
+        HTML,
+        b"[]",
+        b"null",
+        b"[" * 100_000,
+        {"message": "Invalid phone number"},
+        {"code": "invalid_parameter"},
+        {"code": 400, "message": "Invalid email address"},
+        {"code": "invalid_parameter", "message": 7},
+        {"code": None, "message": "Something"},
+        {"error": {"code": "invalid_parameter", "message": "Invalid email address"}},
+        {"metadata": {"duplicate_identifiers": ["SMS"]}},
+        {"status": 400, "title": "Bad Request", "detail": "email"},
+    ],
+    ids=str,
+)
+def test_a_refusal_that_does_not_have_brevos_form_blames_nobody(status: int, body: object) -> None:
+    outcome = WITH_LIST.read(answered(status, body))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "unexpected_refusal"
+    assert outcome.message.startswith(f"Brevo API error ({status}): ")
+    assert "no contact is blamed. Look for a proxy or a firewall" in outcome.message
+    assert "<html" not in outcome.message
+    assert len(outcome.message) <= 500
+
+
+def test_a_proxy_that_refuses_everything_opens_the_breaker_after_five_and_the_rest_spend_nothing(
+    world: World, gateway: Gateway
+) -> None:
+    world.add_many(50)
+    queue = world.queue()
+    gateway.status, gateway.body = 400, HTML.decode()
+    batch = queue.claim(50)
+    tally = deliver(queue, BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY, concurrency=1), batch)
+    assert tally.outcomes == {"failed": 5}
+    assert tally.reasons == {"unexpected_refusal": 5}
+    assert "Look for a proxy or a firewall between this machine and Brevo." in (tally.down or "")
+    assert queue.settle(batch.token).endings == {Ending.RETRY: 5, Ending.DEFERRED: 45}
+    assert queue.breaker.state() is not None
+
+
+# Reasons
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        ("invalid_parameter", "Invalid phone number", "invalid_phone"),
+        ("invalid_parameter", "Invalid phone number +49 30 901820", "invalid_phone"),
+        ("invalid_parameter", "The SMS number is not valid", "invalid_phone"),
+        ("invalid_parameter", "Invalid email address", "invalid_email"),
+        ("duplicate_parameter", "Invalid email address: ann@example.com", "invalid_email"),
+        ("invalid_parameter", "Unable to create contact, email is not valid", "invalid_email"),
+        ("invalid_parameter", "email is invalid", "invalid_email"),
+        ("invalid_parameter", "Unable to update contact, email is already associated", "email_in_use"),
+        ("invalid_parameter", "Unable to update contact, LANDLINE_NUMBER is already associated", "duplicate"),
+        ("invalid_parameter", "Your plan's email limit is reached", "invalid_parameter"),
+        ("invalid_parameter", "Attribute EMAIL_TYPE is not valid", "invalid_parameter"),
+        ("invalid_parameter", "Invalid email template", "invalid_parameter"),
+        ("invalid_parameter", "Attribute HOME_PHONE is invalid", "invalid_parameter"),
+        ("invalid_parameter", "Your sender email is not valid", "invalid_parameter"),
+        ("invalid_parameter", "LASTNAME 'Phonewell' is too long", "invalid_parameter"),
+        ("invalid_parameter", "phone@example.com may not be contacted", "invalid_parameter"),
+        ("invalid_parameter", "The account's phone support must be asked first", "invalid_parameter"),
+        ("invalid_parameter", "'Invalid email address' is too long for LASTNAME", "invalid_parameter"),
+        ("invalid_parameter", "COMPANY sms already associated@example.com is too long", "invalid_parameter"),
+        ("missing_parameter", "Please provide Email or SMS attribute value to create user", "missing_parameter"),
+        ("not_enough_credits", "Invalid email address", "not_enough_credits"),
+        ("account_under_validation", "Your phone number is not valid yet", "account_under_validation"),
+    ],
+)
+def test_a_reason_comes_from_the_code_or_from_a_sentence_of_brevos_and_never_from_a_mere_word(
+    code: str, message: str, reason: str
+) -> None:
+    assert BREVO.read(refused(message, code)).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "reason"),
+    [(["SMS"], "sms_in_use"), (["email"], "email_in_use"), (["ext_id"], "ext_id_in_use"), (["WHATSAPP"], "duplicate")],
+)
+@pytest.mark.parametrize("code", ["invalid_parameter", "missing_parameter", "document_not_found"])
+def test_metadata_counts_for_more_than_code_and_words(code: str, identifiers: list[str], reason: str) -> None:
+    answer = refused("Invalid email address, phone", code, metadata={"duplicate_identifiers": identifiers})
+    assert BREVO.read(answer).reason == reason
