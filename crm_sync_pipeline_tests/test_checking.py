@@ -177,6 +177,55 @@ class TestAttributes:
         assert check(world.database, brevo, create_attributes=True).is_good
 
     @pytest.mark.parametrize(
+        ("theirs", "missing"),
+        [
+            (("PRENOM", "NOM"), ("FIRSTNAME", "LASTNAME")),
+            (("VORNAME", "NACHNAME"), ("FIRSTNAME", "LASTNAME")),
+            (("NOMBRE", "APELLIDOS"), ("FIRSTNAME", "LASTNAME")),
+            (("NOME", "COGNOME"), ("FIRSTNAME", "LASTNAME")),
+            (("FNAME", "LNAME"), ("FIRSTNAME", "LASTNAME")),
+            (("SURNAME",), ("LASTNAME",)),
+        ],
+    )
+    def test_an_account_with_names_of_another_language_is_told_of_both_and_gets_none_beside_them(
+        self,
+        world: World,
+        brevo: BrevoResource,
+        simulator: BrevoSimulator,
+        theirs: tuple[str, ...],
+        missing: tuple[str, ...],
+    ) -> None:
+        attributes = simulator.account.attributes
+        for name in missing:
+            del attributes[name]
+        for name in theirs:
+            attributes[name] = Attribute(name, "normal", "text")
+        assert not {*missing} & {*red(check(world.database, brevo))["Attributes"].says.replace(",", "").split()}
+
+        report = check(world.database, brevo, create_attributes=True)
+
+        assert report.is_good
+        assert not {*missing} & attributes.keys()
+        (line,) = [line for line in report.lines if line.state is State.YELLOW]
+        ours, other = " and ".join(missing), " and ".join(theirs)
+        assert line.says == f"the account has {other}, not {ours}; Brevo drops what is sent for {ours}"
+        assert f"create {ours} (normal, type text)" in line.to_do
+        for name in missing:  # as the line says to do
+            attributes[name] = Attribute(name, "normal", "text")
+        assert {line.state for line in check(world.database, brevo).lines} == {State.GREEN}
+
+    def test_what_only_has_such_a_name_is_not_taken_for_one_of_another_language(
+        self, world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    ) -> None:
+        attributes = simulator.account.attributes
+        del attributes["FIRSTNAME"], attributes["LASTNAME"]
+        attributes["PRENOM"] = Attribute("PRENOM", "calculated", "text")
+        attributes["NOM"] = Attribute("NOM", "normal", "float")
+        assert "Brevo lacks FIRSTNAME, LASTNAME, " in red(check(world.database, brevo))["Attributes"].says
+        check(world.database, brevo, create_attributes=True)
+        assert {"FIRSTNAME", "LASTNAME"} <= attributes.keys()
+
+    @pytest.mark.parametrize(
         ("fault", "name", "says", "made"),
         [
             (

@@ -21,6 +21,17 @@ SENT_TYPES: Mapping[str, str] = {
 }
 """Every attribute that `BrevoResource.attributes` may send, and the type that takes its value."""
 
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "FIRSTNAME": ("PRENOM", "VORNAME", "NOMBRE", "NOME", "VOORNAAM", "FIRST_NAME", "FNAME"),
+    "LASTNAME": (
+        *("NOM", "NACHNAME", "APELLIDOS", "APELLIDO", "COGNOME", "SOBRENOME", "ACHTERNAAM"),
+        *("LAST_NAME", "LNAME", "SURNAME"),
+    ),
+}
+"""What accounts in other languages, and imports from other products, have instead. French accounts have PRENOM and
+NOM (github.com/mailin-api/mailin-api-java/issues/5); which other languages have names of their own is unverified.
+"""
+
 OF_ANY_TYPE = frozenset({"SMS"})
 """Brevo's own, in every account; whatever type it shows, it takes a number."""
 
@@ -41,6 +52,7 @@ def attribute_lines(known: Mapping[str, Attribute]) -> list[Line]:
     if missing := missing_in(known):
         says = f"Brevo lacks {', '.join(missing)}, and drops what is sent for {'it' if len(missing) == 1 else 'them'}"
         lines.append(Line("Attributes", State.RED, says, _CREATE))
+    lines += _named_otherwise_lines(named_otherwise(known))
     lines += [line for name in SENT_TYPES if name in known and (line := _misfit(name, known[name]))]
     return lines or [Line("Attributes", State.GREEN, f"all {len(SENT_TYPES)} that are sent exist, with a fitting type")]
 
@@ -59,8 +71,32 @@ def _misfit(name: str, found: Attribute) -> Line | None:
 
 
 def missing_in(known: Mapping[str, Attribute]) -> list[str]:
-    """The names that we send and the account lacks."""
-    return [name for name in SENT_TYPES if name not in known]
+    """The names that we send and the account lacks, without those that it has under another name."""
+    otherwise = named_otherwise(known)
+    return [name for name in SENT_TYPES if name not in known and name not in otherwise]
+
+
+def named_otherwise(known: Mapping[str, Attribute]) -> dict[str, str]:
+    """The names that we send and the account lacks, each with the attribute that holds the same there."""
+    found = {}
+    for name, others in OTHER_NAMES.items():
+        other = next((each for each in others if known.get(each) == Attribute("normal", "text")), None)
+        if name not in known and other:
+            found[name] = other
+    return found
+
+
+def _named_otherwise_lines(otherwise: Mapping[str, str]) -> list[Line]:
+    if not otherwise:
+        return []
+    ours, theirs = " and ".join(otherwise), " and ".join(otherwise.values())
+    says = f"the account has {theirs}, not {ours}; Brevo drops what is sent for {ours}"
+    to_do = (
+        f"Nothing, if you do not need it there. Otherwise create {ours} (normal, type text) in Brevo's contact "
+        f"settings, and use that in your templates; {theirs} will keep what is there and get nothing new. "
+        "--create-attributes leaves this to you."
+    )
+    return [Line("Names", State.YELLOW, says, to_do)]
 
 
 def known_in(data: Mapping[str, Any]) -> dict[str, Attribute] | None:
