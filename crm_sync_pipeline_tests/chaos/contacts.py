@@ -23,7 +23,7 @@ class Filling:
 
     healthy: Sequence[UUID]
     hopeless: Mapping[UUID, str]
-    clashing: Mapping[UUID, str]
+    clashing: frozenset[UUID]
     killers: frozenset[UUID]
 
 
@@ -44,10 +44,7 @@ def fill(world: World, healthy: int, *, has_killer: bool) -> Filling:
         _add(world, "no address at all"): "Max retries exceeded (3). Last error: Brevo API error (400)",
         _add(world, "   "): "Max retries exceeded (3). Last error: Contact has no email address",
     }
-    clashing = {
-        _add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER): "Brevo API error (400)"
-        for number in (1, 2)
-    }
+    clashing = frozenset(_add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER) for number in (1, 2))
     killers = frozenset([_add(world, KILLERS_ADDRESS, name=KILLER)] if has_killer else [])
     # Both CRMs are selected, and only one has workers: the other's columns must stay as they are.
     world.select(*ids, *odd, *hopeless, *clashing, *killers, crms=("brevo", "hubspot"))
