@@ -43,7 +43,7 @@ _FIND_TABLE = sa.text(
 
 _FIND_COLUMNS = sa.text(
     """
-    WITH RECURSIVE layers AS (  -- a column's type, and what each domain is made of, down to a type that is no domain
+    WITH RECURSIVE layers AS (  -- a column's type, and what each domain is made of, down to one that is not a domain
         SELECT a.attnum, a.attname, a.attnotnull, 0 AS depth, a.atttypid AS type, a.atttypmod AS modifier
         FROM pg_attribute a WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
         UNION ALL

@@ -1,4 +1,4 @@
-"""What a person typed where a phone number belongs: the digits of one number, or why there is no telling them."""
+"""What a person typed where a phone number belongs: the digits of one number, or why no number can be read."""
 
 import re
 import unicodedata

@@ -26,13 +26,26 @@ from crm_sync_pipeline_tests.chaos.fabricated import (
     obeyed,
     time_at,
 )
-from crm_sync_pipeline_tests.chaos.invariants import INVARIANTS, violations_in
+from crm_sync_pipeline_tests.chaos.invariants import (
+    INVARIANTS,
+    one_of_those_that_share_a_number_has_it,
+    violations_in,
+)
 from crm_sync_pipeline_tests.chaos.repeats import repeats_allowed, repeats_in
 from crm_sync_pipeline_tests.chaos.trace import Event
 
 
 def test_a_healthy_life_violates_nothing() -> None:
     assert list(violations_in(evidence())) == []
+
+
+def test_a_number_that_is_left_out_of_all_who_share_it_is_a_violation() -> None:
+    shared = frozenset([CONTACT])
+    assert list(one_of_those_that_share_a_number_has_it(evidence(clashing=shared))) == []
+    without = {CONTACT: delivery_row() | {"payload_hash": "of something else", "synced_at": time_at(3)}}
+    assert list(one_of_those_that_share_a_number_has_it(evidence(clashing=shared, deliveries=without))) == [
+        "of 1 contacts with one number, Brevo has it at 0"
+    ]
 
 
 def contact_gone() -> Evidence:

@@ -64,8 +64,9 @@ def test_our_connections_leave_no_prepared_statement(world: World) -> None:
     assert world.value("SELECT count(*) FROM pg_prepared_statements") == 0
 
 
-def test_the_url_may_ask_for_prepared_statements(world: World) -> None:
-    engine = engine_for(f"{world.url}&prepare_threshold=1")
+@pytest.mark.parametrize("threshold", [0, 1])
+def test_the_url_may_ask_for_prepared_statements(world: World, threshold: int) -> None:
+    engine = engine_for(f"{world.url}&prepare_threshold={threshold}")
     for _ in range(4):
         with engine.begin() as connection:
             connection.exec_driver_sql("SELECT %s::int", (1,))

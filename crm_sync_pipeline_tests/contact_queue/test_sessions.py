@@ -134,6 +134,13 @@ def test_no_message_of_a_vendor_keeps_a_result_from_being_recorded(world: World)
     assert {world.status(each) for each in ids} == {("Queued", "Queued")}
 
 
+def test_nor_one_that_opens_the_breaker_from_being_remembered(world: World) -> None:
+    world.queue().breaker.open("http_403", "nul \x00 inside", after_probe=False)
+    down = world.queue().breaker.state()
+    assert down is not None
+    assert down.message == "nul ? inside"
+
+
 @pytest.mark.parametrize("collation", ["und-u-ks-level2", "de-DE", "en-u-kn-true"])
 @pytest.mark.parametrize("is_deterministic", ["true", "false"])
 def test_contacts_are_found_by_parts_of_an_address_whatever_its_collation(
