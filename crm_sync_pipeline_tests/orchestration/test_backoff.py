@@ -314,9 +314,18 @@ def test_a_contact_that_can_not_be_claimed_makes_its_run_red_and_lets_no_other_w
         [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
     )
     assert {product.world.status(each) for each in others} == {("Complete", "Complete")}
-    for number in range(4):
+    for _ in range(4):
         product.world.pass_deliveries(timedelta(minutes=16))
         assert not product.run_requested(product.tick(SENSOR)).success, "each quarter of an hour it is tried again"
-        (fresh,) = product.world.add(f"fresh{number}@example.com")
-        product.run_requested(product.tick(SENSOR))
-        assert product.world.status(fresh) == ("Complete", "Complete"), "nobody waits for the one that is stuck"
+    (fresh,) = product.world.add("fresh@example.com")
+    product.run_requested(product.tick(SENSOR))
+    assert product.world.status(fresh) == ("Complete", "Complete"), "nobody waits for the one that is stuck"
+
+
+def test_many_that_can_not_be_claimed_again_and_again_are_a_database_that_refuses(product: Product) -> None:
+    product.world.add(*(f"p{number}@example.com" for number in range(12)))
+    product.world.execute("ALTER TABLE contacts ADD CHECK (email NOT LIKE 'p%') NOT VALID")
+    for _ in range(2):
+        assert not product.run_requested(product.tick(SENSOR)).success
+        product.world.pass_deliveries(timedelta(minutes=16))
+    assert wait_in(product.tick(SENSOR)), "that they are due again is not an achievement"
