@@ -15,10 +15,11 @@ import httpx
 from crm_sync_pipeline.contact_queue.imports import Entry, Import
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery import Progress, deliver
-from crm_sync_pipeline.destinations.base import HttpDestination, unchanged
+from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.bulk import address_hash
+from crm_sync_pipeline.domain.delivered import fields_as_text
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.holding import Holding, LeaseLostError, StoppedError
 from crm_sync_pipeline.importer import DownError, Finding, Importer, Load, OneByOneError
@@ -181,18 +182,16 @@ class _BulkDelivery:
         """
         load, size = Load(uuid4()), BODY_MARGIN_BYTES
         most_bytes = self._bulk.most_bytes if self._addresses else self._bulk.most_bytes // 2
-        candidates = self._queue.imports.candidates(self._batch.token, self._destination.skip_unchanged)
-        for candidate in candidates:
+        for candidate in self._queue.imports.candidates(self._batch.token):
             contact = candidate.contact
             if contact.address in self._addresses:
                 continue
-            prepared = self._destination.prepare(contact)
+            prepared = self._destination.prepare(contact, candidate.before)
             if isinstance(prepared, Attempt):
                 load.ended.append(prepared)
                 continue
-            if prepared.payload_hash == candidate.delivered_last:
-                load.ended.append(unchanged(prepared))
-                continue
+            if not prepared.is_plain:
+                continue  # it takes more than one request
             row = self._bulk.row(prepared.call.payload)
             if BODY_MARGIN_BYTES + len(row) > self._bulk.most_bytes:
                 continue
@@ -205,10 +204,11 @@ class _BulkDelivery:
                 Entry(
                     contact.id,
                     contact.fingerprint(),
-                    prepared.payload_hash,
+                    self._bulk.hash_of(prepared.call.payload, prepared.payload_hash),
                     address_hash(contact.address, load.import_id),
                     candidate.row_version,
-                    self._destination.note(contact),
+                    self._destination.note_of(prepared),
+                    fields_as_text(prepared.fields),
                 )
             )
         return load

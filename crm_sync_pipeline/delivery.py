@@ -5,9 +5,11 @@ The op `sync_to_<destination>`, `crm-sync sync-now` and every other worker go th
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
@@ -16,15 +18,17 @@ from uuid import UUID
 import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.destinations.base import TIMED_OUT, HttpDestination, unchanged
+from crm_sync_pipeline.destinations.base import TIMED_OUT, HttpDestination, Prepared, unchanged
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Rejected, Synced
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.journal_writer import JournalWriter
 from crm_sync_pipeline.traffic import Traffic
+from crm_sync_pipeline.unchanged import Line, set_apart
 
 GRACE_SECONDS = 10
 """What calls in the air get once a run is told to stop."""
@@ -42,10 +46,13 @@ def deliver(
     batch: Batch,
     run_id: str | None = None,
     progress: Progress | None = None,
+    *,
+    sends_unchanged: bool = False,
 ) -> Tally:
     """Attempt every contact of the batch once; returns what the attempts came to. Nothing is settled here.
 
     What could not be tried (the breaker opened, the lease ran short) is simply not journaled: settling gives it back.
+    With `sends_unchanged` it is all sent, whether or not the destination has it as it is.
     `progress` is told the tally so far and the size, after each write to the journal.
 
     The calls run in a thread of their own, because an interrupt (Terminate, Ctrl-C, SIGTERM) strikes the main thread
@@ -60,7 +67,7 @@ def deliver(
             f"A lease of {queue.lease.total_seconds():g} s is too short for calls that may take "
             f"{destination.timeout_seconds:g} s. Nothing was sent. Set CRM_SYNC_LEASE_SECONDS well above {needed:g}."
         )
-    delivery = _Delivery(queue, destination, batch, run_id, progress)
+    delivery = _Delivery(queue, destination, batch, run_id, progress, sends_unchanged)
     try:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery") as thread:
             work = thread.submit(asyncio.run, delivery.run())
@@ -79,7 +86,7 @@ def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_i
     """
     batch = queue.claim_contact(contact_id, run_id=run_id)
     try:
-        return deliver(queue, destination, batch, run_id)
+        return deliver(queue, destination, batch, run_id, sends_unchanged=True)
     finally:
         queue.settle(batch.token)
 
@@ -115,6 +122,7 @@ class _Delivery:
         batch: Batch,
         run_id: str | None,
         progress: Progress | None,
+        sends_unchanged: bool,
     ) -> None:
         self._queue = queue
         self._destination = destination
@@ -127,7 +135,10 @@ class _Delivery:
         self.journal = JournalWriter(queue, batch.token, run_id, self._tell, self._send_no_more)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._traffic: Traffic | None = None
-        self._delivered: Mapping[UUID, str] = {}
+        self._before: Mapping[UUID, Delivered] = {}
+        self._sends_unchanged = sends_unchanged
+        self._unchanged: deque[Sequence[Prepared]] = deque()
+        self._waiting: deque[Line] = deque()
         self._stopping = asyncio.Event()
         self._may_go_on = True
 
@@ -137,13 +148,15 @@ class _Delivery:
         if not await self.journal.extend():
             return self._tally  # the lease ran out between the claim and now
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
-        self._delivered = await asyncio.to_thread(
-            self._queue.delivered_last, self._batch.token, self._destination.skip_unchanged
-        )
+        self._before = await asyncio.to_thread(self._known_before, contacts)
         if await asyncio.to_thread(self._queue.breaker.state):
             self._is_probe = True
             self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)  # one more failure, and it stays down
-        waiting = _one_line_an_address(contacts)
+        lines = _one_line_an_address(contacts)
+        if not self._sends_unchanged:
+            groups, lines = set_apart(self._destination, lines, self._before)
+            self._unchanged.extend(groups)
+        self._waiting.extend(lines)
         self._traffic = traffic = Traffic(
             self._queue.pace, self._destination.requests_per_second, self._destination.concurrency, len(contacts)
         )
@@ -151,7 +164,7 @@ class _Delivery:
         try:
             async with self._destination.client() as client:
                 workers = min(self._destination.concurrency, len(contacts))
-                await self._until_done_or_stopped([self._work(client, traffic, waiting) for _ in range(workers)])
+                await self._until_done_or_stopped([self._work(client, traffic) for _ in range(workers)])
         finally:
             self.journal.end()
             await journal
@@ -189,23 +202,54 @@ class _Delivery:
         for worker in workers:
             worker.cancel()
 
-    async def _work(self, client: httpx.AsyncClient, traffic: Traffic, waiting: Iterator[Sequence[Contact]]) -> None:
+    def _known_before(self, contacts: Sequence[Contact]) -> Mapping[UUID, Delivered]:
+        """What is known of the copies, and of those with another address now whether another row has the old one."""
+        known = self._queue.delivered_before(self._batch.token, self._destination.skip_unchanged)
+        addresses = {contact.id: contact.address for contact in contacts}
+        moved = [each for each in known if each in addresses and known[each].has_moved_to(addresses[each])]
+        if moved:
+            shared = self._queue.wanted_addresses({known[each].address for each in moved})
+            known |= {each: replace(known[each], is_shared=True) for each in moved if known[each].address in shared}
+        return known
+
+    async def _work(self, client: httpx.AsyncClient, traffic: Traffic) -> None:
         try:
-            for line in waiting:
-                for contact in line:
+            while self._unchanged:
+                if not await self._confirm(client, traffic, self._unchanged.popleft()):
+                    return
+            while self._waiting:
+                for contact in self._waiting.popleft():
                     if not await self._attempt(client, traffic, contact):
                         return
         except BaseException:
             self._send_no_more()
             raise
 
+    async def _confirm(self, client: httpx.AsyncClient, traffic: Traffic, group: Sequence[Prepared]) -> bool:
+        """Note those that the destination still has, and let the others be sent; returns whether to go on."""
+        await traffic.take_off()
+        try:
+            if not self._may_send():
+                return False
+            missing = await self._destination.missing(client, [str(each.before.remote_id) for each in group])
+        finally:
+            traffic.land(False)
+        self._tally.requests += 1
+        for prepared in group:
+            if prepared.before.remote_id in missing:
+                self._waiting.append([prepared.contact])
+            elif not await self._without_a_call(prepared.contact, unchanged(prepared)):
+                return False
+        return True
+
     async def _attempt(self, client: httpx.AsyncClient, traffic: Traffic, contact: Contact) -> bool:
-        """Deliver one contact; returns whether to go on. A 429 costs the contact nothing: it is tried again."""
-        prepared = self._destination.prepare(contact)
+        """Deliver one contact, by one request or more; returns whether to go on.
+
+        A 429 costs the contact nothing: the request is sent again.
+        """
+        prepared = self._destination.prepare(contact, self._before.get(contact.id, NEVER))
         if isinstance(prepared, Attempt):
             return await self._without_a_call(contact, prepared)
-        if self._delivered.get(contact.id) == prepared.payload_hash:
-            return await self._without_a_call(contact, unchanged(prepared))
         while True:
             await self.journal.until_written_down()
             await traffic.take_off()
@@ -227,13 +271,13 @@ class _Delivery:
                 traffic.stop()
             self._has_answered = self._has_answered or isinstance(outcome, (Synced, Rejected))
             is_rate_limited = isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown)
-            instead = self._destination.without_what_was_refused(prepared, outcome)
-            if not is_rate_limited and not instead:
+            following = self._destination.next_request(prepared, outcome)
+            if not is_rate_limited and not following:
                 self._note(attempt)
             if attempt.pause:
                 await traffic.pause(attempt.pause.total_seconds())
-            if instead:
-                prepared = instead
+            if following:
+                prepared = following
                 continue
             if not is_rate_limited:
                 return True
@@ -270,7 +314,7 @@ class _Delivery:
             self._queue.breaker.close()
 
 
-def _one_line_an_address(contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
+def _one_line_an_address(contacts: Sequence[Contact]) -> list[Line]:
     """Contacts with the same address, in one line, are sent one after another and always in the same order."""
     ordered = sorted(contacts, key=lambda contact: (contact.address, contact.id))
-    return iter([list(line) for _, line in groupby(ordered, key=lambda contact: contact.address)])
+    return [list(line) for _, line in groupby(ordered, key=lambda contact: contact.address)]

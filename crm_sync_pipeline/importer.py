@@ -16,6 +16,7 @@ from crm_sync_pipeline.destinations.base import HttpDestination
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.bulk import Results, address_hash
+from crm_sync_pipeline.domain.delivered import fields_of
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.holding import Holding
@@ -223,7 +224,13 @@ class Importer:
         under_way, results = found
         if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._token):
             late = [
-                Attempt(each.contact_id, results.of(each.address_hash), each.contact_hash, each.payload_hash)
+                Attempt(
+                    each.contact_id,
+                    results.of(each.address_hash),
+                    each.contact_hash,
+                    each.payload_hash,
+                    remote_fields=fields_of(each.remote_fields),
+                )
                 for each in overtaken
             ]
             await asyncio.to_thread(self._queue.journal, self._token, late, self._run_id)

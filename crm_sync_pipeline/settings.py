@@ -93,12 +93,17 @@ class BrevoSettings(_FromEnvironment):
     )
     concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
     skip_unchanged: bool = Field(
-        False, description="Count a contact as delivered, without a call, when its data is what Brevo took last."
+        False, description="Do not send a contact again whose data is what Brevo took last, if Brevo still has it."
     )
     sms_in_use: Literal["omit", "reject"] = Field(
         "omit",
         description="A phone number that another contact has at Brevo: omit delivers the contact without it, reject "
         "refuses the contact.",
+    )
+    on_address_change: Literal["move", "new"] = Field(
+        "move",
+        description="A delivered contact whose e-mail address has changed: move changes it at Brevo, unless its owner "
+        "has opted out there; new makes another contact, to which an opt-out does not apply.",
     )
     bulk_import: bool = Field(
         False, description="Deliver a long queue by Brevo's import; it needs a list, and may touch the blocklist."

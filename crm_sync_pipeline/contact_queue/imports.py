@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.statements import importable, settle_import, take_up
 from crm_sync_pipeline.contact_queue.statements import imports as statements
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
@@ -19,6 +19,7 @@ from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, b
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import Delivered
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, WITHOUT_ITS_NUMBER, Outcome, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -49,7 +50,11 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One contact of an import, without its data. `message` says what was left out of what was sent."""
+    """One contact of an import, without its data.
+
+    `message` says what was left out of what was sent; `remote_fields` are those that hold a value, as the tables keep
+    them.
+    """
 
     contact_id: UUID
     contact_hash: str
@@ -57,18 +62,16 @@ class Entry:
     address_hash: str
     row_version: str
     message: str = ""
+    remote_fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A contact that may go into an import, as its row stood in `row_version`.
-
-    `delivered_last` is the hash of the payload that need not be sent again, if it is known and asked for.
-    """
+    """A contact that may go into an import, as its row stood in `row_version`, and what is known of its copy."""
 
     contact: Contact
     row_version: str
-    delivered_last: str | None
+    before: Delivered
 
 
 class Imports:
@@ -80,12 +83,12 @@ class Imports:
         self._crm = columns.crm.name
         self._lease_seconds = lease.total_seconds()
 
-    def candidates(self, token: UUID, skips_unchanged: bool) -> Iterator[Candidate]:
+    def candidates(self, token: UUID) -> Iterator[Candidate]:
         """The contacts of this token that may go into an import, in id order, read a page at a time."""
         query = importable.page(self._columns)
-        parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": skips_unchanged}
+        parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": False}
         while rows := self._do(lambda connection: connection.execute(query, parameters).all()):
-            yield from (Candidate(contact_of(row), row.row_version, row.delivered_last) for row in rows if row.goes)
+            yield from (Candidate(contact_of(row), row.row_version, delivered_of(row)) for row in rows if row.goes)
             parameters["after"] = rows[-1].id
 
     def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
@@ -260,6 +263,7 @@ def _as_row(entry: Entry) -> Mapping[str, Any]:
         "address_hash": entry.address_hash,
         "row_version": entry.row_version,
         "message": entry.message,
+        "remote_fields": entry.remote_fields,
     }
 
 

@@ -1,6 +1,6 @@
 """How history ends: old attempts go, and whatever is left of contacts that are gone, or are to be forgotten."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -38,23 +38,35 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed of one contact. `remote_ids` are the CRMs' own ids of it, by the CRM's title."""
+    """What was removed of one contact.
+
+    `remote_ids` are all of the CRMs' own ids of it that were known, by the CRM's title; none where it was delivered and
+    the CRM told no id.
+    """
 
     contact_id: UUID
     deliveries: int
     attempts: int
     is_in_contacts: bool
-    remote_ids: dict[str, str]
+    remote_ids: dict[str, list[str]]
 
     def says(self) -> str:
         """What was done, and what is left to the person who asked."""
-        copies = "".join(f" At {title} it is {remote_id}." for title, remote_id in self.remote_ids.items())
+        copies = "".join(f" {_copies(title, ids)}" for title, ids in self.remote_ids.items())
         row = "Its row in your contacts table is still there, and" if self.is_in_contacts else "Its row is gone; but"
         return (
             f"Removed {self.deliveries} deliveries and {self.attempts} attempts of contact {self.contact_id}. {row} "
             f"what a CRM holds of it is not touched: {'both are' if self.is_in_contacts else 'that is'} yours to "
             f"delete.{copies}"
         )
+
+
+def _copies(title: str, ids: Sequence[str]) -> str:
+    return (
+        f"At {title} it is {' and '.join(ids)}."
+        if ids
+        else f"{title} has told no id of it: look for its address there."
+    )
 
 
 class History:
@@ -137,13 +149,13 @@ class History:
             for columns in self._of_each_crm:
                 waits = columns.processing == literal("Queued")
                 connection.execute(decide.unselect(columns).where(waits), {"ids": [contact_id]})
+            remote_ids = _known_ids(connection, contact_id, held)
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune.forget_contact)
             if not (found or held or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
             forgotten_by = [row.destination for row in held]
             connection.execute(record.begin(as_row(actor, "forget", forgotten_by, str(contact_id), 1)))
-            remote = {CRMS[row.destination].title: row.remote_id for row in held if row.remote_id}
-            return Forgotten(contact_id, deliveries, attempts, bool(found), remote)
+            return Forgotten(contact_id, deliveries, attempts, bool(found), remote_ids)
 
         return in_transaction(self._engine, work)
 
@@ -152,3 +164,13 @@ class History:
 
     def _do(self, work: Callable[[sa.Connection], Any]) -> Any:
         return in_transaction(self._engine, work)
+
+
+def _known_ids(connection: sa.Connection, contact_id: UUID, held: Sequence[Any]) -> dict[str, list[str]]:
+    """By a CRM's title, its ids of the contact: those that the journal tells, and that of the delivery."""
+    key = {"id": contact_id}
+    found: dict[str, list[str]] = {each: [] for each in connection.execute(prune.delivered_to, key).scalars()}
+    for row in [*connection.execute(prune.known_ids_of, key), *held]:
+        if row.remote_id and row.remote_id not in found.setdefault(row.destination, []):
+            found[row.destination].append(row.remote_id)
+    return {CRMS[each].title: ids for each, ids in found.items()}

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,14 +10,16 @@ from crm_sync_pipeline.contact_queue.claiming import Claiming
 from crm_sync_pipeline.contact_queue.figures import Figures
 from crm_sync_pipeline.contact_queue.imports import Imports
 from crm_sync_pipeline.contact_queue.pace import SharedPace
-from crm_sync_pipeline.contact_queue.rows import contact_of
+from crm_sync_pipeline.contact_queue.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, standing, unchanged
+from crm_sync_pipeline.contact_queue.statements import ask, claim, delivered, standing, unchanged
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
+from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -86,15 +88,23 @@ class ContactQueue:
         )
         return [contact_of(row) for row in rows]
 
-    def delivered_last(self, token: UUID, everything: bool) -> dict[UUID, str]:
-        """The payload hashes that the destination took last, of contacts that need not be sent if theirs is the same.
+    def delivered_before(self, token: UUID, everything: bool) -> dict[UUID, Delivered]:
+        """What is known of the destination's copies, of those contacts of the token that it may have.
 
-        Of all that the token holds with `everything`, else of those that were selected only if changed.
+        `payload_hash` tells what need not be sent again: of all of them with `everything`, else of those that were
+        selected only if changed.
         """
-        query = unchanged.delivered_last(self.crm.name)
+        query = delivered.delivered_before(self._columns)
         parameters = {"token": token, "everything": everything}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
-        return {row.contact_id: row.payload_hash for row in rows}
+        return {row.contact_id: delivered_of(row) for row in rows}
+
+    def wanted_addresses(self, addresses: Collection[str]) -> frozenset[str]:
+        """Which of these addresses, in their normal forms, some row has that is wanted at the destination."""
+        query = delivered.wanted_with_address(self._columns)
+        keys = {"keys": [search_key(each) for each in addresses]}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
+        return frozenset(map(normal_form, rows)) & frozenset(addresses)
 
     def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True) -> Held:
         """Write attempts down and extend the lease; returns what the token still holds.
@@ -123,13 +133,20 @@ class ContactQueue:
         return in_transaction(self._engine, write, PATIENCE_FOR_RESULTS)
 
     def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
-        sent = {each.contact_id: each.payload_hash for each in done if _may_have_landed(each)}
-        if ids := [each for each in not_held if each in sent]:
+        sent = {each.contact_id: each for each in done if _may_have_landed(each)}
+        if ids := sorted(each for each in not_held if each in sent):
             connection.execute(ask.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
-            late = [{"late_contact": each, "sent_late": sent[each]} for each in sorted(ids)]
+            late = [{"late_contact": each, "sent_late": sent[each].payload_hash} for each in ids]
             connection.execute(claim.note_late_call(self.crm.name), late)
             connection.execute(claim.send_again(self._columns), late)
             connection.execute(unchanged.forget_payload(self.crm.name), late)
+            fields = [
+                {"late_contact": each, "late_fields": fields_as_text(sent[each].remote_fields)}
+                for each in ids
+                if sent[each].remote_fields
+            ]
+            if fields:
+                connection.execute(claim.note_late_fields(self.crm.name), fields)
 
     def settle(self, token: UUID) -> Settlement:
         """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
@@ -195,6 +212,7 @@ def _as_row(attempt: Attempt) -> dict[str, Any]:
         "milliseconds": attempt.milliseconds,
         "contact_hash": attempt.contact_hash,
         "payload_hash": attempt.payload_hash,
+        "remote_fields": fields_as_text(attempt.remote_fields),
     }
 
 

@@ -1,7 +1,9 @@
 from operator import attrgetter
 from typing import Any
 
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline.domain.delivered import Delivered, fields_of
 
 _sent_fields = attrgetter(*SENT_FIELDS)
 
@@ -10,3 +12,10 @@ def contact_of(row: Any) -> Contact:
     """The contact in a row that was read with DestinationColumns.sent_fields()."""
     email, *others = _sent_fields(row)
     return Contact(row.id, email or "", *others)
+
+
+def delivered_of(row: Any) -> Delivered:
+    """What is known of the destination's copy, in a row that was read with `known_of_copy`."""
+    return Delivered(
+        normal_form(row.delivered_to or ""), row.remote_id, fields_of(row.remote_fields), row.delivered_last
+    )

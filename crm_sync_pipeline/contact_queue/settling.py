@@ -17,8 +17,10 @@ from crm_sync_pipeline.contact_queue.transactions import (
     in_halves,
     in_transaction_without,
 )
+from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text, fields_of
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, Deferred, Failed, Synced, outcome_of
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.domain.transition import (
@@ -199,9 +201,11 @@ def _settled(row: Any, becomes: Transition, attempt: Any | None, reference: str 
         "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
         "lost_count": becomes.losses,
         "payload_hash": _known_payload(row, attempt),
+        "remote_id": row.remote_id,
+        "remote_fields": _remote_fields(row, attempt),
     }
     if attempt is not None and attempt.outcome == OUTCOME_NAMES[Synced]:
-        entry["remote_id"] = attempt.remote_id
+        entry["remote_id"] = attempt.remote_id or _id_of_same_address(row)
         entry["synced_at"] = attempt.attempted_at if attempt.reason != UNCHANGED else None
     return entry
 
@@ -214,6 +218,22 @@ def _known_payload(row: Any, attempt: Any | None) -> str | None:
         known: str | None = row.payload_hash
         return known
     return None if _is_overtaken(row, attempt) else attempt.payload_hash
+
+
+def _id_of_same_address(row: Any) -> str | None:
+    """The id that is known already, unless it is that of another address than the one that was delivered."""
+    has_moved = Delivered(normal_form(row.delivered_to or "")).has_moved_to(contact_of(row).address)
+    known: str | None = None if has_moved else row.remote_id
+    return known
+
+
+def _remote_fields(row: Any, attempt: Any | None) -> str | None:
+    """What the destination may hold of ours after an attempt; a late call may have brought back what was emptied."""
+    if attempt is None or attempt.remote_fields is None:
+        known: str | None = row.remote_fields
+        return known
+    after = fields_of(attempt.remote_fields)
+    return fields_as_text(after | fields_of(row.remote_fields) if _is_overtaken(row, attempt) else after)
 
 
 def _is_overtaken(row: Any, attempt: Any) -> bool:

@@ -14,6 +14,8 @@ SCHEMA = "crm_sync"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
+_FIELDS = "the destination's fields that may hold what we sent, separated by commas; NULL: not known"
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -32,6 +34,7 @@ deliveries = sa.Table(
     sa.Column("late_payload_hash", sa.Text, comment="of JSON sent by a worker without a lease since this claim"),
     sa.Column("changed_only_at", pg.TIMESTAMP(timezone=True), comment="the selection that skips what has not changed"),
     sa.Column("held_at", pg.TIMESTAMP(timezone=True), comment="a person put it on hold then; NULL: it may go"),
+    sa.Column("remote_fields", sa.Text, comment=_FIELDS),
     sa.Index("deliveries_claimed", "claim_token", "contact_id", postgresql_where=sa.text("claim_token IS NOT NULL")),
     sa.Index(
         "deliveries_leases", "destination", "lease_expires_at", postgresql_where=sa.text("lease_expires_at IS NOT NULL")
@@ -57,6 +60,7 @@ attempts = sa.Table(
     sa.Column("contact_hash", sa.Text, nullable=False, comment="of what was read from the contacts row"),
     sa.Column("payload_hash", sa.Text, comment="of the JSON sent"),
     sa.Column("attempted_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("remote_fields", sa.Text, comment=_FIELDS),
     sa.UniqueConstraint("claim_token", "contact_id", name="attempts_once_a_claim"),
     sa.Index("attempts_of_contact", "contact_id", "destination", "id"),
 )
@@ -101,6 +105,7 @@ import_contacts = sa.Table(
     sa.Column("address_hash", sa.Text, nullable=False, comment="of the address: failures name addresses"),
     sa.Column("row_version", sa.Text, nullable=False, comment="xmin of the contacts row that was read"),
     sa.Column("message", sa.Text, nullable=False, server_default="", comment="what was left out"),
+    sa.Column("remote_fields", sa.Text, comment=_FIELDS),
     sa.Index("import_contacts_of_import", "import_id", "contact_id"),
 )
 

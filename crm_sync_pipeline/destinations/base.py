@@ -28,6 +28,7 @@ from crm_sync_pipeline.domain.address import address_note, address_problem
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
@@ -36,6 +37,9 @@ from crm_sync_pipeline.settings import Settings, SettingsError
 MESSAGE_LIMIT = 300
 
 TIMED_OUT = "timeout"
+
+LOOKED_UP_AT_ONCE = 20
+"""How many contacts `missing` is asked for at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,30 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to be sent for a contact. `note`: what it leaves out of what was refused before."""
+    """A request that is ready to be sent for a contact.
+
+    `before` is what was known of the destination's copy. Once the request is obeyed, `fields` hold a value of ours
+    there, and `remote_id`, where it is known, is the copy's id. `note` says what differs from what the row asks for.
+    """
 
     contact: Contact
     call: Call
     body: bytes = field(repr=False)
     payload_hash: str
+    before: Delivered = NEVER
+    fields: frozenset[str] = frozenset()
+    remote_id: str | None = None
     note: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether an upsert, on its own or in an import, is all that the contact needs."""
+        return True
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the destination took the same last, and it need not be sent again."""
+        return self.is_plain and self.payload_hash == self.before.payload_hash
 
 
 class HttpDestination(dg.ConfigurableResource[None]):
@@ -154,8 +175,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
         return client_for(self.base_url, self.headers(), self.concurrency)
 
-    def prepare(self, contact: Contact) -> "Prepared | Attempt":
-        """The request for a contact; the attempt that ends it where none can be made."""
+    def prepare(self, contact: Contact, before: Delivered = NEVER) -> "Prepared | Attempt":
+        """The request that an attempt begins with; the attempt that ends it where none can be made.
+
+        `before` is what is known of the destination's copy.
+        """
         if not contact.address:
             return Attempt(contact.id, Rejected("no_email", "Contact has no email address"), contact.fingerprint())
         if problem := address_problem(contact.address):
@@ -166,15 +190,20 @@ class HttpDestination(dg.ConfigurableResource[None]):
         except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
             why = f"Its data can't be turned into a request ({type(error).__name__})"
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
-        return Prepared(contact, call, body, payload_hash(body))
+        return Prepared(contact, call, body, payload_hash(body), before)
 
     async def send(self, client: httpx.AsyncClient, prepared: "Prepared") -> Attempt:
-        """One attempt to upsert one contact. Never raises for what the network or the vendor does."""
+        """One request of an attempt to upsert one contact. Never raises for what the network or the vendor does."""
         started = time.monotonic()
         answer, outcome = await self._call(client, prepared)
-        contact = prepared.contact
-        if isinstance(outcome, Synced) and (note := ". ".join(filter(None, (prepared.note, self.note(contact))))):
-            outcome = replace(outcome, message=note)
+        contact, fields = prepared.contact, None
+        if isinstance(outcome, Synced):
+            outcome = replace(
+                outcome, message=self.note_of(prepared), remote_id=outcome.remote_id or prepared.remote_id
+            )
+            fields = prepared.fields
+        elif isinstance(outcome, Failed):  # it may have been obeyed
+            fields = prepared.before.fields | prepared.fields
         return Attempt(
             contact.id,
             outcome,
@@ -184,11 +213,12 @@ class HttpDestination(dg.ConfigurableResource[None]):
             request_id=self.request_id(answer) if answer else None,
             milliseconds=round((time.monotonic() - started) * 1000),
             pause=timedelta(seconds=self.pause_after(answer) if answer else 0),
+            remote_fields=fields,
         )
 
     async def _call(self, client: httpx.AsyncClient, prepared: "Prepared") -> tuple[Answer | None, Outcome]:
-        answer = await self.exchange(client, prepared.call.method, prepared.call.path, prepared.body)
-        return (None, answer) if isinstance(answer, Failed) else (answer, self.read(answer))
+        answer = await self.exchange(client, prepared.call.method, prepared.call.path, prepared.body or None)
+        return (None, answer) if isinstance(answer, Failed) else (answer, self.read_for(prepared, answer))
 
     async def exchange(
         self,
@@ -228,6 +258,10 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return Deferred("rate_limited", wait=timedelta(seconds=self.pause_after(answer)))
         return Failed(f"http_{answer.status}", self.error_text(answer))
 
+    def read_for(self, prepared: Prepared, answer: Answer) -> Outcome:  # noqa: ARG002 # for subclasses
+        """What an answer to this request means for its contact."""
+        return self.read(answer)
+
     def pause_after(self, answer: Answer) -> float:
         """Seconds for which the destination wants no request: 0 where it does not mind, else 0.1 to 60.
 
@@ -263,9 +297,20 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """What explain shows of a contact that was sent otherwise than it stands in its row; "" for nothing."""
         return ". ".join(filter(None, (address_note(contact.email), self.left_out(contact))))
 
-    def without_what_was_refused(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:  # noqa: ARG002 # for subclasses
-        """What to send instead, in the same attempt, where a part of the contact alone was refused; None: nothing."""
+    def note_of(self, prepared: Prepared) -> str:
+        """What explain shows of a contact that this request delivered; "" for nothing."""
+        return ". ".join(filter(None, (prepared.note, self.note(prepared.contact))))
+
+    def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:  # noqa: ARG002 # for subclasses
+        """What to send next in the same attempt, after this outcome of a request; None where the attempt is over."""
         return None
+
+    async def missing(self, client: httpx.AsyncClient, remote_ids: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 # for subclasses
+        """Which of these contacts the destination does not have any more, asked by one request.
+
+        There are at most LOOKED_UP_AT_ONCE. Where it can't be asked, or its answer says nothing, it is all of them.
+        """
+        return frozenset(remote_ids)
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:  # noqa: ARG002 # for subclasses
         """What a person should know of these contacts before they are sent: what `left_out` says of many, counted."""

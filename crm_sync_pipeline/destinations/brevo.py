@@ -4,7 +4,6 @@ https://developers.brevo.com/reference/create-contact
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -18,18 +17,27 @@ from crm_sync_pipeline.destinations.base import (
     HttpDestination,
     NotReadyError,
     Prepared,
-    body_of,
     number_in,
-    payload_hash,
+)
+from crm_sync_pipeline.destinations.brevo_changes import (
+    Request,
+    Step,
+    first_request,
+    next_request,
+    read_look,
+    read_move,
+    still_there,
 )
 from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out, numbers_shared
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo_lists import refuses_list
-from crm_sync_pipeline.destinations.brevo_refusals import SMS_IN_USE, is_brevos, refusal_reason
+from crm_sync_pipeline.destinations.brevo_refusals import is_brevos, refusal_reason
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
+from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.domain.sentences import sentences
@@ -58,6 +66,7 @@ class BrevoResource(HttpDestination):
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
     list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
     omits_sms_in_use: bool = Field(default=True, description="Deliver without a number that another contact has.")
+    moves_contacts: bool = Field(default=True, description="Change the address of a contact that Brevo has already.")
     phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
 
     @classmethod
@@ -70,6 +79,7 @@ class BrevoResource(HttpDestination):
             api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
             list_id=brevo.list_id,
             omits_sms_in_use=brevo.sms_in_use == "omit",
+            moves_contacts=brevo.on_address_change == "move",
             phone_region=brevo.phone_region,
             concurrency=brevo.concurrency,
             requests_per_second=brevo.requests_per_second,
@@ -222,19 +232,46 @@ class BrevoResource(HttpDestination):
         """See HttpDestination."""
         return BrevoImport(self, self.list_id, omits_sms_in_use=self.omits_sms_in_use)
 
-    def without_what_was_refused(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
-        """The contact without its phone number, where that belongs to another contact at Brevo.
+    def prepare(self, contact: Contact, before: Delivered = NEVER) -> Prepared | Attempt:
+        """See HttpDestination. Where the address has changed, the contact that Brevo has is looked at first.
+
+        Its owner may have opted out, and Brevo lifts that when an address changes.
+        """
+        prepared = super().prepare(contact, before)
+        return prepared if isinstance(prepared, Attempt) else first_request(prepared, moves=self.moves_contacts)
+
+    def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
+        """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.
 
         People of one company often share a number, and at Brevo a number belongs to one contact.
         """
-        payload = prepared.call.payload
-        if not self.omits_sms_in_use or outcome.reason != SMS_IN_USE or "SMS" not in payload["attributes"]:
+        if not isinstance(prepared, Request):
             return None
-        attributes = {name: value for name, value in payload["attributes"].items() if name != "SMS"}
-        call = replace(prepared.call, payload={**payload, "attributes": attributes})
-        body = body_of(call.payload)
-        note = f"{WITHOUT_ITS_NUMBER} another contact at Brevo has"
-        return Prepared(prepared.contact, call, body, payload_hash(body), note)
+        return next_request(prepared, outcome, omits_sms_in_use=self.omits_sms_in_use)
+
+    def read_for(self, prepared: Prepared, answer: Answer) -> Outcome:
+        """See HttpDestination."""
+        own: Outcome | None = None
+        if isinstance(prepared, Request) and prepared.step is Step.LOOK:
+            own = read_look(answer, self.title)
+        elif isinstance(prepared, Request) and prepared.step is Step.MOVE:
+            own = read_move(answer)
+        return own or self.read(answer)
+
+    async def missing(self, client: httpx.AsyncClient, remote_ids: Sequence[str]) -> frozenset[str]:
+        """See HttpDestination. Brevo takes 20 ids in one question."""
+        path = f"/contacts?ids={','.join(remote_ids)}&limit={len(remote_ids)}"
+        answer = await self.exchange(client, "GET", path)
+        data = answer.data if isinstance(answer, Answer) and answer.status == 200 else None
+        contacts = data.get("contacts") if isinstance(data, dict) else None
+        if not isinstance(contacts, list):
+            return frozenset(remote_ids)
+        return frozenset(remote_ids) - {str(each.get("id")) for each in contacts if isinstance(each, dict)}
+
+    def note_of(self, prepared: Prepared) -> str:
+        """See HttpDestination."""
+        kept = still_there(prepared) if isinstance(prepared, Request) else ""
+        return ". ".join(filter(None, (super().note_of(prepared), kept)))
 
     def left_out(self, contact: Contact) -> str:
         """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from crm_sync_pipeline.destinations.base import MESSAGE_LIMIT, Answer, HttpDestination, printable
+from crm_sync_pipeline.destinations.base import MESSAGE_LIMIT, Answer, HttpDestination, payload_hash, printable
 from crm_sync_pipeline.destinations.brevo_lists import said_of_list
 from crm_sync_pipeline.destinations.brevo_refusals import SMS_IN_USE
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
@@ -70,6 +70,11 @@ class BrevoImport(BulkImport):
         """See BulkImport. The same address and attributes as in a single call."""
         contact = {"email": payload["email"], "attributes": payload["attributes"]}
         return json.dumps(contact, separators=(",", ":")).encode()
+
+    def hash_of(self, payload: Mapping[str, Any], single: str) -> str:
+        """See BulkImport. An import left booleans as they were, for some (sendinblue/APIv3-python-library#95)."""
+        has_boolean = any(isinstance(value, bool) for value in payload["attributes"].values())
+        return payload_hash(self.row(payload)) if has_boolean else single
 
     def body(self, rows: Sequence[bytes]) -> bytes:
         """See BulkImport. Brevo takes 10 MB and recommends 8; a list is mandatory."""

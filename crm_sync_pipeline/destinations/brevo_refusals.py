@@ -8,7 +8,8 @@ from typing import Any
 # (github.com/pass-culture/pass-culture-main/issues/22628), so the identifiers in `metadata` decide, then the words.
 _CODES_THAT_SAY_NOTHING = frozenset({"invalid_parameter", "duplicate_parameter"})
 SMS_IN_USE = "sms_in_use"
-_DUPLICATE_REASONS = {"sms": SMS_IN_USE, "email": "email_in_use", "ext_id": "ext_id_in_use"}
+EMAIL_IN_USE = "email_in_use"
+_DUPLICATE_REASONS = {"sms": SMS_IN_USE, "email": EMAIL_IN_USE, "ext_id": "ext_id_in_use"}
 
 _STABLE_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 

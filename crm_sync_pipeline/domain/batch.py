@@ -53,7 +53,8 @@ class Attempt:
 
     `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the JSON sent, or of what
     was not sent because the destination holds it already (`made_call` tells). `pause` is how long the destination asks
-    everybody to wait; zero where it does not.
+    everybody to wait; zero where it does not. `remote_fields` are the destination's fields that hold, or may hold, a
+    value of ours after it; None where it changed nothing.
     """
 
     contact_id: UUID
@@ -64,6 +65,7 @@ class Attempt:
     request_id: str | None = None
     milliseconds: int = 0
     pause: timedelta = timedelta(0)
+    remote_fields: frozenset[str] | None = None
 
     @property
     def made_call(self) -> bool:

@@ -13,7 +13,8 @@ _MENDING = {
     "address_not_ascii": "Correct its e-mail address",
     "email_in_use": "Find the other contact there that has its address",
     "invalid_phone": "Correct or clear its phone number",
-    "sms_in_use": "Clear its phone number, here or at the other contact that has it",
+    "sms_in_use": "Clear its phone number, here or in the other contact that has it, and select that one",
+    "opted_out_at_old_address": "Unselect it, or follow what the message says",
 }
 """What a person does about a refusal, by its reason."""
 
@@ -182,12 +183,12 @@ def _complete(facts: Facts) -> Answer:
             "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
         )
     last = facts.last if facts.last and facts.last.outcome == "synced" else None
+    but = f" {last.message}." if last and last.message else ""
     if last and last.reason == UNCHANGED:
         return Answer(
-            f"{facts.title} has it: delivered{when}, and unchanged since, so the last run needed no call.",
+            f"{facts.title} has it: delivered{when}, and unchanged since, so the last run did not send it.{but}",
             "Nothing. Once its data changes, selecting it sends it again.",
         )
-    but = f" {last.message}." if last and last.message else ""
     return Answer(f"{facts.title} has it: delivered{when}.{but}", "Nothing. Select it again to send it again.")
 
 

@@ -28,6 +28,8 @@ def without_token_check() -> None:
                 its.id.label("id"),
                 TOKEN.label("claim_token"),
                 *(deliveries.c[name] for name in ("retry_count", "lost_count", "payload_hash", "late_payload_hash")),
+                *(deliveries.c[name] for name in ("remote_id", "remote_fields")),
+                its.delivered_to.label("delivered_to"),
                 its.is_held.label("is_held"),
                 *its.sent_fields(),
             )

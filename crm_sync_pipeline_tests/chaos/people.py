@@ -77,7 +77,8 @@ class People:
 
     def _edit(self) -> None:
         for contact in self._some(2):
-            name = f"{self._dice.choice(['Ann', 'Bob', 'Zoë'])} {self._dice.randint(1, 10**6)}"
+            last = self._dice.choice(["", f" {self._dice.randint(1, 10**6)}"])
+            name = f"{self._dice.choice(['Ann', 'Bob', 'Zoë'])}{last}"
             self._world.execute("UPDATE contacts SET name = :name WHERE id = :id", name=name, id=contact)
 
     def _import(self) -> None:

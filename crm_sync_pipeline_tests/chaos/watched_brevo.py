@@ -71,6 +71,8 @@ class WatchedBrevo(BrevoSimulator):
 
     def _note(self, call: str, payload: dict[str, Any]) -> None:
         email = str(payload.get("email"))
+        attributes = {name: value for name, value in payload.get("attributes", {}).items() if value != ""}
+        payload = {**payload, "attributes": attributes}  # what is emptied for once is not part of what it holds
         self.obeyed.append(Obeyed(time.monotonic(), call, email, payload_hash(body_of(payload)), payload))
 
 

@@ -150,9 +150,9 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
     take_up, give_up = Imports.take_up, Imports._give_up
 
     @wraps(candidates)
-    def watched_candidates(self: Imports, token: UUID, skips_unchanged: bool) -> Iterator[Candidate]:
+    def watched_candidates(self: Imports, token: UUID) -> Iterator[Candidate]:
         trace.note("reading", token=token)
-        return candidates(self, token, skips_unchanged)
+        return candidates(self, token)
 
     @wraps(begin)
     def watched_begin(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.domain.outcome import Failed, Rejected
+from crm_sync_pipeline.domain.outcome import UNCHANGED, Failed, Rejected, Synced
 from crm_sync_pipeline_tests.builders import one_run
 from crm_sync_pipeline_tests.cli.conftest import Command, Shop
 
@@ -95,7 +95,9 @@ def test_rejected_for_its_phone(crm_sync: Command, why: Any, shop: Shop, monkeyp
     verdict, then = why(second)
 
     assert verdict.startswith("Waiting for retry 1 of 3. Last error: Brevo API error (400): ")
-    assert then.startswith("Clear its phone number, here or at the other contact that has it. Attempt 2 is due at ")
+    assert then.startswith(
+        "Clear its phone number, here or in the other contact that has it, and select that one. Attempt 2 is due at "
+    )
 
 
 def test_sent_without_its_phone_which_brevo_would_have_refused(crm_sync: Command, why: Any, shop: Shop) -> None:
@@ -124,17 +126,16 @@ def test_destination_down(why: Any, shop: Shop) -> None:
     assert why(contact)[0] == "Waiting, because Brevo is down: Brevo refused BREVO_API_KEY."
 
 
-def test_delivered_and_unchanged(crm_sync: Command, why: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BREVO_SKIP_UNCHANGED", "true")
+def test_delivered_and_unchanged(crm_sync: Command, why: Any, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
-    for _ in range(2):
-        assert crm_sync("sync-now", contact).code == 0
-    assert shop.simulator.requests.total == 1
+    assert crm_sync("sync-now", contact).code == 0
+    shop.world.select(contact)
+    one_run(shop.world.queue(), Synced(reason=UNCHANGED))
 
     verdict, then = why(contact)
 
     assert verdict.startswith("Brevo has it: delivered at ")
-    assert verdict.endswith(", and unchanged since, so the last run needed no call.")
+    assert verdict.endswith(", and unchanged since, so the last run did not send it.")
     assert then == "Nothing. Once its data changes, selecting it sends it again."
 
 

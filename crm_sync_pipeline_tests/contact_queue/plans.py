@@ -18,6 +18,7 @@ from crm_sync_pipeline.contact_queue.statements import (
     claim,
     counting,
     decide,
+    delivered,
     forget,
     hold,
     importable,
@@ -27,7 +28,6 @@ from crm_sync_pipeline.contact_queue.statements import (
     settle_import,
     standing,
     take_up,
-    unchanged,
     under_way,
 )
 from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
@@ -89,9 +89,10 @@ def statements(world: World) -> dict[str, Statement]:
         ),
         "claim: end what is aside": (aside.end_aside("brevo"), {"id": ids[0]}),
         "read the claimed": (claim.contacts_of(columns), token),
-        "read what was delivered last": (unchanged.delivered_last("brevo"), {"everything": False, **token}),
+        "read what was delivered last": (delivered.delivered_before(columns), {"everything": False, **token}),
         "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
         "journal: note a late call": (claim.note_late_call("brevo"), late),
+        "journal: note late fields": (claim.note_late_fields("brevo"), {"late_contact": ids[0], "late_fields": "SMS"}),
         "journal: send again": (claim.send_again(columns), late),
         "settle: lock the held": (settle.lock_held(columns), {"first": UUID(int=0), **token, **size}),
         "settle: read the journal": (settle.attempts_of("brevo"), {"tokens": ids[:2], **some}),

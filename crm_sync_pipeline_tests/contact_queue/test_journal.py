@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ def test_an_attempt_is_written_down_in_full(world: World) -> None:
     queue = world.queue()
     batch = queue.claim(1)
     done = Attempt(contact, Synced("42", "created", "ok"), "hash-of-row", "hash-of-json", 201, "req-1", 83)
+    done = replace(done, remote_fields=frozenset({"SMS", "FIRSTNAME"}))
     assert queue.journal(batch.token, [done], run_id="run-7").total == 1
     (row,) = world.rows("SELECT * FROM crm_sync.attempts")
     row.pop("id")
@@ -33,6 +35,7 @@ def test_an_attempt_is_written_down_in_full(world: World) -> None:
         "milliseconds": 83,
         "contact_hash": "hash-of-row",
         "payload_hash": "hash-of-json",
+        "remote_fields": "FIRSTNAME,SMS",
     }
 
 

@@ -113,7 +113,7 @@ def test_a_plan_made_before_there_was_an_import_is_not_kept_for_the_time_when_th
     fresh.script("ANALYZE crm_sync.deliveries, crm_sync.imports, crm_sync.import_contacts")  # the two are empty again
 
     def read() -> None:
-        assert len(list(queue.imports.candidates(token, skips_unchanged=False))) == 100
+        assert len(list(queue.imports.candidates(token))) == 100
 
     read()
     read()  # in twenty pages: psycopg prepares a statement after five, and PostgreSQL makes up its mind after five more

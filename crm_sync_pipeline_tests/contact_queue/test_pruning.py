@@ -69,7 +69,7 @@ def test_forgetting_leaves_nothing_of_a_contact_but_the_record_that_it_was_asked
     anna, bert = world.add("anna@example.com", "bert@example.com")
     one_run(world.queue())
     done = world.database.history().forget(anna, ME)
-    assert (done.deliveries, done.attempts, done.remote_ids) == (1, 1, {"Brevo": "1"})
+    assert (done.deliveries, done.attempts, done.remote_ids) == (1, 1, {"Brevo": ["1"]})
     assert "Its row in your contacts table is still there" in done.says()
     assert journaled(world) == [bert]
     tables = [row["table_name"] for row in world.rows(

@@ -173,26 +173,30 @@ def test_a_lock_that_is_lost_meanwhile_does_not_undo_what_was_done(fresh: World)
     assert all(indexes_of(fresh).values())
 
 
+BACK_TO_0006 = """
+ALTER TABLE crm_sync.deliveries DROP COLUMN remote_fields;
+ALTER TABLE crm_sync.attempts DROP COLUMN remote_fields;
+ALTER TABLE crm_sync.import_contacts DROP COLUMN remote_fields;
+UPDATE crm_sync.alembic_version SET version_num = '0006';
+"""
+
+
 def test_a_migration_does_not_queue_before_the_application_and_names_who_holds_it_up(
     fresh: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ddl, "PATIENCE", timedelta(seconds=0.5))
     monkeypatch.setattr(ddl, "LOCK_TIMEOUT", "200ms")
-    fresh.script(
-        "ALTER TABLE crm_sync.deliveries DROP COLUMN held_at; DROP TABLE crm_sync.acts, crm_sync.alerts;"
-        "UPDATE crm_sync.alembic_version SET version_num = '0005'"
-    )
+    fresh.script(BACK_TO_0006)
     with fresh.engine.begin() as reader:
         reader.exec_driver_sql("SELECT count(*) FROM crm_sync.deliveries")
         pid = reader.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         with pytest.raises(CrmSyncError, match=rf"Schema crm_sync could not be changed .* by process {pid} \(role "):
             fresh.upgrade()
-    assert fresh.upgrade() == ["migrated schema crm_sync from 0005 to 0006"]
+    assert fresh.upgrade() == ["migrated schema crm_sync from 0006 to 0007"]
 
 
 def test_a_migration_waits_for_a_lock_whatever_time_outs_a_pooler_keeps(fresh: World) -> None:
-    fresh.script("DROP TABLE crm_sync.acts, crm_sync.alerts; UPDATE crm_sync.alembic_version SET version_num = '0005'")
-    fresh.execute("ALTER TABLE crm_sync.deliveries DROP COLUMN held_at")
+    fresh.script(BACK_TO_0006)
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'crm_sync.deliveries'::regclass"
     time_outs = ("lock_timeout = '100ms'", "statement_timeout = '100ms'")
     with (
@@ -204,7 +208,7 @@ def test_a_migration_waits_for_a_lock_whatever_time_outs_a_pooler_keeps(fresh: W
             reader.exec_driver_sql("SELECT count(*) FROM crm_sync.deliveries")
             upgrading = pool.submit(World(bouncer.url).upgrade)
             until(lambda: fresh.value(f"{waits} AND now() - waitstart > interval '300 ms'") == 1)
-        assert upgrading.result(30) == ["migrated schema crm_sync from 0005 to 0006"]
+        assert upgrading.result(30) == ["migrated schema crm_sync from 0006 to 0007"]
 
 
 def test_the_lock_outlives_a_time_out_of_idle_transactions_and_keeps_no_snapshot(fresh: World) -> None:

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 
-from crm_sync_pipeline.delivery import deliver
+from crm_sync_pipeline.bulk_delivery import deliver_batch
+from crm_sync_pipeline.delivery import deliver, deliver_contact
 from crm_sync_pipeline.destinations.base import Prepared
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.batch import Attempt, Tally
@@ -39,14 +41,14 @@ def select_changed(world: World, contact_id: UUID) -> None:
     world.database.selection().apply("select", [contact_id], ["brevo"], changed_only=True)
 
 
-def test_what_has_not_changed_is_complete_without_a_call_and_counted_so(
+def test_what_has_not_changed_is_complete_without_being_sent_and_counted_so(
     world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     delivered_at = world.delivery(ann)["synced_at"]
     world.select(ann)
     tally = run(world, skipping)
-    assert simulator.requests.total == 1
-    assert (tally.requests, tally.as_metadata()["unchanged"], tally.outcomes["synced"]) == (0, 1, 1)
+    assert simulator.requests.statuses() == {"201": 1, "200": 1}, "it was looked up, and not sent"
+    assert (tally.requests, tally.as_metadata()["unchanged"], tally.outcomes["synced"]) == (1, 1, 1)
     assert tally.problem() is None
     assert world.status(ann) == ("Complete", "Complete")
     assert world.contact(ann)["brevo_contact_id"] == "ann@example.com"
@@ -83,7 +85,7 @@ def test_one_selection_alone_can_ask_for_it(
     select_changed(world, ann)
     select_changed(world, ben)
     assert run(world, brevo).as_metadata()["unchanged"] == 1
-    assert simulator.requests.total == 2, "Ben was never delivered"
+    assert simulator.requests.statuses() == {"201": 2, "200": 1}, "Ben was never delivered"
     assert world.status(ann) == world.status(ben) == ("Complete", "Complete")
 
 
@@ -150,3 +152,73 @@ def test_what_a_late_call_may_have_overwritten_is_sent(
     assert world.status(ann) == ("Queued", "Queued")
     assert run(world, skipping).as_metadata()["unchanged"] == 0
     assert simulator.requests.total == 3
+
+
+def test_what_brevo_has_no_more_is_sent(
+    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+) -> None:
+    ben, cid = world.add("ben@example.com", "cid@example.com")
+    run(world, skipping)
+    httpx.delete(f"{skipping.base_url}/contacts/ben%40example.com", headers={"api-key": skipping.api_key})
+    world.select(ann, ben, cid)
+    tally = run(world, skipping)
+    assert tally.reasons == {"unchanged": 2, "created": 1}
+    assert "ben@example.com" in simulator.contacts
+
+
+@pytest.mark.parametrize("fault", ["status-503", "status-429", "reset-before-write", "unexpected-200", "status-404"])
+def test_where_brevo_does_not_say_whether_it_has_them_they_are_sent(
+    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID, fault: str
+) -> None:
+    simulator.inject(f"{fault}:method=GET:path=/v3/contacts:times=2")
+    world.select(ann)
+    assert run(world, skipping).reasons == {"updated": 1}
+
+
+def test_forty_five_are_looked_up_by_three_requests(
+    world: World, brevo: BrevoResource, skipping: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    world.add_many(45)
+    queue = world.queue()
+    batch = queue.claim(100)
+    deliver(queue, brevo, batch)
+    queue.settle(batch.token)
+    world.execute("UPDATE contacts SET brevo_sync_status = 'Selected', brevo_processing_status = 'Queued'")
+    batch = queue.claim(100)
+    tally = deliver(queue, skipping, batch)
+    assert (tally.requests, tally.reasons) == (3, {"unchanged": 45})
+    assert simulator.requests.statuses() == {"201": 45, "200": 3}
+
+
+def test_one_whose_id_brevo_never_told_is_sent(
+    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+) -> None:
+    world.execute("UPDATE crm_sync.deliveries SET remote_id = NULL")
+    world.select(ann)
+    assert run(world, skipping).reasons == {"updated": 1}
+    assert simulator.requests.total == 2
+
+
+@pytest.mark.parametrize("changed_only", [False, True])
+def test_a_person_who_sends_it_now_gets_it_sent(
+    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID, changed_only: bool
+) -> None:
+    if changed_only:
+        select_changed(world, ann)
+    deliver_contact(world.queue(), skipping, ann, run_id="by hand")
+    assert simulator.requests.statuses() == {"201": 1, "204": 1}
+
+
+@pytest.mark.parametrize(("has_gmail", "reasons"), [(True, {"updated": 1}), (None, {"unchanged": 1})])
+def test_what_an_import_may_have_left_out_does_not_count_as_known(
+    world: World, skipping: BrevoResource, has_gmail: bool | None, reasons: dict[str, int]
+) -> None:
+    """Imports have left booleans as they were."""
+    (ann,) = world.add("ann@example.com", has_gmail=has_gmail)
+    queue = world.queue()
+    batch = queue.claim(1)
+    deliver_batch(queue, skipping.model_copy(update={"list_id": 1, "bulk_threshold": 1}), batch)
+    queue.settle(batch.token)
+    world.execute("UPDATE crm_sync.deliveries SET remote_id = '1'")
+    world.select(ann)
+    assert run(world, skipping.model_copy(update={"list_id": 1})).reasons == reasons

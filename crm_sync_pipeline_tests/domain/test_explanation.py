@@ -156,7 +156,7 @@ CASES = {
     "delivered and unchanged": (
         replace(COMPLETE, attempts=(TRIED, replace(TRIED, reason="unchanged"))),
         Answer(
-            "Brevo has it: delivered at 2026-03-01 14:00:00 UTC, and unchanged since, so the last run needed no call.",
+            "Brevo has it: delivered at 2026-03-01 14:00:00 UTC, and unchanged since, so the last run did not send it.",
             "Nothing. Once its data changes, selecting it sends it again.",
         ),
     ),
@@ -186,8 +186,8 @@ CASES = {
         replace(WAITING, attempts=(replace(TRIED, outcome="rejected", reason="sms_in_use"),)),
         Answer(
             "Waiting for retry 2 of 3. Last error: Brevo API error (503): try later",
-            "Clear its phone number, here or at the other contact that has it. Attempt 3 is due at "
-            "2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
+            "Clear its phone number, here or in the other contact that has it, and select that one. Attempt 3 is due "
+            "at 2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
         ),
     ),
     "in Error for its phone": (

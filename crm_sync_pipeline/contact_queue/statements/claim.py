@@ -27,6 +27,7 @@ from crm_sync_pipeline.contact_queue.tables import attempts, deliveries, literal
 
 _LATE_CONTACT = sa.bindparam("late_contact", type_=UUID_TYPE)
 _SENT_LATE = sa.bindparam("sent_late", type_=sa.Text)
+_LATE_FIELDS = sa.bindparam("late_fields", type_=sa.Text)
 
 
 @built_once
@@ -166,6 +167,7 @@ _DONE: Mapping[str, sa.types.TypeEngine[Any]] = {
     "milliseconds": sa.Integer(),
     "contact_hash": sa.Text(),
     "payload_hash": sa.Text(),
+    "remote_fields": sa.Text(),
 }
 EXTENDED_EVERY = 1 / 60
 """Of a lease: one of 300 s is written anew every 5 s, and not with each of a hundred small writes to the journal."""
@@ -250,6 +252,16 @@ def note_late_call(destination: str) -> sa.Update:
             deliveries.c.contact_id == _LATE_CONTACT,
             deliveries.c.claim_token.is_not(None),
         )
+    )
+
+
+@built_once
+def note_late_fields(destination: str) -> sa.Update:
+    """Of the contact :late_contact, the fields :late_fields may hold what was sent late."""
+    return (
+        sa.update(deliveries)
+        .values(remote_fields=sa.func.concat_ws(literal(","), deliveries.c.remote_fields, _LATE_FIELDS))
+        .where(deliveries.c.destination == destination, deliveries.c.contact_id == _LATE_CONTACT)
     )
 
 

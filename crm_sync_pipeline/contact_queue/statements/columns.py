@@ -132,6 +132,13 @@ class DestinationColumns:
         return of_one(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
 
     @property
+    def delivered_to(self) -> sa.ColumnElement[Any]:
+        """Of a delivery: the address that it went to last, as it stood in the row; NULL where that is not kept."""
+        if not self.crm.holds_address or self.crm.id_column not in self.table.c:
+            return sa.cast(sa.null(), sa.Text)
+        return sa.case((deliveries.c.synced_at.is_not(None), sa.cast(self.table.c[self.crm.id_column], sa.Text)))
+
+    @property
     def is_processing(self) -> sa.ColumnElement[bool]:
         """Of a contact that is looked up by its id: a claim has it, or had it."""
         return of_one(self.processing == literal("Processing"))

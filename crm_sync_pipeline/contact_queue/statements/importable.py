@@ -9,6 +9,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import (
     DestinationColumns,
     built_once,
 )
+from crm_sync_pipeline.contact_queue.statements.delivered import known_of_copy
 from crm_sync_pipeline.contact_queue.statements.under_way import is_attempted, is_under_way
 from crm_sync_pipeline.contact_queue.tables import deliveries, literal
 from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
@@ -21,7 +22,7 @@ def page(columns: DestinationColumns) -> sa.Executable:
     They are as the claim left them, and the token has not attempted them. It is their first attempt since they were
     selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake. So does one that
     two workers in a row lost.
-    `delivered_last` is the payload that need not be sent again; NULL for most.
+    What is known of their copies is read as by `known_of_copy`.
     """
     held = (
         sa.select(deliveries.c.contact_id)
@@ -31,12 +32,11 @@ def page(columns: DestinationColumns) -> sa.Executable:
         .cte("held")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    asked_for = deliveries.c.changed_only_at == deliveries.c.selected_at
-    skips = sa.or_(sa.bindparam("everything", type_=sa.Boolean), asked_for)
     its_contact = (
         sa.select(
             sa.cast(sa.literal_column("xmin"), sa.Text).label("row_version"),
             columns.is_held.label("is_held"),
+            *known_of_copy(columns),
             *columns.sent_fields(),
         )
         .where(columns.id == held.c.contact_id)
@@ -54,7 +54,6 @@ def page(columns: DestinationColumns) -> sa.Executable:
         sa.select(
             held.c.contact_id.label("id"),
             goes.label("goes"),
-            sa.case((skips, deliveries.c.payload_hash)).label("delivered_last"),
             *its_contact.c,
         )
         .select_from(

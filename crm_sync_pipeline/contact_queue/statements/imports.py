@@ -39,6 +39,7 @@ _ENTRIES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "address_hash": sa.Text(),
     "row_version": sa.Text(),
     "message": sa.Text(),
+    "remote_fields": sa.Text(),
 }
 
 
@@ -159,6 +160,7 @@ def overtaken(destination: str) -> sa.Executable:
             import_contacts.c.address_hash,
             import_contacts.c.row_version,
             import_contacts.c.message,
+            import_contacts.c.remote_fields,
         )
         .select_from(
             import_contacts.join(imports, imports.c.id == import_contacts.c.import_id).outerjoin(
@@ -226,6 +228,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
         "request_id": sa.bindparam("called", type_=sa.Text),
         "contact_hash": done.c.contact_hash,
         "payload_hash": done.c.payload_hash,
+        "remote_fields": sa.case((word("outcome") != "rejected", done.c.remote_fields)),
     }
     written = (
         pg.insert(attempts)

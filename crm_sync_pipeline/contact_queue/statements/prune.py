@@ -99,6 +99,19 @@ held_of: sa.Select[Any] = (
 )
 """The deliveries of the contact :id, locked."""
 
+known_ids_of: sa.Select[Any] = (
+    sa.select(attempts.c.destination, attempts.c.remote_id)
+    .where(attempts.c.contact_id == _ID, attempts.c.remote_id.is_not(None))
+    .group_by(attempts.c.destination, attempts.c.remote_id)
+    .order_by(attempts.c.destination, sa.func.min(attempts.c.id))
+)
+"""The destinations' own ids of the contact :id that the journal tells, the oldest first."""
+
+delivered_to: sa.Select[Any] = sa.select(deliveries.c.destination).where(
+    deliveries.c.contact_id == _ID, deliveries.c.synced_at.is_not(None)
+)
+"""Where the contact :id was delivered."""
+
 forget_contact: tuple[sa.Executable, ...] = tuple(
     sa.delete(table).where(table.c.contact_id == _ID) for table in (import_contacts, attempts, deliveries)
 )

@@ -31,6 +31,9 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
         deliveries.c.lost_count,
         deliveries.c.payload_hash,
         deliveries.c.late_payload_hash,
+        deliveries.c.remote_id,
+        deliveries.c.remote_fields,
+        columns.delivered_to.label("delivered_to"),
         columns.is_held.label("is_held"),
         *columns.sent_fields(),
     ).select_from(columns.table.join(deliveries, columns.delivery))
@@ -86,7 +89,10 @@ def attempts_of(destination: str) -> sa.Executable:
 
     The time is text, because it is only written back: reading a thousand of them would take a while.
     """
-    read = ("claim_token", "contact_id", "outcome", "reason", "message", "remote_id", "contact_hash", "payload_hash")
+    read = (
+        *("claim_token", "contact_id", "outcome", "reason", "message"),
+        *("remote_id", "contact_hash", "payload_hash", "remote_fields"),
+    )
     attempted_at = sa.cast(attempts.c.attempted_at, sa.Text).label("attempted_at")
     return sa.select(*(attempts.c[name] for name in read), attempted_at).where(
         attempts.c.destination == destination,
@@ -177,6 +183,7 @@ SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
     "lost_count": sa.Integer(),
     "remote_id": sa.Text(),
     "payload_hash": sa.Text(),
+    "remote_fields": sa.Text(),
     "synced_at": pg.TIMESTAMP(timezone=True),
 }
 
@@ -242,8 +249,9 @@ def _let_go(settled: sa.CTE, destination: str) -> sa.Update:
             retry_count=settled.c.retry_count,
             next_retry_at=_due_at(settled),
             lost_count=settled.c.lost_count,
-            remote_id=sa.func.coalesce(settled.c.remote_id, deliveries.c.remote_id),
+            remote_id=settled.c.remote_id,
             payload_hash=settled.c.payload_hash,
+            remote_fields=settled.c.remote_fields,
             synced_at=sa.func.coalesce(settled.c.synced_at, deliveries.c.synced_at),
         )
         .where(

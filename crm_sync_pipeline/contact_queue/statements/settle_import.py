@@ -62,7 +62,7 @@ def settle_some(columns: DestinationColumns, becomes: Transition) -> sa.Update:
         .lateral("as_read")
     )
     held = (
-        sa.select(deliveries.c.contact_id)
+        sa.select(deliveries.c.contact_id, deliveries.c.remote_id)
         .where(
             deliveries.c.contact_id == some.c.contact_id,
             deliveries.c.destination == literal(columns.crm.name),
@@ -83,8 +83,9 @@ def settle_some(columns: DestinationColumns, becomes: Transition) -> sa.Update:
         "retry_count": sa.literal(becomes.retry_count),
         "due_in_seconds": sa.null(),
         "lost_count": sa.literal(becomes.losses),
-        "remote_id": sa.null(),
+        "remote_id": held.c.remote_id,
         "payload_hash": some.c.payload_hash,
+        "remote_fields": some.c.remote_fields,
         "synced_at": NOW,
     }
     settled = (

@@ -1,21 +1,9 @@
-"""Contacts that need not be sent, because the destination took the same payload last."""
+"""Contacts that need not be sent, because the destination took the same payload last: who asked for that."""
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements.columns import IDS, TOKEN, UUID_TYPE, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.statements.columns import IDS, UUID_TYPE, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.tables import deliveries, literal
-
-
-@built_once
-def delivered_last(destination: str) -> sa.Executable:
-    """The payload delivered last, of what :token holds: of everything, or of what was selected only if changed."""
-    asked_for = deliveries.c.changed_only_at == deliveries.c.selected_at
-    return sa.select(deliveries.c.contact_id, deliveries.c.payload_hash).where(
-        deliveries.c.destination == destination,
-        deliveries.c.claim_token == TOKEN,
-        deliveries.c.payload_hash.is_not(None),
-        sa.or_(sa.bindparam("everything", type_=sa.Boolean), asked_for),
-    )
 
 
 @built_once
