@@ -1,0 +1,39 @@
+-- forget_deleted
+--
+-- Remove what :token holds of contacts that were deleted meanwhile.
+--
+-- Where row-level security hides rows, what can't be seen need not be deleted: the token lets it go
+-- instead.
+--
+-- Used by Settling._settle_held.
+--
+-- Parameters:
+-- \set token '00000000-0000-0000-0000-000000000000'
+
+\set claim_token NULL
+\set lease_expires_at NULL
+\set payload_hash NULL
+\set late_payload_hash NULL
+
+DELETE FROM crm_sync.deliveries
+WHERE crm_sync.deliveries.destination = 'brevo'
+    AND crm_sync.deliveries.claim_token = :'token'::UUID
+    AND (
+        SELECT public.contacts.id AS id
+        FROM public.contacts
+        WHERE public.contacts.id = crm_sync.deliveries.contact_id
+    ) IS NULL;
+
+-- Where row-level security may hide contacts:
+UPDATE crm_sync.deliveries
+SET claim_token=:claim_token::UUID,
+    lease_expires_at=:lease_expires_at::TIMESTAMP WITH TIME ZONE,
+    payload_hash=:payload_hash::VARCHAR,
+    late_payload_hash=:late_payload_hash::VARCHAR
+WHERE crm_sync.deliveries.destination = 'brevo'
+    AND crm_sync.deliveries.claim_token = :'token'::UUID
+    AND (
+        SELECT public.contacts.id AS id
+        FROM public.contacts
+        WHERE public.contacts.id = crm_sync.deliveries.contact_id
+    ) IS NULL;

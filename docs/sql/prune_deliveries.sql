@@ -1,0 +1,62 @@
+-- prune_deliveries
+--
+-- Of the deliveries of the :size contacts from the id :first on, remove those of contacts that are
+-- gone.
+--
+-- What a claim holds stays until that is settled. One row: `last`, the id to go on behind, NULL at the
+-- end, and how many are `of_gone`.
+--
+-- Used by History._prune_deliveries.
+--
+-- Parameters:
+-- \set after '00000000-0000-0000-0000-000000000000'
+-- \set size '100'
+
+\set param_1 1
+
+-- Where removes is False:
+WITH stretch AS (
+    SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
+    FROM crm_sync.deliveries
+    WHERE crm_sync.deliveries.contact_id > :'after'::UUID
+    ORDER BY crm_sync.deliveries.contact_id
+    LIMIT :'size'::INTEGER
+),
+doomed AS (
+    SELECT stretch.contact_id AS contact_id
+    FROM stretch
+    WHERE stretch.claim_token IS NULL
+        AND (
+            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = stretch.contact_id
+        ) IS NULL
+)
+SELECT (
+    SELECT stretch.contact_id FROM stretch ORDER BY stretch.contact_id DESC LIMIT :'param_1'::INTEGER
+) AS last,
+    (SELECT count(*) AS count_1 FROM doomed) AS of_gone;
+
+-- Where removes is True:
+WITH stretch AS (
+    SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
+    FROM crm_sync.deliveries
+    WHERE crm_sync.deliveries.contact_id > :'after'::UUID
+    ORDER BY crm_sync.deliveries.contact_id
+    LIMIT :'size'::INTEGER
+),
+doomed AS (
+    SELECT stretch.contact_id AS contact_id
+    FROM stretch
+    WHERE stretch.claim_token IS NULL
+        AND (
+            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = stretch.contact_id
+        ) IS NULL
+),
+removed AS (
+    DELETE FROM crm_sync.deliveries
+    WHERE crm_sync.deliveries.contact_id = ANY (array((SELECT doomed.contact_id FROM doomed)))
+        AND crm_sync.deliveries.claim_token IS NULL
+)
+SELECT (
+    SELECT stretch.contact_id FROM stretch ORDER BY stretch.contact_id DESC LIMIT :'param_1'::INTEGER
+) AS last,
+    (SELECT count(*) AS count_1 FROM doomed) AS of_gone;
