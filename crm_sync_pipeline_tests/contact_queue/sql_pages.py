@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline_tests.contact_queue.sql_layout import laid_out
-from crm_sync_pipeline_tests.contact_queue.sql_statements import DIALECT, Found, Variant, statements
+from crm_sync_pipeline_tests.contact_queue.sql_statements import Found, Variant, statements
 
 COMMAND = f"python -m {__spec__.name if __spec__ else __name__}"
 FOLDER = Path(__file__).parents[2] / "docs" / "sql"
@@ -55,7 +55,9 @@ def pages() -> dict[str, str]:
     for name, group in groupby(statements(), key=lambda found: found.name):
         several = list(group)
         for found in several:
-            file = f"{name}.sql" if len(several) == 1 else f"{name}-{_table_of(found.variants[0].statement)}.sql"
+            file = (
+                f"{name}.sql" if len(several) == 1 else f"{name}-{_table_of(found.variants[0].compiled.statement)}.sql"
+            )
             if file in made:
                 raise ValueError(f"Two statements are called {name!r}, on one table. Rename one of the two.")
             made[file] = _page(found)
@@ -80,57 +82,46 @@ def _table_of(statement: Any) -> str:
 
 
 def _page(found: Found) -> str:
-    compiled = [
-        each.statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True}) for each in found.variants
-    ]
-    asked: dict[str, str] = {}
-    fixed: dict[str, str] = {}
-    for each in compiled:
-        for bind in _in_order(each):
-            if bind.required:
-                asked[each.bind_names[bind]] = _example(bind)
-            else:
-                fixed[each.bind_names[bind]] = _psql_value(bind.value)
-    header = "\n\n".join(_header(found, asked))
+    header = "\n\n".join(_header(found))
     parts = [textwrap.indent(header, "-- ", lambda _line: True).replace("-- \n", "--\n")]
-    if fixed:
-        parts.append("\n".join(f"\\set {name} {value}" for name, value in fixed.items()))
-    for variant, each in zip(found.variants, compiled, strict=True):
-        parts.append(_statement(variant, each))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *map(_statement, found.variants)]) + "\n"
 
 
-def _header(found: Found, asked: Mapping[str, str]) -> Iterator[str]:
+def _header(found: Found) -> Iterator[str]:
     yield found.name
     if found.is_condition:
         yield "A condition that other statements contain, shown as the condition of a query."
     yield from (textwrap.fill(each, _LINE) for each in found.description.split("\n\n") if each)
     if found.used_by:
         yield textwrap.fill(f"Used by {', '.join(found.used_by)}.", _LINE)
+    asked = {name: bind for variant in found.variants for name, bind in _parameters(variant).items() if bind.required}
     if asked:
-        yield "\n".join(["Parameters:", *(f"\\set {name} '{value}'" for name, value in asked.items())])
+        yield "\n".join(["Parameters:", *(f"\\set {name} '{_example(bind)}'" for name, bind in asked.items())])
 
 
-def _in_order(compiled: Any) -> list[Any]:
-    names = dict.fromkeys(name for name in _PLACEHOLDER.findall(compiled.string) if name)
-    return [compiled.binds[name] for name in names]
+def _parameters(variant: Variant) -> dict[str, Any]:
+    """By name, in the order of the text."""
+    names = dict.fromkeys(name for name in _PLACEHOLDER.findall(variant.compiled.string) if name)
+    return {name: variant.compiled.binds[name] for name in names}
 
 
-def _statement(variant: Variant, compiled: Any) -> str:
+def _statement(variant: Variant) -> str:
     """The SQL with psql's variables. `:name` is put in as it stands, which a NULL needs; `:'name'` in quotes."""
+    compiled, parameters = variant.compiled, _parameters(variant)
+    constants = {name: bind.value for name, bind in parameters.items() if not bind.required}
 
     def variable(found: "re.Match[str]") -> str:
         if not (name := found[1]):
             return "%"
-        bind = compiled.binds[name]
         blank = " " if compiled.string[: found.start()].endswith(":") else ""  # or psql would read a cast
-        is_null = not bind.required and bind.value is None
+        is_null = name in constants and constants[name] is None
         return f"{blank}:{name}" if is_null else f"{blank}:'{name}'"
 
-    when = f"-- {variant.when}:\n" if variant.when else ""
     sql = _PLACEHOLDER.sub(variable, compiled.string)
-    is_laid_out = isinstance(variant.statement, sa.TextClause) and "\n" in sql.strip()  # by who wrote it
-    return f"{when}{textwrap.dedent(sql).strip() if is_laid_out else laid_out(sql)};"
+    is_laid_out = isinstance(compiled.statement, sa.TextClause) and "\n" in sql.strip()  # by who wrote it
+    lines = [f"-- {variant.when}:"] if variant.when else []
+    lines += [f"\\set {name} {_psql_value(value)}" for name, value in constants.items()]
+    return "\n".join([*lines, f"{textwrap.dedent(sql).strip() if is_laid_out else laid_out(sql)};"])
 
 
 def _example(bind: "sa.BindParameter[Any]") -> str:

@@ -97,9 +97,9 @@ class NoExampleError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A statement as one call of its function makes it. `when` says which call, "" where there is one only."""
+    """A compiled statement as one call of its function makes it. `when` says which call, "" where there is only one."""
 
-    statement: Any
+    compiled: Any
     when: str = ""
 
 
@@ -165,10 +165,14 @@ def _variants(function: Callable[..., Any], hints: Mapping[str, Any], *, is_cond
         several = made if isinstance(made, tuple) else (made,)
         for number, each in enumerate(several, 1):
             statement = _of_index(function, each) if isinstance(each, PartialIndex) else each
-            text = str(statement.compile(dialect=DIALECT))
-            if text not in seen:
-                seen.add(text)
-                yield Variant(statement, _when(arguments, number if len(several) > 1 else 0))
+            compiled = _compiled(statement)
+            if compiled.string not in seen:
+                seen.add(compiled.string)
+                yield Variant(compiled, _when(arguments, number if len(several) > 1 else 0))
+
+
+def _compiled(statement: Any) -> Any:
+    return statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
 
 
 def _of_index(function: Callable[..., Any], index: PartialIndex) -> sa.TextClause:
@@ -208,7 +212,8 @@ def _values(module: ModuleType, users: Mapping[int, set[str]]) -> Iterator[Found
             kind: Any = sa.TextClause if name.startswith("_") else sa.Executable
             if made and all(isinstance(each, kind) and not isinstance(each, sa.ColumnElement) for each in made):
                 variants = tuple(
-                    Variant(each, _when({}, number if len(made) > 1 else 0)) for number, each in enumerate(made, 1)
+                    Variant(_compiled(each), _when({}, number if len(made) > 1 else 0))
+                    for number, each in enumerate(made, 1)
                 )
                 yield Found(name.lstrip("_").lower(), _string(behind), tuple(sorted(users[id(value)])), variants)
 

@@ -5,7 +5,6 @@
 -- Used by Report.attempted.
 
 \set destination_1 'brevo'
-
 SELECT count(*) AS count_1
 FROM crm_sync.attempts
 WHERE crm_sync.attempts.destination = :'destination_1'::VARCHAR;

@@ -11,7 +11,6 @@
 -- \set ids '{}'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.attempts.claim_token,
     crm_sync.attempts.contact_id,
     crm_sync.attempts.outcome,

@@ -9,7 +9,6 @@
 \set destinations '{brevo}'
 \set scope 'all contacts'
 \set contacts 0
-
 INSERT INTO crm_sync.acts (actor, verb, destinations, scope, contacts)
 VALUES (:'actor'::VARCHAR, :'verb'::VARCHAR, :'destinations'::TEXT[], :'scope'::VARCHAR, :'contacts'::INTEGER)
 RETURNING crm_sync.acts.id;

@@ -13,7 +13,6 @@
 -- \set after_number '100'
 
 \set destination 'brevo'
-
 INSERT INTO crm_sync.imports (id, destination, claim_token, run_id, contacts, after_process_id)
 VALUES (
     :'the_import'::UUID,

@@ -11,7 +11,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set param_1 1
-
 SELECT its_contact.id,
     its_contact.email,
     its_contact.name,

@@ -9,7 +9,6 @@
 -- \set the_import '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT count(*) AS total,
     count(*) FILTER (WHERE crm_sync.import_contacts.address_hash = ANY (:'hashes'::TEXT[])) AS known
 FROM crm_sync.import_contacts

@@ -11,7 +11,6 @@
 
 \set milliseconds_1 1
 \set milliseconds_2 0
-
 SELECT crm_sync.attempts.destination,
     crm_sync.attempts.outcome,
     crm_sync.attempts.reason,

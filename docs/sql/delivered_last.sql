@@ -10,7 +10,6 @@
 -- \set everything 'false'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.deliveries.contact_id, crm_sync.deliveries.payload_hash
 FROM crm_sync.deliveries
 WHERE crm_sync.deliveries.destination = :'destination_1'::VARCHAR

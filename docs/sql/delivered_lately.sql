@@ -9,7 +9,6 @@
 -- \set limit '100'
 
 \set param_1 1
-
 SELECT its_contact.id,
     its_contact.email,
     its_contact.name,

@@ -10,7 +10,6 @@
 -- \set size '100'
 
 \set param_1 1
-
 SELECT public.contacts.id AS id
 FROM public.contacts
 WHERE public.contacts.id >= :'first'::UUID

@@ -11,7 +11,6 @@
 \set param_2 10
 \set destination_1 'brevo'
 \set param_3 1
-
 SELECT coalesce(
     SUBSTRING(
         CAST(public.contacts.brevo_processing_error AS TEXT) COLLATE "default" FROM :'substring_1'::VARCHAR

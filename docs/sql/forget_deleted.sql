@@ -10,11 +10,6 @@
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'
 
-\set claim_token NULL
-\set lease_expires_at NULL
-\set payload_hash NULL
-\set late_payload_hash NULL
-
 DELETE FROM crm_sync.deliveries
 WHERE crm_sync.deliveries.destination = 'brevo'
     AND crm_sync.deliveries.claim_token = :'token'::UUID
@@ -25,6 +20,10 @@ WHERE crm_sync.deliveries.destination = 'brevo'
     ) IS NULL;
 
 -- Where row-level security may hide contacts:
+\set claim_token NULL
+\set lease_expires_at NULL
+\set payload_hash NULL
+\set late_payload_hash NULL
 UPDATE crm_sync.deliveries
 SET claim_token=:claim_token::UUID,
     lease_expires_at=:lease_expires_at::TIMESTAMP WITH TIME ZONE,

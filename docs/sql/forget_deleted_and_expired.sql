@@ -7,11 +7,6 @@
 -- Parameters:
 -- \set size '100'
 
-\set claim_token NULL
-\set lease_expires_at NULL
-\set payload_hash NULL
-\set late_payload_hash NULL
-
 WITH chosen AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id
     FROM crm_sync.deliveries
@@ -32,6 +27,10 @@ DELETE FROM crm_sync.deliveries USING chosen
 WHERE crm_sync.deliveries.destination = 'brevo' AND crm_sync.deliveries.contact_id = chosen.contact_id;
 
 -- Where row-level security may hide contacts:
+\set claim_token NULL
+\set lease_expires_at NULL
+\set payload_hash NULL
+\set late_payload_hash NULL
 WITH chosen AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id
     FROM crm_sync.deliveries

@@ -11,7 +11,6 @@
 
 \set payload_hash NULL
 \set destination_1 'brevo'
-
 UPDATE crm_sync.deliveries
 SET payload_hash=:payload_hash::VARCHAR
 WHERE crm_sync.deliveries.contact_id = :'late_contact'::UUID

@@ -7,7 +7,6 @@
 -- Used by VERBS, requeue.
 
 \set retry_count_1 0
-
 SELECT public.contacts.id AS id
 FROM public.contacts
 WHERE public.contacts.brevo_processing_status = 'Error'

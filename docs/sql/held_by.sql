@@ -8,7 +8,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT count(*) AS count_1
 FROM crm_sync.deliveries
 WHERE crm_sync.deliveries.destination = :'destination_1'::VARCHAR

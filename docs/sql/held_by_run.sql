@@ -8,7 +8,6 @@
 -- \set run_id 'text'
 
 \set param_1 1
-
 SELECT (
     SELECT crm_sync.deliveries.contact_id
     FROM crm_sync.deliveries

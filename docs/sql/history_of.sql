@@ -8,7 +8,6 @@
 -- \set id '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.attempts.id,
     crm_sync.attempts.contact_id,
     crm_sync.attempts.destination,

@@ -9,7 +9,6 @@
 
 \set param_1 0
 \set param_2 0
-
 WITH chosen AS (
     SELECT public.contacts.id AS id,
         CASE

@@ -5,5 +5,4 @@
 -- Used by History.prune.
 
 \set param_1 1
-
 SELECT 1 FROM public.contacts LIMIT :'param_1'::INTEGER;

@@ -8,7 +8,6 @@
 -- \set the_import '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT EXISTS (
     SELECT *
     FROM crm_sync.imports

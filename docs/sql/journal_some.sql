@@ -29,7 +29,6 @@
 \set param_4 'outcome'
 \set coalesce_4 'deferred'
 \set strpos_1 0
-
 WITH done AS (
     DELETE FROM crm_sync.import_contacts
     WHERE crm_sync.import_contacts.destination = :'destination_1'::VARCHAR

@@ -9,7 +9,6 @@
 
 \set param_1 0
 \set param_2 0
-
 UPDATE crm_sync.deliveries
 SET retry_count=CASE
 WHEN (public.contacts.updated_at IS NOT NULL) THEN :'param_1'::INTEGER

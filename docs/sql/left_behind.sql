@@ -12,7 +12,6 @@
 
 \set param_1 1
 \set param_2 1
-
 SELECT (
     SELECT crm_sync.deliveries.contact_id
     FROM crm_sync.deliveries

@@ -9,7 +9,6 @@
 
 \set param_1 1.0
 \set destination_1 'brevo'
-
 UPDATE crm_sync.deliveries
 SET lease_expires_at=(now() - interval '1 second' * :'param_1')
 FROM crm_sync.import_contacts, crm_sync.imports

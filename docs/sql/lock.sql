@@ -9,7 +9,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.imports.id
 FROM crm_sync.imports
 WHERE crm_sync.imports.id = :'the_import'::UUID

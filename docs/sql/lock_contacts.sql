@@ -8,7 +8,6 @@
 -- \set the_import '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT public.contacts.id AS id
 FROM public.contacts
 JOIN crm_sync.import_contacts ON crm_sync.import_contacts.contact_id = public.contacts.id

@@ -13,7 +13,6 @@
 
 \set param_1 0
 \set coalesce_1 0
-
 SELECT public.contacts.id AS id,
     public.contacts.ctid AS place,
     CASE

@@ -6,7 +6,6 @@
 
 \set destination_1 'brevo'
 \set param_1 1
-
 SELECT crm_sync.imports.id,
     crm_sync.imports.claim_token,
     crm_sync.imports.taken_up,

@@ -11,7 +11,6 @@
 
 \set destination_1 'brevo'
 \set param_1 1
-
 WITH "some" AS MATERIALIZED (
     SELECT crm_sync.import_contacts.contact_id AS contact_id,
         crm_sync.import_contacts.destination AS destination,

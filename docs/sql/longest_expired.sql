@@ -6,7 +6,6 @@
 -- Used by AlertLedger.health.
 
 \set param_1 1
-
 SELECT EXTRACT(epoch FROM now() - crm_sync.deliveries.lease_expires_at) AS seconds, crm_sync.deliveries.run_id
 FROM crm_sync.deliveries
 WHERE crm_sync.deliveries.destination = 'brevo'

@@ -22,7 +22,6 @@
 \set param_2 NULL
 \set param_3 0
 \set param_4 NULL
-
 WITH chosen AS (
     SELECT public.contacts.id AS id,
         public.contacts.brevo_sync_status = 'Selected' AS fresh,

@@ -30,7 +30,6 @@
 \set destination_3 'brevo'
 \set param_11 1
 \set param_12 3600.0
-
 SELECT public.contacts.id AS id
 FROM public.contacts
 WHERE CAST(public.contacts.brevo_sync_status AS TEXT) = ANY (:'param_1'::TEXT[])

@@ -18,7 +18,6 @@
 \set lost_count_1 1
 \set least_1 2
 \set destination_1 'brevo'
-
 UPDATE crm_sync.deliveries
 SET claim_token=:'token'::UUID,
     lease_expires_at=(now() + interval '1 second' * :'lease_seconds'),

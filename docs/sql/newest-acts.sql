@@ -5,7 +5,6 @@
 -- Used by Acts.newest.
 
 \set param_1 20
-
 SELECT crm_sync.acts.id,
     crm_sync.acts.acted_at,
     crm_sync.acts.actor,

@@ -9,7 +9,6 @@
 -- \set after '100'
 
 \set param_1 1
-
 SELECT crm_sync.attempts.id
 FROM crm_sync.attempts
 WHERE crm_sync.attempts.id > :'after'::BIGINT

@@ -10,7 +10,6 @@
 -- \set late_contact '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 UPDATE crm_sync.deliveries
 SET late_payload_hash=:'sent_late'::VARCHAR
 WHERE crm_sync.deliveries.destination = :'destination_1'::VARCHAR

@@ -8,7 +8,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.imports.id,
     crm_sync.imports.process_id,
     crm_sync.imports.after_process_id,

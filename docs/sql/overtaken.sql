@@ -10,7 +10,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set destination_1 'brevo'
-
 SELECT crm_sync.import_contacts.contact_id,
     crm_sync.import_contacts.contact_hash,
     crm_sync.import_contacts.payload_hash,

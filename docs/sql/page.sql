@@ -19,7 +19,6 @@
 \set retry_count_1 0
 \set lost_count_1 2
 \set param_1 1
-
 WITH held AS MATERIALIZED (
     SELECT crm_sync.deliveries.contact_id AS contact_id
     FROM crm_sync.deliveries

@@ -13,7 +13,6 @@
 
 \set destination_1 'brevo'
 \set param_1 3600.0
-
 SELECT crm_sync.imports.process_id
 FROM crm_sync.imports
 WHERE crm_sync.imports.destination = :'destination_1'::VARCHAR

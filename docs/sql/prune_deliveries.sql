@@ -12,9 +12,8 @@
 -- \set after '00000000-0000-0000-0000-000000000000'
 -- \set size '100'
 
-\set param_1 1
-
 -- Where removes is False:
+\set param_1 1
 WITH stretch AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
     FROM crm_sync.deliveries
@@ -36,6 +35,7 @@ SELECT (
     (SELECT count(*) AS count_1 FROM doomed) AS of_gone;
 
 -- Where removes is True:
+\set param_1 1
 WITH stretch AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
     FROM crm_sync.deliveries

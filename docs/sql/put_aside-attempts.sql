@@ -15,7 +15,6 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 \set retry_count_1 1
-
 WITH refused AS (
     SELECT refused.contact_id AS contact_id, refused.message AS message
     FROM json_to_recordset(CAST(:'refused_rows'::VARCHAR AS JSON)) AS refused(contact_id UUID, message TEXT)

@@ -10,7 +10,6 @@
 -- \set ids '{}'
 
 \set destination_1 'brevo'
-
 UPDATE crm_sync.deliveries
 SET lease_expires_at=(now() + interval '1 second' * :'lease_seconds')
 WHERE crm_sync.deliveries.destination = :'destination_1'::VARCHAR

@@ -8,7 +8,6 @@
 -- \set ids '{}'
 
 \set held_at NULL
-
 UPDATE crm_sync.deliveries
 SET held_at=:held_at::TIMESTAMP WITH TIME ZONE
 WHERE crm_sync.deliveries.destination = 'brevo'

@@ -10,7 +10,6 @@
 \set param_1 0
 \set brevo_processing_error NULL
 \set retry_count_1 0
-
 UPDATE public.contacts
 SET updated_at=now(), retry_count=CASE
 WHEN (public.contacts.last_failed_crm = 'brevo') THEN :'param_1'::INTEGER

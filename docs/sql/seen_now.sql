@@ -6,7 +6,6 @@
 -- \set key 'ann@example.com'
 
 \set message ''
-
 INSERT INTO crm_sync.alerts (name, message)
 VALUES (:'key'::VARCHAR, :'message'::VARCHAR)
 ON CONFLICT (name)

@@ -16,7 +16,6 @@
 \set shared_1 'record_failure'
 \set shared_2 'clear_if_ours'
 \set param_1 0
-
 WITH settled AS (
     SELECT settled.id AS id,
         settled.token AS token,

@@ -11,7 +11,6 @@
 \set claim_token NULL
 \set lease_expires_at NULL
 \set late_payload_hash NULL
-
 WITH settled AS (
     SELECT settled.id AS id,
         settled.token AS token,

@@ -28,7 +28,6 @@
 \set shared_1 'record_failure'
 \set shared_2 'clear_if_ours'
 \set param_1 0
-
 WITH "some" AS MATERIALIZED (
     SELECT crm_sync.import_contacts.contact_id AS contact_id,
         crm_sync.import_contacts.destination AS destination,

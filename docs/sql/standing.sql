@@ -11,7 +11,6 @@
 -- \set limit '100'
 
 \set param_1 100
-
 SELECT (
     SELECT count(*) AS count_1
     FROM (

@@ -11,7 +11,6 @@
 
 \set taken_up_1 1
 \set destination_1 'brevo'
-
 UPDATE crm_sync.imports
 SET claim_token=:'token'::UUID,
     run_id=:'by_run'::VARCHAR,

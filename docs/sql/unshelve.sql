@@ -8,7 +8,6 @@
 -- \set ids '{}'
 
 \set retry_count_1 0
-
 UPDATE public.contacts
 SET updated_at=now(), next_retry_at=CASE
 WHEN (

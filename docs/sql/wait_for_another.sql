@@ -7,5 +7,4 @@
 \set set_config_2 'lock_timeout'
 \set set_config_3 '2s'
 \set set_config_4 true
-
 SELECT set_config(:'set_config_2'::VARCHAR, :'set_config_3'::VARCHAR, :'set_config_4') AS set_config_1;

@@ -24,7 +24,6 @@
 \set retry_count_1 1
 \set coalesce_2 1
 \set param_1 0.9833333333333333
-
 WITH done AS (
     SELECT done.contact_id AS contact_id,
         done.outcome AS outcome,
