@@ -145,3 +145,13 @@ def test_a_person_can_have_it_probed_at_once(world: World) -> None:
     assert queue.claim(10).size == 0
     assert queue.breaker.probe_now() is True
     assert queue.claim(10).size == 1
+
+
+def test_a_probe_that_is_due_is_taken_by_one_run_though_both_saw_it(world: World) -> None:
+    breaker = world.queue().breaker
+    open_and_let_it_come_due(world, breaker)
+
+    with world.engine.begin() as first:
+        assert breaker.take_probe(first)
+    with world.engine.begin() as second:
+        assert not breaker.take_probe(second)

@@ -1,0 +1,14 @@
+-- read_breaker
+--
+-- Why the destination is down and when the next probe is due; no row while the breaker is closed.
+--
+-- Used by BreakerRecord.state.
+
+\set destination_1 'brevo'
+SELECT crm_sync.destinations.reason,
+    crm_sync.destinations.message,
+    crm_sync.destinations.probes_done,
+    EXTRACT(epoch FROM crm_sync.destinations.next_probe_at - now()) AS seconds
+FROM crm_sync.destinations
+WHERE crm_sync.destinations.destination = :'destination_1'::VARCHAR
+    AND crm_sync.destinations.down_since IS NOT NULL;
