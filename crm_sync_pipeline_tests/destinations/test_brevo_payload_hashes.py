@@ -83,7 +83,7 @@ def test_a_number_that_another_contact_has_leaves_the_hash_of_the_contact_withou
     with_number = brevo.prepare(Contact(UUID(int=1), **ALL_FIELDS))
     assert isinstance(with_number, Prepared)
 
-    without = brevo.without_what_was_refused(with_number, Rejected("sms_in_use", ""))
+    without = brevo.next_request(with_number, Rejected("sms_in_use", ""))
 
     assert without is not None
     assert without.payload_hash == "23029e2f73d1682916a7d5ee4bb5f1cb"

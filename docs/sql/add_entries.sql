@@ -15,7 +15,15 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 INSERT INTO crm_sync.import_contacts (
-    destination, import_id, contact_id, contact_hash, payload_hash, address_hash, row_version, message
+    destination,
+    import_id,
+    contact_id,
+    contact_hash,
+    payload_hash,
+    address_hash,
+    row_version,
+    message,
+    remote_fields
 )
 SELECT 'brevo',
     :'the_import'::UUID AS anon_1,
@@ -24,9 +32,16 @@ SELECT 'brevo',
     entries.payload_hash,
     entries.address_hash,
     entries.row_version,
-    entries.message
+    entries.message,
+    entries.remote_fields
 FROM json_to_recordset(CAST(:'entries_rows'::VARCHAR AS JSON)) AS entries(
-    contact_id UUID, contact_hash TEXT, payload_hash TEXT, address_hash TEXT, row_version TEXT, message TEXT
+    contact_id UUID,
+    contact_hash TEXT,
+    payload_hash TEXT,
+    address_hash TEXT,
+    row_version TEXT,
+    message TEXT,
+    remote_fields TEXT
 )
 WHERE (
     SELECT crm_sync.deliveries.claim_token
@@ -52,5 +67,6 @@ DO UPDATE SET import_id = excluded.import_id,
     payload_hash = excluded.payload_hash,
     address_hash = excluded.address_hash,
     row_version = excluded.row_version,
-    message = excluded.message
+    message = excluded.message,
+    remote_fields = excluded.remote_fields
 RETURNING crm_sync.import_contacts.contact_id;

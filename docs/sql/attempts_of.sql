@@ -19,6 +19,7 @@ SELECT crm_sync.attempts.claim_token,
     crm_sync.attempts.remote_id,
     crm_sync.attempts.contact_hash,
     crm_sync.attempts.payload_hash,
+    crm_sync.attempts.remote_fields,
     CAST(crm_sync.attempts.attempted_at AS TEXT) AS attempted_at
 FROM crm_sync.attempts
 WHERE crm_sync.attempts.destination = :'destination_1'::VARCHAR

@@ -43,7 +43,8 @@ SELECT public.contacts.email,
     crm_sync.deliveries.synced_at,
     crm_sync.deliveries.late_payload_hash,
     crm_sync.deliveries.changed_only_at,
-    crm_sync.deliveries.held_at
+    crm_sync.deliveries.held_at,
+    crm_sync.deliveries.remote_fields
 FROM public.contacts
 LEFT OUTER JOIN crm_sync.deliveries ON crm_sync.deliveries.contact_id = public.contacts.id
     AND crm_sync.deliveries.destination = 'brevo'

@@ -27,7 +27,9 @@
 \set param_3 'message'
 \set nullif_1 ''
 \set param_4 'outcome'
-\set coalesce_4 'deferred'
+\set coalesce_4 'rejected'
+\set param_5 'outcome'
+\set coalesce_5 'deferred'
 \set strpos_1 0
 WITH done AS (
     DELETE FROM crm_sync.import_contacts
@@ -51,7 +53,8 @@ WITH done AS (
         crm_sync.import_contacts.payload_hash,
         crm_sync.import_contacts.address_hash,
         crm_sync.import_contacts.row_version,
-        crm_sync.import_contacts.message
+        crm_sync.import_contacts.message,
+        crm_sync.import_contacts.remote_fields
 ),
 written AS (
     INSERT INTO crm_sync.attempts (
@@ -65,7 +68,8 @@ written AS (
         message,
         request_id,
         contact_hash,
-        payload_hash
+        payload_hash,
+        remote_fields
     )
     SELECT done.contact_id AS contact_id,
         done.destination AS destination,
@@ -94,12 +98,24 @@ written AS (
         ) AS coalesce_3,
         :'called'::VARCHAR AS anon_4,
         done.contact_hash AS contact_hash,
-        done.payload_hash AS payload_hash
+        done.payload_hash AS payload_hash,
+        CASE
+            WHEN (
+                coalesce(
+                    (
+                        (
+                            (SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]
+                        ) ->> :'param_4'::TEXT
+                    ),
+                    :'others_outcome'::VARCHAR
+                ) != :'coalesce_4'::VARCHAR
+            ) THEN done.remote_fields
+        END AS anon_5
     FROM done
     WHERE coalesce(
-        (((SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_4'::TEXT),
+        (((SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_5'::TEXT),
         :'others_outcome'::VARCHAR
-    ) != :'coalesce_4'::VARCHAR
+    ) != :'coalesce_5'::VARCHAR
     ON CONFLICT (claim_token, contact_id) DO NOTHING
     RETURNING crm_sync.attempts.outcome, crm_sync.attempts.reason, crm_sync.attempts.message
 )

@@ -29,6 +29,11 @@ SELECT public.contacts.id AS id,
     crm_sync.deliveries.lost_count,
     crm_sync.deliveries.payload_hash,
     crm_sync.deliveries.late_payload_hash,
+    crm_sync.deliveries.remote_id,
+    crm_sync.deliveries.remote_fields,
+    CASE
+        WHEN (crm_sync.deliveries.synced_at IS NOT NULL) THEN CAST(public.contacts.brevo_contact_id AS TEXT)
+    END AS delivered_to,
     CASE
         WHEN (
             public.contacts.brevo_processing_status = 'Processing'
@@ -78,6 +83,11 @@ SELECT public.contacts.id AS id,
     crm_sync.deliveries.lost_count,
     crm_sync.deliveries.payload_hash,
     crm_sync.deliveries.late_payload_hash,
+    crm_sync.deliveries.remote_id,
+    crm_sync.deliveries.remote_fields,
+    CASE
+        WHEN (crm_sync.deliveries.synced_at IS NOT NULL) THEN CAST(public.contacts.brevo_contact_id AS TEXT)
+    END AS delivered_to,
     CASE
         WHEN (
             public.contacts.brevo_processing_status = 'Processing'

@@ -19,7 +19,8 @@ WITH "some" AS MATERIALIZED (
         crm_sync.import_contacts.payload_hash AS payload_hash,
         crm_sync.import_contacts.address_hash AS address_hash,
         crm_sync.import_contacts.row_version AS row_version,
-        crm_sync.import_contacts.message AS message
+        crm_sync.import_contacts.message AS message,
+        crm_sync.import_contacts.remote_fields AS remote_fields
     FROM crm_sync.import_contacts
     WHERE crm_sync.import_contacts.import_id = :'the_import'::UUID
         AND crm_sync.import_contacts.destination = :'destination_1'::VARCHAR

@@ -15,7 +15,8 @@ SELECT crm_sync.import_contacts.contact_id,
     crm_sync.import_contacts.payload_hash,
     crm_sync.import_contacts.address_hash,
     crm_sync.import_contacts.row_version,
-    crm_sync.import_contacts.message
+    crm_sync.import_contacts.message,
+    crm_sync.import_contacts.remote_fields
 FROM crm_sync.import_contacts
 JOIN crm_sync.imports ON crm_sync.imports.id = crm_sync.import_contacts.import_id
 LEFT OUTER JOIN crm_sync.deliveries ON crm_sync.deliveries.contact_id = crm_sync.import_contacts.contact_id

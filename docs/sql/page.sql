@@ -5,8 +5,8 @@
 --
 -- They are as the claim left them, and the token has not attempted them. It is their first attempt
 -- since they were selected: one that failed goes by itself, so that imports can't fail it for its
--- neighbours' sake. So does one that two workers in a row lost. `delivered_last` is the payload that
--- need not be sent again; NULL for most.
+-- neighbours' sake. So does one that two workers in a row lost. What is known of their copies is read
+-- as by `known_of_copy`.
 --
 -- Used by Imports.candidates.
 --
@@ -46,13 +46,12 @@ SELECT held.contact_id AS id,
         ) = crm_sync.deliveries.claim_token,
         false
     ) AS goes,
-    CASE
-        WHEN (
-            :'everything' OR crm_sync.deliveries.changed_only_at = crm_sync.deliveries.selected_at
-        ) THEN crm_sync.deliveries.payload_hash
-    END AS delivered_last,
     its_contact.row_version,
     its_contact.is_held,
+    its_contact.delivered_to,
+    its_contact.remote_id,
+    its_contact.remote_fields,
+    its_contact.delivered_last,
     its_contact.email,
     its_contact.name,
     its_contact.phone_number,
@@ -73,6 +72,16 @@ LEFT OUTER JOIN LATERAL (
             ) THEN true
             ELSE false
         END AS is_held,
+        CASE
+            WHEN (crm_sync.deliveries.synced_at IS NOT NULL) THEN CAST(public.contacts.brevo_contact_id AS TEXT)
+        END AS delivered_to,
+        crm_sync.deliveries.remote_id AS remote_id,
+        crm_sync.deliveries.remote_fields AS remote_fields,
+        CASE
+            WHEN (
+                :'everything' OR crm_sync.deliveries.changed_only_at = crm_sync.deliveries.selected_at
+            ) THEN crm_sync.deliveries.payload_hash
+        END AS delivered_last,
         CAST(public.contacts.email AS TEXT) AS email,
         CAST(public.contacts.name AS TEXT) AS name,
         CAST(public.contacts.phone_number AS TEXT) AS phone_number,

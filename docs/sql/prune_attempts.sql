@@ -31,7 +31,8 @@ WITH stretch AS (
         crm_sync.attempts.milliseconds AS milliseconds,
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
-        crm_sync.attempts.attempted_at AS attempted_at
+        crm_sync.attempts.attempted_at AS attempted_at,
+        crm_sync.attempts.remote_fields AS remote_fields
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -79,7 +80,8 @@ WITH stretch AS (
         crm_sync.attempts.milliseconds AS milliseconds,
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
-        crm_sync.attempts.attempted_at AS attempted_at
+        crm_sync.attempts.attempted_at AS attempted_at,
+        crm_sync.attempts.remote_fields AS remote_fields
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -135,7 +137,8 @@ WITH stretch AS (
         crm_sync.attempts.milliseconds AS milliseconds,
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
-        crm_sync.attempts.attempted_at AS attempted_at
+        crm_sync.attempts.attempted_at AS attempted_at,
+        crm_sync.attempts.remote_fields AS remote_fields
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -186,7 +189,8 @@ WITH stretch AS (
         crm_sync.attempts.milliseconds AS milliseconds,
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
-        crm_sync.attempts.attempted_at AS attempted_at
+        crm_sync.attempts.attempted_at AS attempted_at,
+        crm_sync.attempts.remote_fields AS remote_fields
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id

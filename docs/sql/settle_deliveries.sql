@@ -23,6 +23,7 @@ WITH settled AS (
         settled.lost_count AS lost_count,
         settled.remote_id AS remote_id,
         settled.payload_hash AS payload_hash,
+        settled.remote_fields AS remote_fields,
         settled.synced_at AS synced_at
     FROM json_to_recordset(CAST(:'settled_rows'::VARCHAR AS JSON)) AS settled(
         id UUID,
@@ -36,6 +37,7 @@ WITH settled AS (
         lost_count INTEGER,
         remote_id TEXT,
         payload_hash TEXT,
+        remote_fields TEXT,
         synced_at TIMESTAMP WITH TIME ZONE
     )
 )
@@ -45,10 +47,11 @@ SET retry_count=settled.retry_count,
     claim_token=:claim_token::UUID,
     lease_expires_at=:lease_expires_at::TIMESTAMP WITH TIME ZONE,
     lost_count=settled.lost_count,
-    remote_id=coalesce(settled.remote_id, crm_sync.deliveries.remote_id),
+    remote_id=settled.remote_id,
     payload_hash=settled.payload_hash,
     synced_at=coalesce(settled.synced_at, crm_sync.deliveries.synced_at),
-    late_payload_hash=:late_payload_hash::VARCHAR
+    late_payload_hash=:late_payload_hash::VARCHAR,
+    remote_fields=settled.remote_fields
 FROM settled
 WHERE crm_sync.deliveries.contact_id = settled.id
     AND crm_sync.deliveries.destination = 'brevo'

@@ -36,7 +36,8 @@ WITH "some" AS MATERIALIZED (
         crm_sync.import_contacts.payload_hash AS payload_hash,
         crm_sync.import_contacts.address_hash AS address_hash,
         crm_sync.import_contacts.row_version AS row_version,
-        crm_sync.import_contacts.message AS message
+        crm_sync.import_contacts.message AS message,
+        crm_sync.import_contacts.remote_fields AS remote_fields
     FROM crm_sync.import_contacts
     WHERE crm_sync.import_contacts.import_id = :'the_import'::UUID
         AND crm_sync.import_contacts.destination = :'destination_1'::VARCHAR
@@ -53,8 +54,9 @@ settled AS (
         CAST(:'param_8'::INTEGER AS INTEGER) AS retry_count,
         CAST(NULL AS FLOAT) AS due_in_seconds,
         CAST(:'param_9'::INTEGER AS INTEGER) AS lost_count,
-        CAST(NULL AS TEXT) AS remote_id,
+        CAST(held.remote_id AS TEXT) AS remote_id,
         CAST("some".payload_hash AS TEXT) AS payload_hash,
+        CAST("some".remote_fields AS TEXT) AS remote_fields,
         CAST(now() AS TIMESTAMP WITH TIME ZONE) AS synced_at
     FROM "some"
     JOIN LATERAL (
@@ -72,7 +74,7 @@ settled AS (
         LIMIT :'param_10'::INTEGER
     ) AS as_read ON true
     JOIN LATERAL (
-        SELECT crm_sync.deliveries.contact_id AS contact_id
+        SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.remote_id AS remote_id
         FROM crm_sync.deliveries
         WHERE crm_sync.deliveries.contact_id = "some".contact_id
             AND crm_sync.deliveries.destination = 'brevo'
@@ -89,10 +91,11 @@ let_go AS (
         claim_token=:param_2::UUID,
         lease_expires_at=:param_3::TIMESTAMP WITH TIME ZONE,
         lost_count=settled.lost_count,
-        remote_id=coalesce(settled.remote_id, crm_sync.deliveries.remote_id),
+        remote_id=settled.remote_id,
         payload_hash=settled.payload_hash,
         synced_at=coalesce(settled.synced_at, crm_sync.deliveries.synced_at),
-        late_payload_hash=:param_4::VARCHAR
+        late_payload_hash=:param_4::VARCHAR,
+        remote_fields=settled.remote_fields
     FROM settled
     WHERE crm_sync.deliveries.contact_id = settled.id
         AND crm_sync.deliveries.destination = 'brevo'

@@ -34,7 +34,8 @@ WITH done AS (
         done.remote_id AS remote_id,
         done.milliseconds AS milliseconds,
         done.contact_hash AS contact_hash,
-        done.payload_hash AS payload_hash
+        done.payload_hash AS payload_hash,
+        done.remote_fields AS remote_fields
     FROM json_to_recordset(CAST(:'done_rows'::VARCHAR AS JSON)) AS done(
         contact_id UUID,
         outcome TEXT,
@@ -45,7 +46,8 @@ WITH done AS (
         remote_id TEXT,
         milliseconds INTEGER,
         contact_hash TEXT,
-        payload_hash TEXT
+        payload_hash TEXT,
+        remote_fields TEXT
     )
 ),
 written AS (
@@ -63,7 +65,8 @@ written AS (
         remote_id,
         milliseconds,
         contact_hash,
-        payload_hash
+        payload_hash,
+        remote_fields
     )
     SELECT 'brevo',
         :'token'::UUID AS anon_1,
@@ -86,7 +89,8 @@ written AS (
         done.remote_id AS remote_id,
         done.milliseconds AS milliseconds,
         done.contact_hash AS contact_hash,
-        done.payload_hash AS payload_hash
+        done.payload_hash AS payload_hash,
+        done.remote_fields AS remote_fields
     FROM done
     ON CONFLICT (claim_token, contact_id) DO NOTHING
 ),
