@@ -23,12 +23,11 @@ from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Rejected, Synced
-from crm_sync_pipeline.domain.sentences import sentences
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
 from crm_sync_pipeline.journal_writer import JournalWriter
 from crm_sync_pipeline.traffic import Traffic
 from crm_sync_pipeline.unchanged import Line, set_apart
+from crm_sync_pipeline.verdicts import Verdicts
 
 GRACE_SECONDS = 10
 """What calls in the air get once a run is told to stop."""
@@ -128,9 +127,7 @@ class _Delivery:
         self._destination = destination
         self._batch = batch
         self._progress = progress
-        self._breaker = Breaker()
-        self._is_probe = False
-        self._has_answered = False
+        self._verdicts = Verdicts(queue.breaker, self._note)
         self._tally = Tally()
         self.journal = JournalWriter(queue, batch.token, run_id, self._tell, self._send_no_more)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,9 +146,7 @@ class _Delivery:
             return self._tally  # the lease ran out between the claim and now
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         self._before = await asyncio.to_thread(self._known_before, contacts)
-        if await asyncio.to_thread(self._queue.breaker.state):
-            self._is_probe = True
-            self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)  # one more failure, and it stays down
+        await self._verdicts.begin()
         lines = _one_line_an_address(contacts)
         if not self._sends_unchanged:
             groups, lines = set_apart(self._destination, lines, self._before)
@@ -165,10 +160,13 @@ class _Delivery:
             async with self._destination.client() as client:
                 workers = min(self._destination.concurrency, len(contacts))
                 await self._until_done_or_stopped([self._work(client, traffic) for _ in range(workers)])
+                await self._until_done_or_stopped([self._try_again(client, traffic, contacts)])
+                await self._verdicts.end(was_stopped=not self._may_go_on)
         finally:
             self.journal.end()
             await journal
-        await asyncio.to_thread(self._remember_health)
+        if said := await asyncio.to_thread(self._verdicts.remember):
+            self._tally.down = f"{self._destination.title} is down: {said}"
         self._tally.seconds = time.monotonic() - started
         return self._tally
 
@@ -225,6 +223,13 @@ class _Delivery:
             self._send_no_more()
             raise
 
+    async def _try_again(self, client: httpx.AsyncClient, traffic: Traffic, contacts: Sequence[Contact]) -> None:
+        """After all others, one by one, those whose answer turned out to be about them alone."""
+        by_id = {contact.id: contact for contact in contacts}
+        for contact_id in self._verdicts.to_try_again():
+            self._waiting.append([by_id[contact_id]])
+            await self._work(client, traffic)
+
     async def _confirm(self, client: httpx.AsyncClient, traffic: Traffic, group: Sequence[Prepared]) -> bool:
         """Note those that the destination still has, and let the others be sent; returns whether to go on."""
         await traffic.take_off()
@@ -266,14 +271,13 @@ class _Delivery:
             self._tally.requests += 1
             self._tally.call_times.note(attempt.milliseconds)
             outcome = attempt.outcome
-            self._breaker.observe(outcome)
-            if self._breaker.is_open:
-                traffic.stop()
-            self._has_answered = self._has_answered or isinstance(outcome, (Synced, Rejected))
+            self._verdicts.observe(outcome)
             is_rate_limited = isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown)
             following = self._destination.next_request(prepared, outcome)
             if not is_rate_limited and not following:
-                self._note(attempt)
+                await self._verdicts.take(attempt)
+            if self._verdicts.is_open:
+                traffic.stop()
             if attempt.pause:
                 await traffic.pause(attempt.pause.total_seconds())
             if following:
@@ -299,19 +303,11 @@ class _Delivery:
     def _may_send(self) -> bool:
         needed = self._destination.timeout_seconds + lease_margin_seconds(self._queue.lease)
         in_time = time.monotonic() + needed < self.journal.deadline
-        return in_time and self._may_go_on and not self._breaker.is_open
+        return in_time and self._may_go_on and not self._verdicts.is_open
 
     def _tell(self) -> None:
         if self._progress:
             self._progress(self._tally, self._batch.size)
-
-    def _remember_health(self) -> None:
-        if opened_by := self._breaker.opened_by:
-            said = sentences(opened_by.message)
-            self._queue.breaker.open(opened_by.reason, said, after_probe=self._is_probe)
-            self._tally.down = f"{self._destination.title} is down: {said}"
-        elif self._is_probe and self._has_answered:
-            self._queue.breaker.close()
 
 
 def _one_line_an_address(contacts: Sequence[Contact]) -> list[Line]:

@@ -1,14 +1,18 @@
-"""The circuit breaker's memory: one row of `crm_sync.destinations`."""
+"""The circuit breaker's memory: one row of `crm_sync.destinations`, and what the journal says of suspects."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from crm_sync_pipeline.contact_queue.statements import blame
 from crm_sync_pipeline.contact_queue.statements.columns import NOW, built_once, seconds
 from crm_sync_pipeline.contact_queue.tables import destinations
 from crm_sync_pipeline.contact_queue.transactions import in_transaction
+from crm_sync_pipeline.domain.blame import Earlier
 from crm_sync_pipeline.domain.health import Down, probe_delay
 
 _PROBE_IN = seconds(sa.bindparam("probe_in_seconds", type_=sa.Float))
@@ -136,3 +140,17 @@ class BreakerRecord:
         """Note that the destination answers again; returns whether it was down."""
         update = close_breaker(self._destination)
         return in_transaction(self._engine, lambda connection: connection.execute(update).rowcount) > 0
+
+    def earlier(self, contacts: Iterable[UUID]) -> dict[UUID, Earlier]:
+        """The last attempts at these contacts that were Deferred or Rejected; those with another one are left out."""
+        query = blame.earlier_refusal(self._destination)
+
+        def read(connection: sa.Connection) -> dict[UUID, Earlier]:
+            rows = {each: connection.execute(query, {"id": each}).one_or_none() for each in contacts}
+            return {
+                each: Earlier(row.reason, row.outcome == "rejected", row.others_since)
+                for each, row in rows.items()
+                if row is not None
+            }
+
+        return in_transaction(self._engine, read)

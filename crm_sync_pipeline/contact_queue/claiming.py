@@ -21,6 +21,9 @@ from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 ASIDE = timedelta(minutes=15)
 """How long a contact stays out of the claims' way that the database refuses to change."""
 
+PROBE_IS_ONE_OF = 100
+"""Of so many that are due, one that was not tried yet is the probe: the others may be why the breaker is open."""
+
 NAMED = 3
 SUPPRESSED = "an UPDATE of it changes nothing, so a trigger of the table suppresses it"
 
@@ -89,7 +92,8 @@ class Claiming:
                 if down:
                     self._breaker.take_probe(connection)
                 return Taken(waiting)
-            due = connection.execute(claim.lock_due(self._columns), {"size": 1 if down else size}).all()
+            due = connection.execute(claim.lock_due(self._columns), {"size": PROBE_IS_ONE_OF if down else size}).all()
+            due = sorted(due, key=lambda row: not row.is_fresh)[:1] if down else due
             is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
             if not due or (only_alone and not is_alone) or (down and not self._breaker.take_probe(connection)):
                 return Taken(is_alone=is_alone)

@@ -18,6 +18,7 @@ from pydantic import Field
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.destinations.statuses import (
     BLAMES_CONTACT,
+    HOLDS_FOR_EVERYBODY,
     OUR_SETUP,
     PROXY_WANTS_LOGIN,
     REDIRECTS,
@@ -250,10 +251,12 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return self.read_success(answer) or Failed(
                 "unexpected_answer", self.error_text(answer, "unexpected answer; it is not taken for success")
             )
-        if answer.status in BLAMES_CONTACT:
-            return self.read_refusal(answer)
-        if answer.status in OUR_SETUP:
-            return self.read_setup_fault(answer)
+        if answer.status in BLAMES_CONTACT | OUR_SETUP:
+            is_refusal = answer.status in BLAMES_CONTACT
+            outcome = self.read_refusal(answer) if is_refusal else self.read_setup_fault(answer)
+            if isinstance(outcome, DestinationDown) and answer.status not in HOLDS_FOR_EVERYBODY:
+                return replace(outcome, answer=self.error_text(answer))
+            return outcome
         if answer.status == 429:
             return Deferred("rate_limited", wait=timedelta(seconds=self.pause_after(answer)))
         return Failed(f"http_{answer.status}", self.error_text(answer))

@@ -31,7 +31,7 @@ from crm_sync_pipeline.destinations.brevo_changes import (
 from crm_sync_pipeline.destinations.brevo_check import BrevoCheck, numbers_left_out, numbers_shared
 from crm_sync_pipeline.destinations.brevo_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo_lists import refuses_list
-from crm_sync_pipeline.destinations.brevo_refusals import is_brevos, refusal_reason
+from crm_sync_pipeline.destinations.brevo_refusals import is_brevos, is_the_contacts, refusal_reason
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
@@ -156,7 +156,8 @@ class BrevoResource(HttpDestination):
             return unknown_list
         said = self.error_text(answer)
         if is_brevos(answer.data):
-            return Rejected(refusal_reason(answer.data, answer.status), said)
+            reason = refusal_reason(answer.data, answer.status)
+            return Rejected(reason, said, may_be_ours=not is_the_contacts(reason))
         return Failed("unexpected_refusal", sentences(said, _NOT_BREVOS))
 
     def _unknown_list(self, answer: Answer) -> DestinationDown | None:

@@ -35,6 +35,13 @@ _INVALID = {
     "invalid_email": _invalid(r"e-?mail(?: address| id)?"),
 }
 
+_OF_THE_CONTACT = frozenset({*_DUPLICATE_REASONS.values(), "duplicate", *_INVALID})
+
+
+def is_the_contacts(reason: str) -> bool:
+    """Whether a refusal for this reason is about the contact's own data, and can't be a quota or an attribute."""
+    return reason in _OF_THE_CONTACT
+
 
 def is_brevos(body: object) -> bool:
     """Whether an error body has the form of Brevo's own: its documents require code and message, both texts."""

@@ -13,6 +13,9 @@ PROXY_WANTS_LOGIN = 407
 OUR_SETUP = frozenset({401, 402, 403, 404, 405, PROXY_WANTS_LOGIN}) | REDIRECTS
 """Statuses that no contact is to blame for: a bad key, a blocked IP address, a wrong URL, a proxy on the way."""
 
+HOLDS_FOR_EVERYBODY = frozenset({401, PROXY_WANTS_LOGIN})
+"""Statuses that the data of one contact can't cause: whoever answers so has looked at a key or a password only."""
+
 BLAMES_CONTACT = frozenset({400, 422})
 
 LONGEST_LOCATION = 150

@@ -32,10 +32,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The destination refused this contact's data. Only this blames a contact."""
+    """The destination refused this contact's data. Only this blames a contact.
+
+    `may_be_ours`: nothing in the answer shows that it is about this contact's own data. A quota or an attribute of the
+    account may be the cause; what other contacts get decides (`domain/blame.py`).
+    """
 
     reason: str
     message: str
+    may_be_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,11 @@ class Deferred:
 class DestinationDown(Deferred):
     """Our set-up is refused (key, IP address, URL): nothing gets through until a person acts.
 
-    The contact pays nothing; `message` says what was refused and what to do.
+    The contact pays nothing; `message` says what was refused and what to do. `answer` has the words of the answer
+    alone, where the data of one contact may have caused it (`domain/blame.py`); "" where it holds for every contact.
     """
+
+    answer: str = ""
 
 
 Outcome = Synced | Failed | Rejected | Deferred

@@ -4,8 +4,9 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
-from crm_sync_pipeline.domain.outcome import Synced
-from crm_sync_pipeline_tests.builders import World, one_run
+from crm_sync_pipeline.domain.blame import Earlier
+from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline_tests.builders import World, attempt, one_run
 
 MINUTE = timedelta(minutes=1)
 WHY = ("http_401", "Brevo refused BREVO_API_KEY.")
@@ -155,3 +156,62 @@ def test_a_probe_that_is_due_is_taken_by_one_run_though_both_saw_it(world: World
         assert breaker.take_probe(first)
     with world.engine.begin() as second:
         assert not breaker.take_probe(second)
+
+
+# Which contact a probe takes, and what the journal knows of a suspect
+
+
+def test_a_probe_takes_a_contact_that_was_not_tried_yet_before_those_that_were(world: World) -> None:
+    queue = world.queue()
+    tried = set(world.add("a@example.com", "b@example.com", "c@example.com"))
+    one_run(queue, DestinationDown("http_403", "m"))
+    (fresh,) = world.add("d@example.com")
+    queue.breaker.open("http_403", "m")
+    probed = []
+    for _ in range(4):
+        queue.breaker.probe_now()
+        batch = queue.claim(100)
+        (contact,) = queue.contacts_of(batch.token)
+        probed.append(contact.id)
+        queue.journal(batch.token, [attempt(contact, DestinationDown("http_403", "m"))])
+        queue.settle(batch.token)
+    assert probed[0] == fresh
+    assert set(probed[1:]) == tried, "one after another, so that none of them holds the others up"
+
+
+REFUSED = Deferred("http_403", "m")
+
+
+def test_the_journal_tells_of_a_last_attempt_that_was_refused_and_of_others_that_got_through_since(
+    world: World,
+) -> None:
+    queue = world.queue()
+    (suspect,) = world.add("a@example.com")
+    assert queue.breaker.earlier([suspect]) == {}
+    one_run(queue, REFUSED)
+    assert queue.breaker.earlier([suspect]) == {suspect: Earlier("http_403", False, others_since=False)}
+    world.add("b@example.com")
+    one_run(queue, *([Rejected("http_400", "m")] * 2))
+    assert queue.breaker.earlier([suspect]) == {suspect: Earlier("http_400", True, others_since=False)}
+    world.add("c@example.com")
+    one_run(queue)
+    assert queue.breaker.earlier([suspect]) == {suspect: Earlier("http_400", True, others_since=True)}
+
+
+@pytest.mark.parametrize("last", [Synced("1"), Failed("http_503", "m")])
+def test_a_last_attempt_that_came_to_something_else_is_not_told(world: World, last: Outcome) -> None:
+    queue = world.queue()
+    (suspect,) = world.add("a@example.com")
+    one_run(queue, REFUSED)
+    world.select(suspect)
+    one_run(queue, last)
+    assert queue.breaker.earlier([suspect]) == {}
+
+
+def test_only_attempts_for_the_same_destination_count(world: World) -> None:
+    (suspect,) = world.add("a@example.com")
+    one_run(world.queue(), REFUSED)
+    world.select(*world.add("b@example.com", selected=False), crms=("hubspot",))
+    one_run(world.queue("hubspot"))
+    assert world.queue().breaker.earlier([suspect]) == {suspect: Earlier("http_403", False, others_since=False)}
+    assert world.queue("hubspot").breaker.earlier([suspect]) == {}

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -470,3 +471,54 @@ def test_a_reason_comes_from_the_code_or_from_a_sentence_of_brevos_and_never_fro
 def test_metadata_counts_for_more_than_code_and_words(code: str, identifiers: list[str], reason: str) -> None:
     answer = refused("Invalid email address, phone", code, metadata={"duplicate_identifiers": identifiers})
     assert BREVO.read(answer).reason == reason
+
+
+# Whether an answer may be about another than it was given for
+
+
+OWN_DATA = {"invalid_email", "invalid_phone", "email_in_use", "sms_in_use", "ext_id_in_use", "duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "reason"),
+    [
+        ("Invalid email address", {}, "invalid_email"),
+        ("Invalid phone number", {}, "invalid_phone"),
+        ("Unable to update contact, email is already associated", {}, "email_in_use"),
+        ("Quota", {"metadata": {"duplicate_identifiers": ["SMS"]}}, "sms_in_use"),
+        ("Quota", {"metadata": {"duplicate_identifiers": ["ext_id"]}}, "ext_id_in_use"),
+        ("Quota", {"metadata": {"duplicate_identifiers": ["WHATSAPP"]}}, "duplicate"),
+        ("Your plan's email limit is reached", {}, "invalid_parameter"),
+        ("Attribute EMAIL_TYPE is not valid", {}, "invalid_parameter"),
+        ("Invalid email address", {"code": "not_enough_credits"}, "not_enough_credits"),
+        ("Something", {"code": "Not A Code"}, "http_400"),
+    ],
+)
+def test_a_refusal_may_be_about_the_account_unless_it_says_what_is_wrong_with_the_contact(
+    message: str, more: dict[str, Any], reason: str
+) -> None:
+    outcome = BREVO.read(refused(message, **more))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.reason, outcome.may_be_ours) == (reason, reason not in OWN_DATA)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 402, 403, 404, 405])
+def test_a_set_up_status_may_be_one_contacts_and_keeps_the_words_of_the_answer_apart(status: int) -> None:
+    outcome = BREVO.read(answered(status, b"<html>"))
+    assert isinstance(outcome, DestinationDown)
+    assert outcome.answer.startswith(f"Brevo API error ({status}): ")
+    assert outcome.message.startswith(outcome.answer)
+    assert len(outcome.message) > len(outcome.answer), "what to do is not part of it"
+
+
+def test_a_refused_list_may_be_one_contacts_too() -> None:
+    outcome = WITH_LIST.read(refused("Invalid listIds"))
+    assert isinstance(outcome, DestinationDown)
+    assert outcome.answer == "Brevo API error (400): Invalid listIds"
+
+
+@pytest.mark.parametrize("status", [401, 407])
+def test_a_refused_key_or_password_holds_for_everybody(status: int) -> None:
+    outcome = BREVO.read(answered(status, {"code": "unauthorized", "message": "Key not found"}))
+    assert isinstance(outcome, DestinationDown)
+    assert outcome.answer == ""

@@ -40,7 +40,12 @@ def lock_due(columns: DestinationColumns) -> sa.Executable:
     lost = sa.select(deliveries.c.lost_count).where(columns.delivery).correlate(columns.table).scalar_subquery()
     lost_count = sa.case((columns.is_fresh, 0), else_=sa.func.coalesce(lost, 0))
     return (
-        sa.select(columns.id.label("id"), columns.place.label("place"), lost_count.label("lost_count"))
+        sa.select(
+            columns.id.label("id"),
+            columns.place.label("place"),
+            lost_count.label("lost_count"),
+            columns.is_fresh.label("is_fresh"),
+        )
         .where(columns.is_queued, columns.is_due)
         .order_by(columns.steering, columns.table.c.updated_at)
         .limit(SIZE)

@@ -1,0 +1,35 @@
+"""What the journal knows of contacts that got a doubtful answer."""
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.statements.columns import UUID_TYPE, built_once
+from crm_sync_pipeline.contact_queue.tables import attempts, literal
+
+LOOKED_AT = 1000
+"""So many attempts after the contact's own are looked at: the newest ones."""
+
+
+@built_once
+def earlier_refusal(destination: str) -> sa.Executable:
+    """The last attempt at the contact :id, if it was Deferred or Rejected, and whether another got through since."""
+    is_ours = attempts.c.destination == literal(destination)
+    last = (
+        sa.select(attempts.c.id, attempts.c.outcome, attempts.c.reason)
+        .where(attempts.c.contact_id == sa.bindparam("id", type_=UUID_TYPE), is_ours)
+        .order_by(attempts.c.id.desc())
+        .limit(1)
+        .subquery("last")
+    )
+    since = attempts.alias("since")
+    newest = (  # by the primary key, however many there are
+        sa.select(since.c.destination, since.c.outcome)
+        .where(since.c.id > last.c.id)
+        .order_by(since.c.id.desc())
+        .limit(LOOKED_AT)
+        .correlate(last)
+        .subquery("newest")
+    )
+    others = sa.exists().where(newest.c.destination == literal(destination), newest.c.outcome == literal("synced"))
+    return sa.select(last.c.outcome, last.c.reason, others.label("others_since")).where(
+        last.c.outcome.in_([literal("deferred"), literal("rejected")])
+    )
