@@ -186,6 +186,8 @@ def test_the_journal_tells_of_a_last_attempt_that_was_refused_and_of_others_that
     world: World,
 ) -> None:
     queue = world.queue()
+    world.add("before@example.com")
+    one_run(queue)
     (suspect,) = world.add("a@example.com")
     assert queue.breaker.earlier([suspect]) == {}
     one_run(queue, REFUSED)
