@@ -52,10 +52,11 @@ class Verdicts:
             yield contact_id
 
     async def end(self, *, was_stopped: bool) -> None:
-        """Pass on what is still held back. What a run holds that was stopped is given back when it is settled."""
-        if self.is_open:
-            self._pass_on(self._blame.pop_all())
-        elif self._blame.suspects and not was_stopped:
+        """Pass on what is still held back.
+
+        A run that was stopped, or found the destination down for another reason, does not know: settling gives it back.
+        """
+        if self._blame.suspects and not was_stopped and not self.is_open:
             earlier = await asyncio.to_thread(self._record.earlier, self._blame.suspects)
             self._pass_on(self._blame.end(earlier))
 

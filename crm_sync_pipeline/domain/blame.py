@@ -119,10 +119,6 @@ class Blame:
         ended = [*self._pop_refusals(), *map(_its_own, own)]
         return [*ended, *self._open_for_set_up()] if self._set_up else ended
 
-    def pop_all(self) -> list[Attempt]:
-        """All that is held back, as it is: the breaker is open for another reason."""
-        return [*self._pop_refusals(), *self._pop_set_up()]
-
     @property
     def _many_set_up(self) -> bool:
         return len(self._set_up) >= (FAILURES_UNTIL_OPEN if self.down_for is None else 1)

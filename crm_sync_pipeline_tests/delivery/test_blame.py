@@ -1,12 +1,14 @@
 """Whose fault an answer is that one contact or the whole account may have caused."""
 
+import signal
+import threading
 from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.delivery import deliver
+from crm_sync_pipeline.delivery import _Delivery, deliver
 from crm_sync_pipeline.destinations.brevo import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -307,3 +309,51 @@ def test_the_same_ten_stop_the_queue_only_once_when_others_get_through(
     run(world, brevo)
     assert run(world, brevo).outcomes == Counter(synced=19, rejected=10)
     assert {world.contact(each)["retry_count"] for each in wrong} == {1}
+
+
+# A run that ends before it knows
+
+
+def test_where_the_key_is_refused_meanwhile_those_held_back_are_given_back(
+    world: World, brevo: BrevoResource, gate: Gate
+) -> None:
+    """None of them gets through once the key is gone, so it can't be told whose fault it was."""
+    many(world, 12)
+    answers = {1: FORBIDDEN, 2: refusal("Quota"), 3: refusal("Key not found", "unauthorized", 401)}
+    gate.rule = lambda _payload: answers[min(len(gate.seen), 3)]
+    tally = run(world, brevo)
+    assert tally.down is not None
+    assert "(401)" in tally.down
+    assert states(world) == {("Queued", "Queued", 0): 12}
+
+
+def test_what_a_stopped_run_held_back_is_given_back_and_says_nothing_of_the_destination(
+    world: World, brevo: BrevoResource, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = many(world, 3)
+    main, stopped, send_no_more = threading.get_ident(), threading.Event(), _Delivery._send_no_more
+
+    def told(delivery: _Delivery) -> None:
+        send_no_more(delivery)
+        stopped.set()
+
+    def stop_at_the_third(_payload: object) -> Answer:
+        if len(gate.seen) == 3:
+            signal.pthread_kill(main, signal.SIGINT)
+            assert stopped.wait(10)
+        return FORBIDDEN
+
+    monkeypatch.setattr(_Delivery, "_send_no_more", told)
+    gate.rule = stop_at_the_third
+    queue = world.queue()
+    batch = queue.claim(3)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deliver(queue, brevo, batch)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    queue.settle(batch.token)
+    assert states(world) == {("Queued", "Queued", 0): len(contacts)}
+    assert queue.breaker.state() is None
+    assert world.value("SELECT count(*) FROM crm_sync.attempts") == 0

@@ -205,11 +205,6 @@ def test_nothing_is_tried_again_once_the_breaker_is_open() -> None:
     assert run.blame.next_again() is None
 
 
-def test_what_is_held_back_is_passed_on_as_it_is_when_another_cause_opens_the_breaker() -> None:
-    run = run_of(QUOTA, FIREWALL)
-    assert numbered(run.blame.pop_all()) == {1: QUOTA, 2: FIREWALL}
-
-
 # What the journal knows
 
 LOW_VOLUME = [
