@@ -26,7 +26,8 @@ SELECT public.contacts.id AS id,
             ),
             :'coalesce_1'::INTEGER
         )
-    END AS lost_count
+    END AS lost_count,
+    public.contacts.brevo_sync_status = 'Selected' AS is_fresh
 FROM public.contacts
 WHERE public.contacts.brevo_processing_status = 'Queued'
     AND public.contacts.brevo_sync_status IN ('Selected', 'Queued')
