@@ -8,6 +8,7 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from crm_sync_pipeline.destinations.phone_text import LeftOut, Typed, typed_number
+from crm_sync_pipeline.domain.characters import trimmed
 
 _SHORT = 4
 """Digits of the shortest national numbers that there are: what has fewer lacks more than a country code."""
@@ -37,7 +38,7 @@ def why_left_out(text: str | None, region: str | None) -> str:
 
 @lru_cache(maxsize=1024)  # it is asked for twice: when sending, and when saying what was left out
 def _read(text: str, region: str | None) -> str | LeftOut | None:
-    if not text.strip():
+    if not trimmed(text):
         return None
     typed = typed_number(text)
     if isinstance(typed, LeftOut):

@@ -268,6 +268,16 @@ def test_why_a_number_is_left_out_is_said_truly(typed: str | None, region: str |
     assert why_left_out(typed, region) == why
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["", " \t\r\n", "\u00a0", "\u200b", "\ufeff", " \u2060\u00ad ", "\u200e\u202a\u202c", "\x1f\x7f", "\u3164\ufe0f"],
+)
+@pytest.mark.parametrize("region", [None, "DE"])
+def test_a_cell_in_which_nobody_sees_anything_holds_no_number_that_was_left_out(typed: str, region: str | None) -> None:
+    assert international_number(typed, region) is None
+    assert why_left_out(typed, region) == ""
+
+
 # Every region
 
 IN_TWO_WAYS = {
