@@ -48,7 +48,8 @@ def _read(text: str, region: str | None) -> str | LeftOut | None:
     whole = _one_number(typed, region)
     for place in range(1, len(typed.groups)):
         before, after = typed.until(place), typed.behind(place - 1)
-        if _may_separate(typed, place) and _may_be_a_number(before, region):
+        may_end = _may_separate(typed, place) or _may_be_hours(typed, place, whole)
+        if may_end and _may_be_a_number(before, region):
             return LeftOut.SEVERAL
         if after.digits.startswith("0") and _may_be_a_number(after, _region_of(before, region)):
             return LeftOut.SEVERAL  # '0421 234 0421 235'
@@ -74,6 +75,25 @@ def _may_separate(typed: Typed, place: int) -> bool:
         return len(last) == len(this) >= 4 and last[:-2] == this[:-2]
     is_decimal = place == len(typed.groups) - 1 and len(this) <= 2 and typed.separators.count(".") == 1
     return separator == "." and is_decimal
+
+
+def _may_be_hours(typed: Typed, place: int, whole: str | LeftOut) -> bool:
+    """Whether the hours of an office may begin with this group: '030 901820 9-17'.
+
+    '10-22' may also be the end of a number, unless that becomes longer than numbers of its country are.
+    """
+    separators, hours = typed.separators[place - 1 :], typed.groups[place:]
+    if len(hours) != 2 or separators[0].strip() or separators[1] != "-":
+        return False
+    opens, closes = hours
+    if len(closes) > 2 or not int(opens) < int(closes) <= 24:
+        return False
+    return len(opens) == 1 or (isinstance(whole, str) and _is_long(phonenumbers.parse(whole)))
+
+
+def _is_long(number: PhoneNumber) -> bool:
+    region = phonenumbers.region_code_for_number(number)
+    return bool(region) and len(phonenumbers.national_significant_number(number)) > longest_usual(region)
 
 
 def _one_number(typed: Typed, region: str | None) -> str | LeftOut:

@@ -192,6 +192,21 @@ def test_labels_hours_decimals_and_extensions_never_become_digits(typed: str) ->
     assert international_number(typed, "DE") == "+4930901820"
 
 
+@pytest.mark.parametrize(
+    ("region", "typed", "dialled"),
+    [
+        ("DE", "030 90 18 10-22", "+493090181022"),
+        ("DE", "030 901820-12", "+493090182012"),
+        ("DE", "030 9018 20-9", "+49309018209"),
+        ("AT", "01 5880 10-15", "+43158801015"),
+        ("FR", "01 42 68 10-22", "+33142681022"),
+        ("FI", "09 1234 10-15", "+358912341015"),
+    ],
+)
+def test_two_groups_that_only_look_like_hours_stay_part_of_a_number(region: str, typed: str, dialled: str) -> None:
+    assert international_number(typed, region) == dialled
+
+
 MIXED, SEVERAL = "is mixed with other text", "may be more than one number"
 
 
@@ -229,6 +244,11 @@ MIXED, SEVERAL = "is mixed with other text", "may be more than one number"
         ("030 901820 Mo 030 901821", SEVERAL),
         ("030 901820 office 12", MIXED),
         ("+49 30 901820.0", SEVERAL),
+        ("030 901820 9-17", SEVERAL),
+        ("030 901820 9\u201317", SEVERAL),
+        ("+49 30 901820 08-17", SEVERAL),
+        ("030/901820 10-22", SEVERAL),
+        ("0171 1234567 8-12", SEVERAL),
     ],
 )
 @pytest.mark.parametrize("region", ["DE", "US"])
