@@ -80,6 +80,7 @@ _CONTEXT = re.compile(r"(.*);phone-context=(\+[\d.()-]+)(.*)", re.IGNORECASE)
 _WORD_BEFORE = re.compile(r"[\s.,:;=\"'(\[-]*([^\W\d_]+)[\s.:=)\]-]*")
 _BEFORE = " .,:;=\"'`-"
 _NUMBER = re.compile(r"[\d\s().\[\]/~+-]*")
+_PLUSES = "\u207a\u2795\ufb29\ufe62"  # the wide one aside: superscript, heavy, Hebrew, small
 _BETWEEN = re.compile(r"[\s.(\[/~-]*$")
 _PLUS = re.compile(r"[\s(\[]*(?:00[\s)]*)?\++")
 _SPREADSHEETS_FLOAT = re.compile(r"(\+?\d{6,})[.,]0{1,2}")
@@ -120,7 +121,7 @@ def typed_number(text: str) -> Typed | LeftOut:
 
 
 def _plain(text: str) -> str:
-    """Digits of every script as 0 to 9, every dash as '-', every blank as ' '; nothing invisible, no pictures."""
+    """Digits of every script as 0 to 9, pluses as '+', dashes as '-', blanks and pictures as ' '; nothing invisible."""
     return "".join(map(_plain_character, text)).strip()
 
 
@@ -130,6 +131,8 @@ def _plain_character(character: str) -> str:
         return str(digit)
     if "\uff01" <= character <= "\uff5e":  # wide forms of ASCII, as East Asian keyboards type them
         character = chr(ord(character) - 0xFEE0)
+    if character in _PLUSES:
+        return "+"
     category = unicodedata.category(character)
     if character in "\r\n\v\f\x85\u2028\u2029":
         return "\n"

@@ -153,6 +153,10 @@ def test_what_can_be_read_as_two_numbers_is_left_out_and_says_so(region: str, ty
         (None, "+49 (0) 30 901820", "+4930901820"),
         (None, "\uff0b\uff14\uff19\u3000\uff13\uff10 901820", "+4930901820"),
         ("DE", "".join(chr(0x660 + int(digit)) for digit in "030901820"), "+4930901820"),
+        ("US", "\u2795 65 6123 4567", "+6561234567"),  # without the plus, a number of Florida
+        ("DE", "\ufe6233 1 42 68 53 00", "+33142685300"),
+        ("DE", "\u207a44 20 7946 0958", "+442079460958"),
+        ("US", "\ufb2965 6123 4567", "+6561234567"),
         (None, "\u202a+49\u00a030\u2011901820\u202c", "+4930901820"),
         (None, "tel:+49-30-901820;ext=12", "+4930901820"),
         (None, "tel:030901820;phone-context=+49", "+4930901820"),
