@@ -1,0 +1,62 @@
+"""Names of every script and of none, and what people write for a boolean."""
+
+from collections.abc import Mapping
+
+NAMES: Mapping[str, tuple[str | None, str | None, str | None]] = {
+    "two words": ("Eve Adams", "Eve", "Adams"),
+    "one word": ("Cher", "Cher", None),
+    "NULL": (None, None, None),
+    "empty": ("", None, None),
+    "blanks": (" \t ", None, None),
+    "blanks around": ("  Eve   Adams\r\n", "Eve", "Adams"),
+    "four words": ("Ana María de Todos", "Ana", "María de Todos"),
+    "Polish": ("Łukasz Żółć", "Łukasz", "Żółć"),
+    "decomposed": ("Zoe\u0308 A\u030angstro\u0308m", "Zoe\u0308", "A\u030angstro\u0308m"),
+    "Greek": ("Σοφία Παπαδοπούλου", "Σοφία", "Παπαδοπούλου"),
+    "Cyrillic": ("Иван Петров", "Иван", "Петров"),
+    "Arabic": ("محمد الفارسي", "محمد", "الفارسي"),
+    "Hebrew with direction marks": ("\u202bשרה\u202c כהן", "\u202bשרה\u202c", "כהן"),
+    "Devanagari": ("अमित कुमार", "अमित", "कुमार"),
+    "Thai": ("สมชาย ใจดี", "สมชาย", "ใจดี"),
+    "Japanese, wide space": ("山田\u3000太郎", "山田", "太郎"),
+    "Korean": ("김 철수", "김", "철수"),
+    "Chinese, no space": ("李小龙", "李小龙", None),
+    "beyond the basic plane": ("𠮷野 家", "𠮷野", "家"),
+    "pictures": ("👩\u200d👩\u200d👧 Team", "👩\u200d👩\u200d👧", "Team"),
+    "no-break space": ("Eve\u00a0Adams", "Eve", "Adams"),
+    "tab": ("Eve\tAdams", "Eve", "Adams"),
+    "lines": ("Eve\nAdams\nSales", "Eve", "Adams\nSales"),
+    "bell": ("Eve\x07 Adams", "Eve\x07", "Adams"),
+    "escape sequence": ("\x1b[31mEve Adams\x1b[0m", "\x1b[31mEve", "Adams\x1b[0m"),
+    "long": ("E" * 3000 + " " + "A" * 3000, "E" * 3000, "A" * 3000),
+    "quotes": ('Eve "Ace" O\'Hara\\', "Eve", '"Ace" O\'Hara\\'),
+    "markup": ("<b>Eve</b> &amp;", "<b>Eve</b>", "&amp;"),
+    "formula": ("=1+1 Adams", "=1+1", "Adams"),
+    "an address": ("eve@example.net", "eve@example.net", None),
+    "a number": ("+1 212 5550199", "+1", "212 5550199"),
+    "null in words": ("NULL", "NULL", None),
+}
+"""As it stands in the table, first name, last name: split at the first white space, otherwise as it is."""
+
+HAS_GMAIL: Mapping[str, bool | None] = {
+    "true": True,
+    "t": True,
+    "yes": True,
+    "Ja": True,
+    "OUI": True,
+    "1": True,
+    "on": True,
+    " yes ": True,
+    "false": False,
+    "No": False,
+    "nein": False,
+    "0": False,
+    "off": False,
+    "f\r": False,
+    "maybe": None,
+    "2": None,
+    "yes please": None,
+    "": None,
+    "unknown": None,
+}
+"""What stands in a text column, and the JSON boolean that is sent; None: nothing is."""
