@@ -94,7 +94,6 @@ def test_a_product_that_reads_rows_without_care_is_found_out(
     assert [line for line in wrong(dirty, delivered(dirt, dirty)) if says in line]
 
 
-@pytest.mark.xfail(strict=True, reason="two rows with one address that one write journaled have the same synced_at")
 def test_explain_names_the_row_that_was_delivered_later_to_the_same_address(dirt: Dirt) -> None:
     delivered_rows = [row for row in generate(SEED, 400).rows if row.expected.state == "Complete"]
     having = Counter(row.expected.address for row in delivered_rows)
@@ -102,12 +101,10 @@ def test_explain_names_the_row_that_was_delivered_later_to_the_same_address(dirt
     assert twins_unnamed(dirty, delivered(dirt, dirty)) == []
 
 
-@pytest.mark.xfail(strict=True, reason="issue 14, item 4: the contact at Brevo does not follow a changed address yet")
 def test_a_row_whose_address_changed_has_one_contact_at_brevo_under_the_new_address(dirt: Dirt) -> None:
     changes_go_out(dirt, with_new_addresses)
 
 
-@pytest.mark.xfail(strict=True, reason="issue 14, item 5: what a row has lost stays at Brevo")
 def test_what_a_row_has_lost_is_empty_at_brevo(dirt: Dirt) -> None:
     changes_go_out(dirt, emptied)
 

@@ -1,5 +1,7 @@
 """Questions that change nothing. Those of the sensor walk an index and stop early."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
@@ -192,21 +194,31 @@ def delivery_of(columns: DestinationColumns) -> sa.Executable:
 def overwritten_by(columns: DestinationColumns) -> sa.Executable:
     """The other contacts that may have the address with this :key and :start (see `may_be_address`).
 
-    Of those that were delivered after :synced_at, with data of their own, the last one first. There is no index on
-    addresses: this reads the whole table.
+    Of those that were delivered after :synced_at, with data of their own, the last one first. What one write journaled
+    has one time: there the order of the journal tells. There is no index on addresses: this reads the whole table.
     """
     email = plain_text(columns.table.c.email)
     payload = sa.bindparam("payload_hash", type_=sa.Text)
+    own_id = sa.bindparam("id", type_=UUID_TYPE)
+    synced_at = sa.bindparam("synced_at", type_=pg.TIMESTAMP(timezone=True))
+
+    def last_entry(contact: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+        of_contact = (attempts.c.contact_id == contact, attempts.c.destination == literal(columns.crm.name))
+        return sa.select(sa.func.max(attempts.c.id)).where(*of_contact).scalar_subquery()
+
     return (
         sa.select(columns.id.label("id"), email.label("email"), deliveries.c.synced_at)
         .select_from(columns.table.join(deliveries, columns.delivery))
         .where(
             may_be_address(email),
-            columns.id != sa.bindparam("id", type_=UUID_TYPE),
-            deliveries.c.synced_at > sa.bindparam("synced_at", type_=pg.TIMESTAMP(timezone=True)),
+            columns.id != own_id,
+            sa.or_(
+                deliveries.c.synced_at > synced_at,
+                sa.and_(deliveries.c.synced_at == synced_at, last_entry(columns.id) > last_entry(own_id)),
+            ),
             sa.or_(deliveries.c.payload_hash.is_(None), deliveries.c.payload_hash.is_distinct_from(payload)),
         )
-        .order_by(deliveries.c.synced_at.desc())
+        .order_by(deliveries.c.synced_at.desc(), last_entry(columns.id).desc())
     )
 
 
