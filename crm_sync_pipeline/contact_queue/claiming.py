@@ -22,7 +22,7 @@ ASIDE = timedelta(minutes=15)
 """How long a contact stays out of the claims' way that the database refuses to change."""
 
 PROBE_IS_ONE_OF = 100
-"""Of so many that are due, one that was not tried yet is the probe: the others may be why the breaker is open."""
+"""How many due contacts a probe is chosen from: one not tried yet, as the others may be why the breaker is open."""
 
 NAMED = 3
 SUPPRESSED = "an UPDATE of it changes nothing, so a trigger of the table suppresses it"

@@ -12,7 +12,10 @@ LONGEST_PROBE_DELAY = timedelta(minutes=15)
 
 @dataclass(slots=True)
 class Breaker:
-    """Opens at the first refusal of our set-up, or at five `Failed` in a row. `opened_by` is that outcome."""
+    """Opens at the first refusal of our set-up, or at five `Failed` in a row. `opened_by` is that outcome.
+
+    A refusal that one contact may have caused is shown to it only once `Blame` has decided that it is everybody's.
+    """
 
     failures_in_a_row: int = 0
     opened_by: Failed | DestinationDown | None = None
