@@ -8,20 +8,17 @@
 -- Parameters:
 -- \set id '00000000-0000-0000-0000-000000000000'
 
-\set param_1 1000
-\set param_2 1
+\set id_1 10000
+\set param_1 1
 SELECT last.outcome,
     last.reason,
     EXISTS (
         SELECT *
-        FROM (
-            SELECT since.destination AS destination, since.outcome AS outcome
-            FROM crm_sync.attempts AS since
-            WHERE since.id > last.id
-            ORDER BY since.id DESC
-            LIMIT :'param_1'::INTEGER
-        ) AS newest
-        WHERE newest.destination = 'brevo' AND newest.outcome = 'synced'
+        FROM crm_sync.attempts AS since
+        WHERE since.id > last.id
+            AND since.id <= last.id + :'id_1'::BIGINT
+            AND since.destination = 'brevo'
+            AND since.outcome = 'synced'
     ) AS others_since
 FROM (
     SELECT crm_sync.attempts.id AS id,
@@ -30,6 +27,6 @@ FROM (
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.contact_id = :'id'::UUID AND crm_sync.attempts.destination = 'brevo'
     ORDER BY crm_sync.attempts.id DESC
-    LIMIT :'param_2'::INTEGER
+    LIMIT :'param_1'::INTEGER
 ) AS last
 WHERE last.outcome IN ('deferred', 'rejected');
