@@ -6,7 +6,7 @@ from crm_sync_pipeline.contact_queue.statements.columns import UUID_TYPE, built_
 from crm_sync_pipeline.contact_queue.tables import attempts, literal
 
 LOOKED_AT = 10_000
-"""How many attempts after the contact's own are read, as a range of the primary key: a plan that needs no statistics."""
+"""How many attempts after the contact's own are read: a range of the primary key needs no statistics."""
 
 
 @built_once
