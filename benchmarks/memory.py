@@ -13,7 +13,7 @@ from benchmarks.installation import POLL_SECONDS, Installation, installation
 from benchmarks.people import load_people, queue_many
 from benchmarks.site import BenchmarkError, databases
 from benchmarks.throughput import Say
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 

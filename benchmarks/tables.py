@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from rich.table import Table
 
 from benchmarks.site import BenchmarkError, databases
-from crm_sync_pipeline.contact_queue.database import DatabaseResource, engine_without_time_outs
+from crm_sync_pipeline.contact_queue.database.tables import CRMS
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.tables import CRMS
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, engine_without_time_outs
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres

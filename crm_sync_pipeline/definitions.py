@@ -5,9 +5,10 @@ import warnings
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.destinations import DESTINATIONS
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
 from crm_sync_pipeline.orchestration.alerts import build_alert_sensor
 from crm_sync_pipeline.orchestration.asset_checks import build_check_queue_schedule, build_checks
@@ -20,7 +21,6 @@ from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_m
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
 from crm_sync_pipeline.settings import Settings, load_settings
-from crm_sync_pipeline.watching import limits_of
 
 logger = logging.getLogger("crm_sync_pipeline")
 

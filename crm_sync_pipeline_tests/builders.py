@@ -9,16 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database import (
-    DatabaseResource,
-    RetryConfig,
-    engine_for,
-    engine_without_time_outs,
-)
+from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
+from crm_sync_pipeline.contact_queue.people.selection import Selection
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.selection import Selection
-from crm_sync_pipeline.contact_queue.tables import CRMS, ContactsTable
-from crm_sync_pipeline.contact_queue.upgrade import upgrade
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for, engine_without_time_outs
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from crm_sync_pipeline.contact_queue.connection import TRANSACTION
+from crm_sync_pipeline.contact_queue.database.connection import TRANSACTION
 
 Mode = Literal["session", "transaction"]
 

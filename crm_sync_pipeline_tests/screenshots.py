@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoConfig, BrevoSimulator

@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings
 
 from crm_sync_pipeline import settings
 from crm_sync_pipeline.cli import crm_sync
-from crm_sync_pipeline.destinations.base import Answer
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.http import Answer
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
 from crm_sync_pipeline.simulators.faults import Fault
 
@@ -29,7 +29,7 @@ NONE = "-"
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Every variable of settings.py; those that each CRM has stand once, with {CRM} for its name."""
+    """Every variable of settings/groups.py; those that each CRM has stand once, with {CRM} for its name."""
     groups: list[tuple[str, type[BaseSettings]]] = [
         ("", settings.GeneralSettings),
         ("BREVO_", settings.BrevoSettings),
@@ -71,7 +71,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _of_dagster() -> str:
-    """The one variable that dagster.yaml reads and settings.py does not."""
+    """The one variable that dagster.yaml reads and settings/groups.py does not."""
     return str(yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]["custom"]["config"]["postgres_url_env"])
 
 

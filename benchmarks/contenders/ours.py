@@ -1,10 +1,10 @@
 """The product: claim, deliver, journal, settle by its own functions, as the three ops of a run do; without Dagster."""
 
 from benchmarks.contender import Task, compete
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.transition import Ending
 
 

@@ -16,7 +16,7 @@ from crm_sync_pipeline.cli.history import forget, prune
 from crm_sync_pipeline.cli.metrics import show_metrics
 from crm_sync_pipeline.cli.output import say
 from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
-from crm_sync_pipeline.contact_queue.selection import SelectionError
+from crm_sync_pipeline.contact_queue.people.selection import SelectionError
 from crm_sync_pipeline.domain.characters import safe_to_print
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings import SettingsError

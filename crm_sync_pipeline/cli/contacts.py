@@ -11,16 +11,16 @@ from crm_sync_pipeline.cli.acts import actor, one_crm
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
-from crm_sync_pipeline.contact_queue.report import QueueStatus
-from crm_sync_pipeline.contact_queue.tables import CRMS
-from crm_sync_pipeline.delivery import deliver_contact
+from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
+from crm_sync_pipeline.delivery.probe import resume
+from crm_sync_pipeline.delivery.run import deliver_contact
 from crm_sync_pipeline.destinations import DESTINATIONS
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
-from crm_sync_pipeline.resumption import resume
 from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 

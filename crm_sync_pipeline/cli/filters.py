@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crm_sync_pipeline.contact_queue.selection import Which, parse_ids
+from crm_sync_pipeline.contact_queue.people.selection import Which, parse_ids
 from crm_sync_pipeline.domain.contact_filter import ContactFilter, ids_in, parse_moment, parse_statuses
 from crm_sync_pipeline.domain.transition import ProcessingStatus
 

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.metrics import QueueCollector
+from crm_sync_pipeline.monitoring.metrics import QueueCollector
 
 CONNECT_SECONDS = 3
 """Prometheus gives a scrape 10 s, and connecting is tried twice."""

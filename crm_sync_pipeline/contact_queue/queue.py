@@ -5,17 +5,19 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.breaker import BreakerRecord
-from crm_sync_pipeline.contact_queue.claiming import Claiming
-from crm_sync_pipeline.contact_queue.figures import Figures
-from crm_sync_pipeline.contact_queue.imports import Imports
-from crm_sync_pipeline.contact_queue.pace import SharedPace
-from crm_sync_pipeline.contact_queue.rows import contact_of, delivered_of
-from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.contact_queue.statements import ask, claim, delivered, standing, unchanged
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.tables import ContactsTable, Crm
-from crm_sync_pipeline.contact_queue.transactions import PATIENCE_FOR_RESULTS, in_transaction
+from crm_sync_pipeline.contact_queue.bulk.imports import Imports
+from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
+from crm_sync_pipeline.contact_queue.database.tables import ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
+from crm_sync_pipeline.contact_queue.people import unchanged_sql
+from crm_sync_pipeline.contact_queue.reading import figures_sql, report_sql
+from crm_sync_pipeline.contact_queue.reading.figures import Figures
+from crm_sync_pipeline.contact_queue.worker import claim_sql, delivered_sql
+from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
+from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
+from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
+from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
@@ -84,7 +86,7 @@ class ContactQueue:
         """The contacts that this token claimed and that nobody unselected since, in id order."""
         rows = in_transaction(
             self._engine,
-            lambda connection: connection.execute(claim.contacts_of(self._columns), {"token": token}).all(),
+            lambda connection: connection.execute(claim_sql.contacts_of(self._columns), {"token": token}).all(),
         )
         return [contact_of(row) for row in rows]
 
@@ -94,14 +96,14 @@ class ContactQueue:
         `payload_hash` tells what need not be sent again: of all of them with `everything`, else of those that were
         selected only if changed.
         """
-        query = delivered.delivered_before(self._columns)
+        query = delivered_sql.delivered_before(self._columns)
         parameters = {"token": token, "everything": everything}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
         return {row.contact_id: delivered_of(row) for row in rows}
 
     def wanted_addresses(self, addresses: Collection[str]) -> frozenset[str]:
         """Which of these addresses, in their normal forms, some row has that is wanted at the destination."""
-        query = delivered.wanted_with_address(self._columns)
+        query = delivered_sql.wanted_with_address(self._columns)
         keys = {"keys": [search_key(each) for each in addresses]}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
@@ -124,7 +126,7 @@ class ContactQueue:
         }
 
         def write(connection: sa.Connection) -> Held:
-            held = connection.execute(claim.write_down(self._columns), parameters).one()
+            held = connection.execute(claim_sql.write_down(self._columns), parameters).one()
             if held.not_held:
                 self._note_late_calls(connection, done, held.not_held)
             taken_back = None if held.taken_back is None else frozenset(held.taken_back)
@@ -135,18 +137,18 @@ class ContactQueue:
     def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
         sent = {each.contact_id: each for each in done if _may_have_landed(each)}
         if ids := sorted(each for each in not_held if each in sent):
-            connection.execute(ask.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
+            connection.execute(report_sql.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
             late = [{"late_contact": each, "sent_late": sent[each].payload_hash} for each in ids]
-            connection.execute(claim.note_late_call(self.crm.name), late)
-            connection.execute(claim.send_again(self._columns), late)
-            connection.execute(unchanged.forget_payload(self.crm.name), late)
+            connection.execute(claim_sql.note_late_call(self.crm.name), late)
+            connection.execute(claim_sql.send_again(self._columns), late)
+            connection.execute(unchanged_sql.forget_payload(self.crm.name), late)
             fields = [
                 {"late_contact": each, "late_fields": fields_as_text(sent[each].remote_fields)}
                 for each in ids
                 if sent[each].remote_fields
             ]
             if fields:
-                connection.execute(claim.note_late_fields(self.crm.name), fields)
+                connection.execute(claim_sql.note_late_fields(self.crm.name), fields)
 
     def settle(self, token: UUID) -> Settlement:
         """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
@@ -164,7 +166,9 @@ class ContactQueue:
         """How many deliveries are due now, counted up to `limit`."""
         return in_transaction(
             self._engine,
-            lambda connection: int(connection.execute(ask.due_now(self._columns), {"limit": limit}).scalar_one()),
+            lambda connection: int(
+                connection.execute(report_sql.due_now(self._columns), {"limit": limit}).scalar_one()
+            ),
         )
 
     def sample(self, limit: int) -> list[Contact]:
@@ -172,7 +176,7 @@ class ContactQueue:
 
         def read(connection: sa.Connection) -> list[Contact]:
             found = {}
-            for statement in (standing.first_due, standing.delivered_lately):
+            for statement in (figures_sql.first_due, figures_sql.delivered_lately):
                 rows = connection.execute(statement(self._columns), {"limit": limit})
                 found.update({row.id: contact_of(row) for row in rows})
             return list(found.values())
@@ -184,7 +188,7 @@ class ContactQueue:
         return in_transaction(
             self._engine,
             lambda connection: bool(
-                connection.execute(ask.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
+                connection.execute(report_sql.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
             ),
         )
 
@@ -194,7 +198,7 @@ class ContactQueue:
             self._engine,
             lambda connection: bool(
                 connection.execute(
-                    ask.left_behind(self._columns), {"lease_seconds": self.lease.total_seconds()}
+                    report_sql.left_behind(self._columns), {"lease_seconds": self.lease.total_seconds()}
                 ).scalar_one()
             ),
         )

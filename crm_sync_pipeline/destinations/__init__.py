@@ -1,7 +1,7 @@
-"""The CRMs that we deliver to: one file and one line each."""
+"""The CRMs that we deliver to: a folder and a line each."""
 
-from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 
 DESTINATIONS: dict[str, type[HttpDestination]] = {
     "brevo": BrevoResource,

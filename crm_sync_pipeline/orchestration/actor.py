@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.acts import Actor
+from crm_sync_pipeline.contact_queue.people.acts import Actor
 
 USER_TAGS = ("user", "dagster/user")
 UNKNOWN = "dagster"

@@ -3,12 +3,12 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from crm_sync_pipeline.alert_channels import channels_of, missing_for_channels
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.monitoring.alerts import DatabaseTrouble, Watch, limits_of
+from crm_sync_pipeline.monitoring.channels import channels_of, missing_for_channels
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns, installation_tag
 from crm_sync_pipeline.orchestration.run_results import job_health, now
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.watching import DatabaseTrouble, Watch, limits_of
 
 logger = logging.getLogger("crm_sync_pipeline")
 

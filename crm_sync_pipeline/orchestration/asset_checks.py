@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.contact_queue.figures import COUNTED_UP_TO
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.alerting import ENDED_AT_LEAST, Limits
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted

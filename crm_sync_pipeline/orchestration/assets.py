@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.contact_queue.figures import COUNTED_UP_TO, Failure
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO, Failure
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 FAILURES_SHOWN = 50

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.checking import check
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 
 

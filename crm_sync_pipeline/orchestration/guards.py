@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline.orchestration.run_results import reason_to_wait

@@ -8,7 +8,7 @@ from itertools import islice
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_results import FINISHED

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.orchestration.guards import BatchLimit
 from crm_sync_pipeline.orchestration.ops import (
     ClaimConfig,

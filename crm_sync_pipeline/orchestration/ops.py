@@ -6,14 +6,15 @@ from contextlib import suppress
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.bulk_delivery import deliver_batch
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.contact_queue.figures import Failure
+from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
+from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.selection import parse_ids
-from crm_sync_pipeline.contact_queue.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.delivery import deliver_those_kept_apart
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.reading.figures import Failure
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.probe import resume
+from crm_sync_pipeline.delivery.run import deliver_those_kept_apart
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.actor import actor_of
@@ -22,7 +23,6 @@ from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_memory import OpenClaims
 from crm_sync_pipeline.orchestration.run_progress import progress_in
 from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG, PUT_ASIDE_TAG, RECORDED_TAG
-from crm_sync_pipeline.resumption import resume
 
 
 class ResumeConfig(dg.Config):

@@ -8,7 +8,7 @@ from itertools import islice
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.url import DatabaseUrlError, parsed
+from crm_sync_pipeline.contact_queue.database.url import DatabaseUrlError, parsed
 from crm_sync_pipeline.settings import Settings
 
 INSTALLATION_TAG = "crm_sync/installation"

@@ -1,7 +1,7 @@
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns

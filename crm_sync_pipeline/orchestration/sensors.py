@@ -3,8 +3,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.destinations.base import HttpDestination
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.orchestration.assets import observed
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config

@@ -16,7 +16,7 @@ import httpx
 import psutil
 from rich.console import Console
 
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts

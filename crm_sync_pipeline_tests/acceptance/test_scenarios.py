@@ -6,7 +6,7 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from crm_sync_pipeline.contact_queue.selection import SelectionError
+from crm_sync_pipeline.contact_queue.people.selection import SelectionError
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.product import Product

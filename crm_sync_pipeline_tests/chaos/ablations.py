@@ -9,17 +9,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.database import columns
+from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, DestinationColumns
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.statements import claim, columns, settle
-from crm_sync_pipeline.contact_queue.statements.columns import SIZE, TOKEN, DestinationColumns
-from crm_sync_pipeline.contact_queue.tables import attempts, deliveries
+from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
 from crm_sync_pipeline.domain.batch import Attempt, Held, Settlement
 from crm_sync_pipeline_tests.chaos.plan import Act
 
 
 def without_token_check() -> None:
     """A worker settles what it journaled whoever holds it by now, and never learns that its claim is lost."""
-    let_go, journal = settle._let_go, ContactQueue.journal
+    let_go, journal = settle_sql._let_go, ContactQueue.journal
 
     def lock_mine(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
         journaled = sa.select(attempts.c.contact_id).where(attempts.c.claim_token == TOKEN)
@@ -52,8 +53,8 @@ def without_token_check() -> None:
         held = journal(self, token, done, run_id, look=look)
         return held if held.total else Held(1, self.lease.total_seconds())
 
-    _replace(settle, "lock_held", lock_mine)
-    _replace(settle, "_let_go", let_go_whoever_holds)
+    _replace(settle_sql, "lock_held", lock_mine)
+    _replace(settle_sql, "_let_go", let_go_whoever_holds)
     _replace(ContactQueue, "journal", journal_and_go_on)
 
 
@@ -62,7 +63,7 @@ def without_lease() -> None:
 
     def lock_anything_held(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
         statement: sa.Executable = (
-            settle._claimed_rows(its)
+            settle_sql._claimed_rows(its)
             .where(deliveries.c.claim_token.is_not(None))
             .order_by(its.id)
             .limit(SIZE)
@@ -70,12 +71,12 @@ def without_lease() -> None:
         )
         return statement
 
-    _replace(settle, "lock_expired", lock_anything_held)
+    _replace(settle_sql, "lock_expired", lock_anything_held)
 
 
 def without_locks() -> None:
     """Two workers that claim at the same time take the same contacts: nothing is locked, nothing looked at again."""
-    lock_due = claim.lock_due
+    lock_due = claim_sql.lock_due
 
     def choose_due(its: DestinationColumns) -> sa.Executable:
         statement: Any = lock_due(its)
@@ -84,8 +85,8 @@ def without_locks() -> None:
         return choice
 
     _replace(columns, "is_free", sa.true)
-    _replace(claim, "is_free", sa.true)
-    _replace(claim, "lock_due", choose_due)
+    _replace(claim_sql, "is_free", sa.true)
+    _replace(claim_sql, "lock_due", choose_due)
 
 
 def without_journal() -> None:

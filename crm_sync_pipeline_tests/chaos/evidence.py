@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from crm_sync_pipeline.contact_queue.tables import attempts as attempts_table
-from crm_sync_pipeline.destinations.base import body_of, payload_hash
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.contact_queue.database.tables import attempts as attempts_table
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.http import body_of, payload_hash
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history

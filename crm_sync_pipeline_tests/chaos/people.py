@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.transactions import DatabaseError
+from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline_tests.builders import World
 
 IMPORT = "UPDATE contacts SET source_url = :source, context = 'imported' WHERE id = ANY(:ids)"

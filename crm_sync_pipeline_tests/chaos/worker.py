@@ -19,11 +19,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from crm_sync_pipeline import importer
-from crm_sync_pipeline.bulk_delivery import deliver_batch
-from crm_sync_pipeline.contact_queue import imports
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.contact_queue.bulk import imports
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.delivery import importer
+from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS

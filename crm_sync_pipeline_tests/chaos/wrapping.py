@@ -11,15 +11,15 @@ from uuid import UUID
 import httpx
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.imports import Candidate, Entry, Import, Imports
+from crm_sync_pipeline.contact_queue.bulk.imports import Candidate, Entry, Import, Imports
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.settling import Settling
-from crm_sync_pipeline.destinations.base import HttpDestination, Prepared
-from crm_sync_pipeline.destinations.brevo_import import BrevoImport
+from crm_sync_pipeline.contact_queue.worker.settling import Settling
+from crm_sync_pipeline.delivery.importer import Importer, Load
+from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
+from crm_sync_pipeline.destinations.http import HttpDestination, Prepared
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
-from crm_sync_pipeline.importer import Importer, Load
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
 from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, call_in_import

@@ -6,10 +6,10 @@ import socket
 import httpx
 import pytest
 
-from crm_sync_pipeline_tests.alert_receivers import mail_server, webhook
 from crm_sync_pipeline_tests.builders import one_run
 from crm_sync_pipeline_tests.cli.conftest import Command, Shop
-from crm_sync_pipeline_tests.test_metrics import families
+from crm_sync_pipeline_tests.monitoring.alert_receivers import mail_server, webhook
+from crm_sync_pipeline_tests.monitoring.test_metrics import families
 
 
 def test_alert_test_tries_each_channel_and_says_what_came_of_it(

@@ -11,29 +11,21 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.statements import (
-    alerts,
-    aside,
-    ask,
-    blame,
-    claim,
-    counting,
-    decide,
-    delivered,
-    forget,
-    hold,
-    importable,
-    imports,
-    prune,
-    settle,
-    settle_import,
-    standing,
-    take_up,
-    under_way,
+from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, settle_import_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql, prune_sql
+from crm_sync_pipeline.contact_queue.people.filter_sql import matching
+from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql, counting_sql, figures_sql, report_sql
+from crm_sync_pipeline.contact_queue.worker import (
+    aside_sql,
+    blame_sql,
+    claim_sql,
+    delivered_sql,
+    forget_sql,
+    pending_imports_sql,
+    settle_sql,
 )
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.statements.filters import matching
-from crm_sync_pipeline.contact_queue.tables import CRMS
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -64,82 +56,94 @@ def statements(world: World) -> dict[str, Statement]:
     refused = as_rows("refused", ({"contact_id": each, "message": "no"} for each in ids))
     settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
     stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
-    wanted, unwanted = settle.honour_decisions(columns)
+    wanted, unwanted = settle_sql.honour_decisions(columns)
     late = {"late_contact": ids[0], "sent_late": "a"}
     found: dict[str, Statement] = {
-        "sensor: depth": (ask.due_now(columns), {"limit": 10_000}),
-        "sensor: is anything left behind": (ask.left_behind(columns), lease),
-        "sensor: held by a run": (ask.held_by_run("brevo"), {"run_id": "r"}),
-        "sensor: figures": (standing.standing(columns), {"limit": 10_000}),
-        "check: ended lately": (standing.ended_lately(columns), {"limit": 1000}),
-        "check: first due": (standing.first_due(columns), {"limit": 1000}),
-        "check: delivered lately": (standing.delivered_lately(columns), {"limit": 1000}),
+        "sensor: depth": (report_sql.due_now(columns), {"limit": 10_000}),
+        "sensor: is anything left behind": (report_sql.left_behind(columns), lease),
+        "sensor: held by a run": (report_sql.held_by_run("brevo"), {"run_id": "r"}),
+        "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),
+        "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
+        "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
+        "check: delivered lately": (figures_sql.delivered_lately(columns), {"limit": 1000}),
         "sensor: past their lease": (
-            standing.past_their_lease(columns),
+            figures_sql.past_their_lease(columns),
             {"limit": 10_000, "grace_seconds": 600.0, **lease},
         ),
-        "blame: the last attempt": (blame.earlier_refusal("brevo"), {"id": ids[0]}),
-        "failures of a run": (standing.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
-        "claim: look for the token": (claim.held_by("brevo"), token),
-        "claim: lock what is due": (claim.lock_due(columns), {"size": 500}),
-        "claim: lock one": (claim.lock_one(columns), {"id": ids[0]}),
-        "claim: mark it": (claim.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
-        "claim: find what took no update": (aside.not_marked(columns), some | token),
+        "blame: the last attempt": (blame_sql.earlier_refusal("brevo"), {"id": ids[0]}),
+        "failures of a run": (figures_sql.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
+        "claim: look for the token": (claim_sql.held_by("brevo"), token),
+        "claim: lock what is due": (claim_sql.lock_due(columns), {"size": 500}),
+        "claim: lock one": (claim_sql.lock_one(columns), {"id": ids[0]}),
+        "claim: mark it": (claim_sql.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
+        "claim: find what took no update": (aside_sql.not_marked(columns), some | token),
         "claim: put aside": (
-            aside.put_aside("brevo"),
+            aside_sql.put_aside("brevo"),
             {"of_run": "r", "aside": ids[0], **refused, **token, **lease},
         ),
-        "claim: end what is aside": (aside.end_aside("brevo"), {"id": ids[0]}),
-        "read the claimed": (claim.contacts_of(columns), token),
-        "read what was delivered last": (delivered.delivered_before(columns), {"everything": False, **token}),
-        "journal": (claim.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
-        "journal: note a late call": (claim.note_late_call("brevo"), late),
-        "journal: note late fields": (claim.note_late_fields("brevo"), {"late_contact": ids[0], "late_fields": "SMS"}),
-        "journal: send again": (claim.send_again(columns), late),
-        "settle: lock the held": (settle.lock_held(columns), {"first": UUID(int=0), **token, **size}),
-        "settle: read the journal": (settle.attempts_of("brevo"), {"tokens": ids[:2], **some}),
+        "claim: end what is aside": (aside_sql.end_aside("brevo"), {"id": ids[0]}),
+        "read the claimed": (claim_sql.contacts_of(columns), token),
+        "read what was delivered last": (delivered_sql.delivered_before(columns), {"everything": False, **token}),
+        "journal": (claim_sql.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
+        "journal: note a late call": (claim_sql.note_late_call("brevo"), late),
+        "journal: note late fields": (
+            claim_sql.note_late_fields("brevo"),
+            {"late_contact": ids[0], "late_fields": "SMS"},
+        ),
+        "journal: send again": (claim_sql.send_again(columns), late),
+        "settle: lock the held": (settle_sql.lock_held(columns), {"first": UUID(int=0), **token, **size}),
+        "settle: read the journal": (settle_sql.attempts_of("brevo"), {"tokens": ids[:2], **some}),
         "settle: write both": (
-            settle.settle_both(columns, SyncStatus.COMPLETE, ProcessingStatus.COMPLETE),
+            settle_sql.settle_both(columns, SyncStatus.COMPLETE, ProcessingStatus.COMPLETE),
             settled,
         ),
-        "settle: write deliveries": (settle.settle_deliveries("brevo"), settled),
+        "settle: write deliveries": (settle_sql.settle_deliveries("brevo"), settled),
         "settle: honour what is wanted": (wanted, some),
         "settle: honour what is not": (unwanted, some),
-        "settle: honour what is queued": (settle.honour_queued(columns), some),
-        "settle: put aside": (settle.put_aside("brevo"), some | token | lease),
-        "settle: forget the deleted": (forget.forget_deleted(columns), token),
-        "recover: lock the expired": (settle.lock_expired(columns), size),
-        "recover: release the abandoned": (settle.release_abandoned(columns), size | lease),
-        "recover: forget the deleted": (forget.forget_deleted_and_expired(columns), size),
-        "settle: let go of the hidden": (forget.forget_deleted(replace(columns, hides_rows=True)), token),
-        "recover: let go of the hidden": (forget.forget_deleted_and_expired(replace(columns, hides_rows=True)), size),
-        "select": (decide.select(columns), some),
-        "unselect": (decide.unselect(columns), some),
-        "requeue": (decide.requeue(columns), some),
-        "hold": (hold.hold(columns), some),
-        "hold: shelve": (hold.shelve(columns), some),
-        "hold: when selected again": (hold.keep_fresh_start(columns), some),
-        "release: unshelve": (hold.unshelve(columns), some),
-        "release": (hold.release("brevo"), some),
-        "decide: lock": (decide.named(columns, {"meant": hold.is_on_hold(columns)}), some),
-        "decide for all: find the end": (decide.end_of_stretch(columns), stretch),
-        "explain": (ask.delivery_of(columns), {"id": ids[0]}),
-        "explain: history": (ask.history_of("brevo"), {"id": ids[0]}),
+        "settle: honour what is queued": (settle_sql.honour_queued(columns), some),
+        "settle: put aside": (settle_sql.put_aside("brevo"), some | token | lease),
+        "settle: forget the deleted": (forget_sql.forget_deleted(columns), token),
+        "recover: lock the expired": (settle_sql.lock_expired(columns), size),
+        "recover: release the abandoned": (settle_sql.release_abandoned(columns), size | lease),
+        "recover: forget the deleted": (forget_sql.forget_deleted_and_expired(columns), size),
+        "settle: let go of the hidden": (forget_sql.forget_deleted(replace(columns, hides_rows=True)), token),
+        "recover: let go of the hidden": (
+            forget_sql.forget_deleted_and_expired(replace(columns, hides_rows=True)),
+            size,
+        ),
+        "select": (decide_sql.select(columns), some),
+        "unselect": (decide_sql.unselect(columns), some),
+        "requeue": (decide_sql.requeue(columns), some),
+        "hold": (hold_sql.hold(columns), some),
+        "hold: shelve": (hold_sql.shelve(columns), some),
+        "hold: when selected again": (hold_sql.keep_fresh_start(columns), some),
+        "release: unshelve": (hold_sql.unshelve(columns), some),
+        "release": (hold_sql.release("brevo"), some),
+        "decide: lock": (decide_sql.named(columns, {"meant": hold_sql.is_on_hold(columns)}), some),
+        "decide for all: find the end": (decide_sql.end_of_stretch(columns), stretch),
+        "explain": (report_sql.delivery_of(columns), {"id": ids[0]}),
+        "explain: history": (report_sql.history_of("brevo"), {"id": ids[0]}),
     }
     history = {"after": 0, "days": 90, "size": 100}  # of a million, 5000
     found |= {
-        "sensor: the lease that ran out first": (alerts.longest_expired("brevo"), {}),
-        "metrics: the newest that is sure": (counting.newest_sure, {"after": 0}),
-        "metrics: count what is new": (counting.counts, {"after": 1000, "until": 2000}),
-        "prune: attempts": (prune.prune_attempts(columns, removes=True, removes_of_gone=True), history),
-        "prune: deliveries": (prune.prune_deliveries(columns, removes=True), {"after": UUID(int=0), "size": 100}),
-        "forget: lock": (prune.held_of, {"id": ids[0]}),
-        **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune.forget_contact)},
+        "sensor: the lease that ran out first": (alert_ledger_sql.longest_expired("brevo"), {}),
+        "metrics: the newest that is sure": (counting_sql.newest_sure, {"after": 0}),
+        "metrics: count what is new": (counting_sql.counts, {"after": 1000, "until": 2000}),
+        "prune: attempts": (prune_sql.prune_attempts(columns, removes=True, removes_of_gone=True), history),
+        "prune: deliveries": (prune_sql.prune_deliveries(columns, removes=True), {"after": UUID(int=0), "size": 100}),
+        "forget: lock": (prune_sql.held_of, {"id": ids[0]}),
+        **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune_sql.forget_contact)},
     }
     found |= _of_imports(columns)
-    for which in (decide.is_new, decide.is_wanted_still, decide.has_failed, hold.is_on_hold, failed_lately):
+    for which in (
+        decide_sql.is_new,
+        decide_sql.is_wanted_still,
+        decide_sql.has_failed,
+        hold_sql.is_on_hold,
+        failed_lately,
+    ):
         found[f"decide for all: {which.__name__}"] = (
-            decide.stretch(columns, {"meant": which(columns)}, to_the_end=False),
+            decide_sql.stretch(columns, {"meant": which(columns)}, to_the_end=False),
             stretch,
         )
     return found
@@ -155,36 +159,36 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
     imported = transition(Standing(), Synced(), RetryPolicy())
     return {
         "import: page of what may go": (
-            importable.page(columns),
+            candidates_sql.page(columns),
             {"after": UUID(int=0), "size": 2000, "everything": False, **token},
         ),
-        "import: begin": (imports.begin("brevo"), {"total": 200, "after_number": 1, **the_import, **token, **run}),
-        "import: write down who": (imports.add_entries(columns), {**entries, **the_import, **token}),
-        "import: of a token": (imports.of_token("brevo"), token),
-        "import: note the process": (imports.note_process("brevo"), {"number": 7, **the_import}),
-        "import: processes of others": (imports.processes_of_others("brevo"), {"after_number": 1, **the_import}),
-        "import: lock": (imports.lock("brevo"), the_import | token),
-        "import: overtaken": (imports.overtaken("brevo"), the_import | token),
-        "import: count the known": (imports.count_known("brevo"), {"hashes": ["a"], **the_import}),
-        "import: lock some": (settle_import.lock_some(columns), the_import | some),
-        "import: settle some": (settle_import.settle_some(columns, imported), the_import | token | some | came_to),
+        "import: begin": (imports_sql.begin("brevo"), {"total": 200, "after_number": 1, **the_import, **token, **run}),
+        "import: write down who": (imports_sql.add_entries(columns), {**entries, **the_import, **token}),
+        "import: of a token": (imports_sql.of_token("brevo"), token),
+        "import: note the process": (imports_sql.note_process("brevo"), {"number": 7, **the_import}),
+        "import: processes of others": (imports_sql.processes_of_others("brevo"), {"after_number": 1, **the_import}),
+        "import: lock": (imports_sql.lock("brevo"), the_import | token),
+        "import: overtaken": (imports_sql.overtaken("brevo"), the_import | token),
+        "import: count the known": (imports_sql.count_known("brevo"), {"hashes": ["a"], **the_import}),
+        "import: lock some": (settle_import_sql.lock_some(columns), the_import | some),
+        "import: settle some": (settle_import_sql.settle_some(columns, imported), the_import | token | some | came_to),
         "import: journal some": (
-            imports.journal_some("brevo"),
+            imports_sql.journal_some("brevo"),
             {"called": "process 7", **the_import, **token, **some, **run, **came_to},
         ),
-        "import: is it empty": (imports.is_empty("brevo"), the_import),
-        "import: finish": (imports.finish("brevo"), the_import),
-        "import: release": (imports.release("brevo"), the_import),
-        "import: is any under way": (under_way.is_any_under_way("brevo"), {}),
-        "take up: lock what is left": (take_up.lock_left_behind("brevo"), {}),
-        "take up: is it waited for": (take_up.is_waited_for("brevo"), the_import),
-        "take up: lock contacts": (take_up.lock_contacts(columns), the_import),
+        "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
+        "import: finish": (imports_sql.finish("brevo"), the_import),
+        "import: release": (imports_sql.release("brevo"), the_import),
+        "import: is any under way": (pending_imports_sql.is_any_under_way("brevo"), {}),
+        "take up: lock what is left": (take_up_sql.lock_left_behind("brevo"), {}),
+        "take up: is it waited for": (take_up_sql.is_waited_for("brevo"), the_import),
+        "take up: lock contacts": (take_up_sql.lock_contacts(columns), the_import),
         "take up: move": (
-            take_up.move_deliveries("brevo"),
+            take_up_sql.move_deliveries("brevo"),
             {"old_token": ids[2], **the_import, **token, **run, **lease},
         ),
-        "take up: wait": (take_up.take_up("brevo"), the_import | token | run),
-        "take up: let go": (take_up.let_go("brevo"), token),
+        "take up: wait": (take_up_sql.take_up("brevo"), the_import | token | run),
+        "take up: let go": (take_up_sql.let_go("brevo"), token),
     }
 
 

@@ -20,9 +20,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import sqlalchemy as sa
 
 from crm_sync_pipeline import contact_queue
-from crm_sync_pipeline.contact_queue.indexes import PartialIndex
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.tables import CRMS, Column, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex
+from crm_sync_pipeline.contact_queue.database.tables import CRMS, Column, ContactsTable, Crm
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue import transactions
-from crm_sync_pipeline.contact_queue.statements import ask, claim, columns, decide, settle
-from crm_sync_pipeline.contact_queue.statements.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.tables import deliveries
+from crm_sync_pipeline.contact_queue.database import columns, transactions
+from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
+from crm_sync_pipeline.contact_queue.people import decide_sql
+from crm_sync_pipeline.contact_queue.reading import report_sql
+from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.interleaving import Interleaving, Step
 from crm_sync_pipeline_tests.contact_queue.two_contacts import OPERATIONS, TwoContacts, states
@@ -95,7 +97,10 @@ Patch = pytest.MonkeyPatch
 
 
 BUILDERS = [
-    each for module in (ask, claim, decide, settle) for each in vars(module).values() if hasattr(each, "cache_clear")
+    each
+    for module in (report_sql, claim_sql, decide_sql, settle_sql)
+    for each in vars(module).values()
+    if hasattr(each, "cache_clear")
 ]
 
 
@@ -114,31 +119,31 @@ def _forget_what_was_built() -> None:
 
 def without_the_lease(patch: Patch) -> None:
     patch.setattr(columns, "is_free", sa.true)
-    patch.setattr(claim, "is_free", sa.true)
+    patch.setattr(claim_sql, "is_free", sa.true)
 
 
 def without_the_lease_in_recovery(patch: Patch) -> None:
-    lock_expired = settle.lock_expired
+    lock_expired = settle_sql.lock_expired
 
     def of_any_age(of: DestinationColumns, spares_imports: bool) -> sa.Executable:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(settle, "NOW", sa.literal_column("'infinity'::timestamptz"))
+            inner.setattr(settle_sql, "NOW", sa.literal_column("'infinity'::timestamptz"))
             return lock_expired(of, spares_imports)
 
-    patch.setattr(settle, "lock_expired", of_any_age)
+    patch.setattr(settle_sql, "lock_expired", of_any_age)
 
 
 def without_the_token(patch: Patch) -> None:
-    patch.setattr(settle, "TOKEN", deliveries.c.claim_token)
+    patch.setattr(settle_sql, "TOKEN", deliveries.c.claim_token)
 
 
 def without_locks_in_the_claim(patch: Patch) -> None:
-    patch.setattr(claim, "lock_due", _unlocked(claim.lock_due))
-    patch.setattr(claim, "is_free", sa.true)
+    patch.setattr(claim_sql, "lock_due", _unlocked(claim_sql.lock_due))
+    patch.setattr(claim_sql, "is_free", sa.true)
 
 
 def without_locks_in_settling(patch: Patch) -> None:
-    patch.setattr(settle, "lock_held", _unlocked(settle.lock_held))
+    patch.setattr(settle_sql, "lock_held", _unlocked(settle_sql.lock_held))
 
 
 def _unlocked(build: Callable[..., sa.Executable]) -> Callable[..., sa.Executable]:
@@ -156,7 +161,7 @@ def without_the_persons_decision(patch: Patch) -> None:
 
 def without_late_calls(patch: Patch) -> None:
     patch.setattr(
-        claim, "send_again", lambda of: sa.update(of.table).values(updated_at=sa.func.now()).where(sa.false())
+        claim_sql, "send_again", lambda of: sa.update(of.table).values(updated_at=sa.func.now()).where(sa.false())
     )
 
 

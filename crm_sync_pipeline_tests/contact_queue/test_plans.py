@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crm_sync_pipeline.contact_queue import imports
+from crm_sync_pipeline.contact_queue.bulk import imports
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.plans import read_whole
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.acts import Actor
-from crm_sync_pipeline.contact_queue.finding import Finding
+from crm_sync_pipeline.contact_queue.database.finding import Finding
+from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline_tests.builders import World, attempt, one_run
 from crm_sync_pipeline_tests.contact_queue.roles import ON_CONTACTS, ON_OURS, a_role

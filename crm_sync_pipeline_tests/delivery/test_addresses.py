@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.bulk_delivery import deliver_batch
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 

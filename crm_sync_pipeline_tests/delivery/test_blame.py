@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.delivery import _Delivery, deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.run import _Delivery, deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator

@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery import deliver, lease_margin_seconds
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.run import deliver, lease_margin_seconds
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
@@ -191,9 +191,9 @@ WORKER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from uuid import UUID
-from crm_sync_pipeline.contact_queue.database import DatabaseResource
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch
 url, base_url, key, token = sys.argv[1:]
 queue = DatabaseResource(url=url).queue("brevo")

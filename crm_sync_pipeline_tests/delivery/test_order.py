@@ -7,8 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoLimits, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World

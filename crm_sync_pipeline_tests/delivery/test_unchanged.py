@@ -6,10 +6,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.bulk_delivery import deliver_batch
-from crm_sync_pipeline.delivery import deliver, deliver_contact
-from crm_sync_pipeline.destinations.base import Prepared
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.run import deliver, deliver_contact
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.http import Prepared
 from crm_sync_pipeline.domain.batch import Attempt, Tally
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.destinations import DESTINATIONS
-from crm_sync_pipeline.destinations.base import HttpDestination
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from crm_sync_pipeline.delivery import deliver
-from crm_sync_pipeline.destinations.brevo import BrevoResource
+from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, DestinationDown, Outcome, Synced
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator

@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
 from crm_sync_pipeline.orchestration.run_results import RECORDED_TAG, job_health
-from crm_sync_pipeline_tests.alert_receivers import Receiver, webhook
+from crm_sync_pipeline_tests.monitoring.alert_receivers import Receiver, webhook
 from crm_sync_pipeline_tests.product import Product
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.orchestration import sensors
-from crm_sync_pipeline_tests.alert_receivers import Receiver, webhook
+from crm_sync_pipeline_tests.monitoring.alert_receivers import Receiver, webhook
 from crm_sync_pipeline_tests.orchestration.refusals import REFUSALS, Site, site
 from crm_sync_pipeline_tests.product import Product
 

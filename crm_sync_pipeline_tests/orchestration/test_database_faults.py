@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 from tenacity import Retrying
 
-from crm_sync_pipeline.contact_queue import transactions
-from crm_sync_pipeline.contact_queue.connection import BoundedConnection
-from crm_sync_pipeline.contact_queue.database import engine_for
+from crm_sync_pipeline.contact_queue.database import transactions
+from crm_sync_pipeline.contact_queue.database.connection import BoundedConnection
+from crm_sync_pipeline.contact_queue.resource import engine_for
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
 from crm_sync_pipeline.simulators.exchange import Answer, Request
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from crm_sync_pipeline.contact_queue.tables import SCHEMA, metadata
+from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,1 @@
+"""Imports: what was sent to a destination in one request, and waits there for its end."""

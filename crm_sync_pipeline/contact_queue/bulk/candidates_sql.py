@@ -1,0 +1,63 @@
+"""Which of the contacts that a token claimed may go into an import."""
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, UUID_TYPE, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.worker.delivered_sql import known_of_copy
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_attempted, is_under_way
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+
+
+@built_once
+def page(columns: DestinationColumns) -> sa.Executable:
+    """The next :size contacts of :token behind :after, in id order; `goes` tells those that may go into an import.
+
+    They are as the claim left them, and the token has not attempted them. It is their first attempt since they were
+    selected: one that failed goes by itself, so that imports can't fail it for its neighbours' sake. So does one that
+    two workers in a row lost.
+    What is known of their copies is read as by `known_of_copy`.
+    """
+    held = (
+        sa.select(deliveries.c.contact_id)
+        .where(deliveries.c.claim_token == TOKEN, deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
+        .order_by(deliveries.c.contact_id)
+        .limit(SIZE)
+        .cte("held")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    its_contact = (
+        sa.select(
+            sa.cast(sa.literal_column("xmin"), sa.Text).label("row_version"),
+            columns.is_held.label("is_held"),
+            *known_of_copy(columns),
+            *columns.sent_fields(),
+        )
+        .where(columns.id == held.c.contact_id)
+        .limit(1)
+        .lateral("its_contact")
+    )
+    goes = sa.and_(
+        its_contact.c.is_held,
+        deliveries.c.retry_count == 0,
+        deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
+        ~is_attempted(),
+        ~is_under_way(),
+    )
+    return (
+        sa.select(
+            held.c.contact_id.label("id"),
+            goes.label("goes"),
+            *its_contact.c,
+        )
+        .select_from(
+            held.join(
+                deliveries,
+                sa.and_(
+                    deliveries.c.contact_id == held.c.contact_id,
+                    deliveries.c.destination == literal(columns.crm.name),
+                ),
+            ).outerjoin(its_contact, sa.true())
+        )
+        .order_by(held.c.contact_id)
+    )

@@ -1,0 +1,40 @@
+"""Contacts that need not be sent, because the destination took the same payload last: who asked for that."""
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.database.columns import IDS, UUID_TYPE, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+
+
+@built_once
+def mark_changed_only(columns: DestinationColumns) -> sa.Executable:
+    """Note that the selection of :ids, made just now, skips what has not changed.
+
+    It is known again by its time, which the claim reads from the row: whoever selects or writes the row later, with any
+    program, makes another selection of it. A contact never delivered has nothing to skip.
+    """
+    return (
+        sa.update(deliveries)
+        .values(changed_only_at=columns.table.c.updated_at)
+        .where(
+            columns.delivery,
+            columns.id == sa.any_(IDS),
+            columns.is_queued,
+            columns.sync == literal("Selected"),
+            columns.table.c.updated_at == sa.func.now(),
+        )
+    )
+
+
+@built_once
+def forget_payload(destination: str) -> sa.Update:
+    """Of the contact :late_contact it is no longer known what the destination holds, unless it is :sent_late anyway."""
+    return (
+        sa.update(deliveries)
+        .values(payload_hash=None)
+        .where(
+            deliveries.c.contact_id == sa.bindparam("late_contact", type_=UUID_TYPE),
+            deliveries.c.destination == destination,
+            deliveries.c.payload_hash != sa.bindparam("sent_late", type_=sa.Text),
+        )
+    )

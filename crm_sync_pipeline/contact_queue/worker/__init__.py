@@ -1,0 +1,1 @@
+"""What runs do: claim, journal, settle, keep the pace. Each statement is beside its user, in `*_sql`."""

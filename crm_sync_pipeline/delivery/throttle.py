@@ -1,0 +1,84 @@
+"""When a run's next request may go out: at the account's pace, and with no more in the air than is good."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
+from crm_sync_pipeline.domain.pacing import SHARE_OF_LIMIT, InTheAir, Pace, clamp_pause
+
+SHORT_SLEEP_SECONDS = 0.05
+
+
+class Traffic:
+    """Lets the requests of one run out. Made within the event loop that it is used in.
+
+    `waiting` is how many requests are still to come: no more of the account's time is asked for.
+    """
+
+    def __init__(self, shared: SharedPace, requests_per_second: float, concurrency: int, waiting: int) -> None:
+        self._shared = shared
+        self._pace = Pace(requests_per_second * SHARE_OF_LIMIT)
+        self._air = InTheAir(concurrency)
+        self._waiting = waiting
+        self._stopping = asyncio.Event()
+        self._landed = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._granted_at = float("-inf")
+
+    def stop(self) -> None:
+        """Let nobody out any more."""
+        self._stopping.set()
+        self._landed.set()
+
+    async def take_off(self) -> None:
+        """Wait for a place. Returns at once when stopped. Each call needs its `land`."""
+        while not self._air.take() and not self._stopping.is_set():
+            self._landed.clear()
+            await self._landed.wait()
+        while not self._stopping.is_set() and not await self._has_a_place():
+            pass
+        self._waiting -= 1
+
+    async def _has_a_place(self) -> bool:
+        """Wait for the next place, or for what stands in the way of one."""
+        if pause := self._pace.paused_for(time.monotonic()):
+            await self._sleep(pause)
+            return False
+        wait = self._pace.reserve(time.monotonic())
+        if wait is None:
+            await self._ask_for_places()
+            return False
+        if not wait:
+            return True
+        await self._sleep(wait)
+        return not self._pace.paused_for(time.monotonic())
+
+    async def _ask_for_places(self) -> None:
+        asked_at = time.monotonic()
+        async with self._asking:
+            if self._granted_at > asked_at:
+                return
+            places = self._pace.wanted(self._waiting)
+            begins_in = await asyncio.to_thread(self._shared.reserve, self._pace.seconds_of(places))
+            self._granted_at = time.monotonic()
+            self._pace.grant(self._granted_at + begins_in, places)
+
+    def land(self, pushed_back: bool = False) -> None:
+        """A request that took off has ended. `pushed_back`: with a 429, or without an answer in time."""
+        self._air.land()
+        self._air.observe(time.monotonic(), pushed_back)
+        self._landed.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Let nobody out for so long, in no run: the destination said so."""
+        if self._pace.pause(time.monotonic(), seconds):
+            await asyncio.to_thread(self._shared.pause, clamp_pause(seconds))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not on when stopped."""
+        if seconds < SHORT_SLEEP_SECONDS:
+            await asyncio.sleep(seconds)
+        else:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)

@@ -1,0 +1,1 @@
+"""Brevo: its requests, its answers, its set-up and its import."""

@@ -1,0 +1,273 @@
+"""Brevo: POST /v3/contacts with updateEnabled.
+
+https://developers.brevo.com/reference/create-contact
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import dagster as dg
+import httpx
+from pydantic import Field
+
+from crm_sync_pipeline.destinations.brevo.answers import is_brevos, is_the_contacts, refusal_reason
+from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
+from crm_sync_pipeline.destinations.brevo.changes import (
+    Request,
+    Step,
+    first_request,
+    next_request,
+    read_look,
+    read_move,
+    still_there,
+)
+from crm_sync_pipeline.destinations.brevo.lists import refuses_list
+from crm_sync_pipeline.destinations.brevo.readiness import BrevoCheck, numbers_left_out, numbers_shared
+from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError, Prepared, number_in
+from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
+from crm_sync_pipeline.domain.batch import Attempt
+from crm_sync_pipeline.domain.check import Line
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered
+from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.pacing import clamp_pause
+from crm_sync_pipeline.domain.sentences import sentences
+from crm_sync_pipeline.settings import Settings
+from crm_sync_pipeline.settings.values import key_hint, plain
+
+_AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
+
+_NOT_BREVOS = (
+    "This answer does not have the form of Brevo's refusals, so no contact is blamed. Look for a proxy or a firewall "
+    "between this machine and Brevo"
+)
+
+
+class BrevoResource(HttpDestination):
+    """Brevo's contacts API, v3.
+
+    No consent field is ever sent: `emailBlacklisted: false` would subscribe a person again who opted out. The limits:
+    https://developers.brevo.com/docs/api-limits
+    """
+
+    destination: ClassVar[str] = "brevo"
+    title: ClassVar[str] = "Brevo"
+
+    base_url: str = Field(default="https://api.brevo.com/v3", description="BREVO_API_BASE_URL")
+    api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
+    list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
+    omits_sms_in_use: bool = Field(default=True, description="Deliver without a number that another contact has.")
+    moves_contacts: bool = Field(default=True, description="Change the address of a contact that Brevo has already.")
+    phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "BrevoResource":
+        """See HttpDestination."""
+        brevo = settings.brevo
+        key = brevo.api_key.get_secret_value() if brevo.api_key else ""
+        return cls(
+            base_url=brevo.api_base_url,
+            api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
+            list_id=brevo.list_id,
+            omits_sms_in_use=brevo.sms_in_use == "omit",
+            moves_contacts=brevo.on_address_change == "move",
+            phone_region=brevo.phone_region,
+            concurrency=brevo.concurrency,
+            requests_per_second=brevo.requests_per_second,
+            skip_unchanged=brevo.skip_unchanged,
+            bulk_threshold=brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
+            bulk_batch_limit=brevo.bulk_batch_limit,
+        )
+
+    @classmethod
+    def missing_setting(cls, settings: Settings) -> str | None:
+        """See HttpDestination."""
+        return None if settings.brevo.api_key else "BREVO_API_KEY"
+
+    def require_ready(self) -> None:
+        """NotReadyError without a key."""
+        if not self.api_key:
+            raise NotReadyError(
+                "BREVO_API_KEY is not set. Nothing was sent, no contact was touched. Set it to a v3 key (Brevo shows "
+                "them under SMTP & API) and start again."
+            )
+
+    def headers(self) -> dict[str, str]:
+        """See HttpDestination."""
+        return {"api-key": plain(self.api_key), "Content-Type": "application/json", "Accept": "application/json"}
+
+    def call_for(self, contact: Contact) -> Call:
+        """`email`, `attributes`, `updateEnabled`, and `listIds` where a list is set; an attribute only with a value."""
+        payload: dict[str, Any] = {
+            "email": contact.address,
+            "attributes": self.attributes(contact),
+            "updateEnabled": True,
+        }
+        if self.list_id is not None:
+            payload["listIds"] = [self.list_id]
+        return Call("POST", "/contacts", payload)
+
+    def attributes(self, contact: Contact) -> dict[str, str | bool]:
+        """Brevo's attributes, in upper case; it drops those that the account does not have, without a word."""
+        values: dict[str, str | bool | None] = {
+            "FIRSTNAME": contact.first_name,
+            "LASTNAME": contact.last_name,
+            "SMS": international_number(contact.phone_number, self.phone_region),
+            "DOMAIN_ID": contact.domain_id,
+            "PAGE_ID": contact.page_id,
+            "EMAIL_TYPE": contact.email_type,
+            "SOURCE_URL": contact.source_url,
+            "HAS_GMAIL": contact.has_gmail,
+        }
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+
+    def read_success(self, answer: Answer) -> Outcome | None:
+        """201 with an id: created. 204 without a body: updated. There is no other.
+
+        Brevo's SDKs document that the id may be null (CreateContactResponse in brevo-python); no recording shows it.
+        """
+        if answer.status == 204 and not answer.body.strip():
+            return Synced(reason="updated")
+        data = answer.data
+        if answer.status == 201 and isinstance(data, dict) and "id" in data:
+            contact_id = data["id"]
+            if contact_id is None:
+                return Synced(reason="created")
+            if isinstance(contact_id, int) and not isinstance(contact_id, bool):
+                return Synced(remote_id=str(contact_id), reason="created")
+        return None
+
+    def read_refusal(self, answer: Answer) -> Rejected | DestinationDown | Failed:
+        """The contact's data was refused; a second contact with the same number or address has a reason of its own.
+
+        A list that does not exist is our setting's fault, and would send every contact to Error. So would a proxy or a
+        firewall that answers 400 in Brevo's place: what does not have the form of Brevo's own errors blames nobody.
+        """
+        if unknown_list := self._unknown_list(answer):
+            return unknown_list
+        said = self.error_text(answer)
+        if is_brevos(answer.data):
+            reason = refusal_reason(answer.data, answer.status)
+            return Rejected(reason, said, may_be_ours=not is_the_contacts(reason))
+        return Failed("unexpected_refusal", sentences(said, _NOT_BREVOS))
+
+    def _unknown_list(self, answer: Answer) -> DestinationDown | None:
+        if self.list_id is None or not refuses_list(answer.data):
+            return None
+        what = f"Check BREVO_LIST_ID; it is {self.list_id} now"
+        return DestinationDown("unknown_list", sentences(self.error_text(answer), what))
+
+    def read_setup_fault(self, answer: Answer) -> DestinationDown:
+        """A status that no contact is to blame for. Three different 401s are told apart by their words alone."""
+        if answer.status == 404 and (unknown_list := self._unknown_list(answer)):
+            return unknown_list
+        reason, *to_do = self._set_up(answer)
+        return DestinationDown(reason, sentences(self.error_text(answer), *to_do))
+
+    def _set_up(self, answer: Answer) -> tuple[str, ...]:
+        """The reason, and what to do as sentences."""
+        words = self.vendor_message(answer).lower()
+        check_url = f"Check BREVO_API_BASE_URL; it is {self.base_url} now"
+        if answer.status == 401 and "unrecognised ip" in words:
+            is_told = _AUTHORISED_IPS in self.error_text(answer)
+            return ("ip_not_allowed", "" if is_told else f"Allow this machine's address at {_AUTHORISED_IPS}")
+        if answer.status == 401 and "not found in headers" in words:
+            return ("no_api_key", "BREVO_API_KEY did not arrive; set a v3 key")
+        if answer.status == 401:
+            refused = "Brevo refused BREVO_API_KEY; set a valid v3 key"
+            return ("wrong_api_key", refused, key_hint(self.api_key))
+        if answer.status in REDIRECTS:
+            return (
+                f"http_{answer.status}",
+                "Contacts are sent to no other address than the one that is set",
+                check_url,
+            )
+        if answer.status == PROXY_WANTS_LOGIN:
+            return (
+                f"http_{answer.status}",
+                "A proxy between this machine and Brevo wants a user and a password: check HTTPS_PROXY, HTTP_PROXY and "
+                "ALL_PROXY (http://USER:PASSWORD@HOST:PORT), or name Brevo's host in NO_PROXY",
+            )
+        if answer.status in (404, 405):
+            return (f"http_{answer.status}", check_url)
+        return (f"http_{answer.status}", "Look at your account at https://app.brevo.com")
+
+    def pause_after(self, answer: Answer) -> float:
+        """See HttpDestination. Every answer says how many requests are left: after the last, nothing is sent.
+
+        After a 429, `Retry-After`, which Brevo does not document, goes before `x-sib-ratelimit-reset`.
+        """
+        reset = number_in(answer.headers, "x-sib-ratelimit-reset")
+        if answer.status == 429:
+            asked = number_in(answer.headers, "retry-after")
+            return clamp_pause(next((each for each in (asked, reset) if each is not None), 1.0))
+        if number_in(answer.headers, "x-sib-ratelimit-remaining") == 0 and reset is not None:
+            return clamp_pause(reset)
+        return 0.0
+
+    def request_id(self, answer: Answer) -> str | None:
+        """The uuid in `sib-request-id`."""
+        return answer.headers.get("sib-request-id")
+
+    async def check(
+        self, client: httpx.AsyncClient, *, create_attributes: bool = False, clock: Callable[[], datetime]
+    ) -> Sequence[Line]:
+        """See HttpDestination."""
+        return await BrevoCheck(self, self.list_id, client, clock).lines(create_attributes)
+
+    def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
+        """See HttpDestination."""
+        shared = numbers_shared(contacts, self.phone_region, omits=self.omits_sms_in_use)
+        return [*numbers_left_out(contacts, self.phone_region), *shared]
+
+    def bulk(self) -> BrevoImport:
+        """See HttpDestination."""
+        return BrevoImport(self, self.list_id, omits_sms_in_use=self.omits_sms_in_use)
+
+    def prepare(self, contact: Contact, before: Delivered = NEVER) -> Prepared | Attempt:
+        """See HttpDestination. Where the address has changed, the contact that Brevo has is looked at first.
+
+        Its owner may have opted out, and Brevo lifts that when an address changes.
+        """
+        prepared = super().prepare(contact, before)
+        return prepared if isinstance(prepared, Attempt) else first_request(prepared, moves=self.moves_contacts)
+
+    def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
+        """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.
+
+        People of one company often share a number, and at Brevo a number belongs to one contact.
+        """
+        if not isinstance(prepared, Request):
+            return None
+        return next_request(prepared, outcome, omits_sms_in_use=self.omits_sms_in_use)
+
+    def read_for(self, prepared: Prepared, answer: Answer) -> Outcome:
+        """See HttpDestination."""
+        own: Outcome | None = None
+        if isinstance(prepared, Request) and prepared.step is Step.LOOK:
+            own = read_look(answer, self.title)
+        elif isinstance(prepared, Request) and prepared.step is Step.MOVE:
+            own = read_move(answer)
+        return own or self.read(answer)
+
+    async def missing(self, client: httpx.AsyncClient, remote_ids: Sequence[str]) -> frozenset[str]:
+        """See HttpDestination. Brevo takes 20 ids in one question."""
+        path = f"/contacts?ids={','.join(remote_ids)}&limit={len(remote_ids)}"
+        answer = await self.exchange(client, "GET", path)
+        data = answer.data if isinstance(answer, Answer) and answer.status == 200 else None
+        contacts = data.get("contacts") if isinstance(data, dict) else None
+        if not isinstance(contacts, list):
+            return frozenset(remote_ids)
+        return frozenset(remote_ids) - {str(each.get("id")) for each in contacts if isinstance(each, dict)}
+
+    def note_of(self, prepared: Prepared) -> str:
+        """See HttpDestination."""
+        kept = still_there(prepared) if isinstance(prepared, Request) else ""
+        return ". ".join(filter(None, (super().note_of(prepared), kept)))
+
+    def left_out(self, contact: Contact) -> str:
+        """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""
+        why = why_left_out(contact.phone_number, self.phone_region)
+        return f"{WITHOUT_ITS_NUMBER} {why}" if why else ""

@@ -1,0 +1,282 @@
+"""Every environment variable, once, with its default, unit and meaning. A `.env` file in the working folder counts too.
+
+A wrong value is refused when the settings are read, by name, with what would be right.
+"""
+
+import codecs
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings.values import (
+    BrevoKey,
+    BrevoListId,
+    EmailAddresses,
+    HttpUrl,
+    Owner,
+    Region,
+    SmtpUrl,
+    TableName,
+    WebhookUrl,
+    plain,
+)
+
+DATABASE_URL = "DATABASE_URL"
+OUR_DATABASE_URL = "CRM_SYNC_DATABASE_URL"
+ENV_FILE = ".env"
+
+
+class SettingsError(CrmSyncError):
+    """A setting is missing or wrong."""
+
+
+class _FromEnvironment(BaseSettings):
+    # utf-8-sig, because older versions of python-dotenv take a byte order mark for a part of the first name.
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_and_not_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What is around a value is taken off, whichever setting it is; a blank one counts as unset."""
+        bare = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in bare.items() if value != ""}
+
+
+class GeneralSettings(_FromEnvironment):
+    """What concerns no single destination."""
+
+    database_url: SecretStr | None = Field(None, description="The PostgreSQL that holds the contacts table.")
+    crm_sync_database_url: SecretStr | None = Field(
+        None, description="The same, where DATABASE_URL is another program's: it wins over DATABASE_URL."
+    )
+    crm_sync_contacts_table: TableName = Field("contacts", description="The contacts table, or schema.table.")
+    crm_sync_lease_seconds: int = Field(
+        300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
+    )
+    crm_sync_lag_limit_minutes: int = Field(
+        15, ge=1, le=1440, description="A due contact that waits longer fails the check of the queue, in minutes."
+    )
+    crm_sync_error_limit_percent: float = Field(
+        5, gt=0, le=100, description="More contacts in Error, of those that ended in the last day, fail the check."
+    )
+    crm_sync_owner: Owner = Field(
+        "team:crm-sync", description="Who answers for jobs and assets in Dagster's UI: an e-mail address or team:name."
+    )
+
+    @property
+    def database(self) -> SecretStr | None:
+        """The URL of the PostgreSQL that holds the contacts table, from whichever variable counts."""
+        return self.crm_sync_database_url or self.database_url
+
+    @property
+    def database_variable(self) -> str:
+        """The name of the variable that `database` was read from; DATABASE_URL where neither is set."""
+        return OUR_DATABASE_URL if self.crm_sync_database_url else DATABASE_URL
+
+
+class BrevoSettings(_FromEnvironment):
+    """Brevo's account and pace."""
+
+    model_config = SettingsConfigDict(env_prefix="BREVO_")
+
+    api_key: BrevoKey = Field(None, description="A v3 key (xkeysib-...).")
+    list_id: BrevoListId = Field(None, description="Every synced contact joins this list.")
+    api_base_url: HttpUrl = Field("https://api.brevo.com/v3", description="Where Brevo's API is.")
+    requests_per_second: float = Field(
+        10, gt=0, le=10_000, description="Brevo's limit for contacts on the standard plan."
+    )
+    concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
+    skip_unchanged: bool = Field(
+        False, description="Do not send a contact again whose data is what Brevo took last, if Brevo still has it."
+    )
+    sms_in_use: Literal["omit", "reject"] = Field(
+        "omit",
+        description="A phone number that another contact has at Brevo: omit delivers the contact without it, reject "
+        "refuses the contact.",
+    )
+    on_address_change: Literal["move", "new"] = Field(
+        "move",
+        description="A delivered contact whose e-mail address has changed: move changes it at Brevo, unless its owner "
+        "has opted out there; new makes another contact, to which an opt-out does not apply.",
+    )
+    bulk_import: bool = Field(
+        False, description="Deliver a long queue by Brevo's import; it needs a list, and may touch the blocklist."
+    )
+    bulk_threshold: int = Field(5000, ge=1, le=50_000, description="From how many due contacts on to import.")
+    bulk_batch_limit: int = Field(50_000, ge=1, le=50_000, description="Contacts that a run takes that imports.")
+    phone_region: Region = Field(
+        None,
+        description="The country of phone numbers that have no country code, as two letters; "
+        "without it they are left out.",
+    )
+
+
+class HubspotSettings(_FromEnvironment):
+    """HubSpot's account and property names."""
+
+    model_config = SettingsConfigDict(env_prefix="HUBSPOT_")
+
+    api_key: SecretStr | None = Field(None, description="A private app's access token.")
+    api_base_url: HttpUrl = Field("https://api.hubapi.com", description="Where HubSpot's API is.")
+    custom_property_domain_id: str = Field("scrapersky_domain_id", description="Property for domain_id.")
+    custom_property_page_id: str = Field("scrapersky_page_id", description="Property for page_id.")
+    custom_property_sync_date: str = Field("scrapersky_sync_date", description="Property for the day of the sync.")
+
+
+class MauticSettings(_FromEnvironment):
+    """Mautic's address and OAuth2 client."""
+
+    model_config = SettingsConfigDict(env_prefix="MAUTIC_")
+
+    base_url: HttpUrl | None = Field(None, description="Where your Mautic is.")
+    client_id: str | None = Field(None, description="OAuth2 client id.")
+    client_secret: SecretStr | None = Field(None, description="OAuth2 client secret.")
+
+
+class N8nSettings(_FromEnvironment):
+    """The n8n webhook."""
+
+    model_config = SettingsConfigDict(env_prefix="N8N_")
+
+    webhook_url: HttpUrl | None = Field(None, description="The workflow's webhook.")
+    webhook_secret: SecretStr | None = Field(None, description="Sent as Authorization: Bearer.")
+
+
+class SyncSettings(_FromEnvironment):
+    """Schedule, sensor and retries of one destination: `{CRM}_SYNC_...`."""
+
+    scheduler_interval_minutes: int = Field(5, ge=1, le=1440, description="Minutes between scheduled runs.")
+    scheduler_batch_size: int = Field(10, ge=1, le=50_000, description="Contacts that a scheduled run takes.")
+    scheduler_max_instances: int = Field(1, ge=1, le=64, description="Runs at the same time.")
+    sensor_batch_limit: int = Field(500, ge=1, le=50_000, description="Contacts that a run of the sensor takes.")
+    max_retries: int = Field(3, ge=0, le=20, description="Retries after the first attempt.")
+    retry_delay_minutes: int = Field(5, ge=1, le=1440, description="Minutes before the first retry.")
+    retry_exponential: bool = Field(True, description="Double the wait each time (5, 10, 20), or add (5, 10, 15).")
+    retry_rejected: bool = Field(True, description="Retry refused data too, so that a correction goes out by itself.")
+
+    @field_validator("scheduler_interval_minutes")
+    @classmethod
+    def _fits_the_clock(cls, minutes: int) -> int:
+        if (minutes < 60 and 60 % minutes) or (minutes >= 60 and (minutes % 60 or 1440 % minutes)):
+            raise ValueError(
+                "it must divide an hour or a day evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, "
+                "480, 720 or 1440"
+            )
+        return minutes
+
+    @property
+    def cron(self) -> str:
+        """The interval as a cron expression: '*/5 * * * *'."""
+        minutes = self.scheduler_interval_minutes
+        if minutes < 60:
+            return f"*/{minutes} * * * *"
+        return "0 0 * * *" if minutes == 1440 else f"0 */{minutes // 60} * * *"
+
+
+class AlertSettings(_FromEnvironment):
+    """Whom to tell when something is wrong, how, and when; the limits of lag and errors are in GeneralSettings."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
+
+    alert_webhook_url: WebhookUrl = Field(
+        None, description='Alerts are posted here as {"text": ...}, which Slack takes as it is.'
+    )
+    alert_email_to: EmailAddresses = Field(
+        None, description="Alerts are mailed to these addresses, with commas between them."
+    )
+    alert_email_from: EmailAddresses = Field(
+        None, description="The sender of these mails; without it, the first that they go to."
+    )
+    smtp_url: SmtpUrl = Field(None, description="The mail server: smtp:// (STARTTLS where it is offered) or smtps://.")
+    failed_runs_limit: int = Field(3, ge=1, le=100, description="So many failed runs of a job in a row are an alert.")
+    ui_url: HttpUrl | None = Field(None, description="Where Dagster's UI is, for links to runs.")
+
+
+class HistorySettings(_FromEnvironment):
+    """How long history is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
+
+    history_days: int = Field(90, ge=1, le=3650, description="Days that attempts are kept.")
+    run_history_days: int = Field(30, ge=1, le=3650, description="Days that finished Dagster runs are kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read and checked. `sync` has one entry a CRM, by its name."""
+
+    general: GeneralSettings
+    brevo: BrevoSettings
+    hubspot: HubspotSettings
+    mautic: MauticSettings
+    n8n: N8nSettings
+    sync: dict[str, SyncSettings]
+    alerts: AlertSettings
+    history: HistorySettings
+
+
+def load_settings() -> Settings:
+    """Read the environment. SettingsError names each variable that is wrong, and what would be right."""
+    _require_readable(Path(ENV_FILE))
+    problems: list[str] = []
+    general = _read(GeneralSettings, "", problems)
+    brevo = _read(BrevoSettings, "BREVO_", problems)
+    hubspot = _read(HubspotSettings, "HUBSPOT_", problems)
+    mautic = _read(MauticSettings, "MAUTIC_", problems)
+    n8n = _read(N8nSettings, "N8N_", problems)
+    sync = {crm: _read(SyncSettings, f"{crm.upper()}_SYNC_", problems) for crm in ("brevo", "hubspot", "mautic", "n8n")}
+    alerts = _read(AlertSettings, "CRM_SYNC_", problems)
+    history = _read(HistorySettings, "CRM_SYNC_", problems)
+    if problems:
+        raise SettingsError(" ".join(problems))
+    return Settings(general, brevo, hubspot, mautic, n8n, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
+
+
+def _require_readable(file: Path) -> None:
+    """SettingsError where the file is there and is not text in UTF-8, with a byte order mark or without."""
+    try:
+        content = file.read_bytes() if file.is_file() else b""
+    except OSError as error:
+        raise SettingsError(
+            f"{file} can't be read: {error.strerror or error}. Make it readable, or remove it."
+        ) from None
+    try:
+        is_text = "\0" not in content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content
+        what = "is in UTF-16, not in UTF-8" if wide else "is not a text file in UTF-8"
+        raise SettingsError(f"{file} {what}, so no setting was read. Save it again with the encoding UTF-8.")
+
+
+_WORDS = {
+    "bool_parsing": "it must be true or false",
+    "int_parsing": "it must be a whole number",
+    "float_parsing": "it must be a number",
+}
+
+_SECRET_URLS = (DATABASE_URL, OUR_DATABASE_URL, "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
+
+_Read = TypeVar("_Read", bound=_FromEnvironment)
+
+
+def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
+    try:
+        return kind(_env_prefix=prefix)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"{prefix}{problem['loc'][0]}".upper()
+            why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            if problem["type"] == "literal_error":
+                why = f"it must be {problem['ctx']['expected']}"
+            secret = "KEY" in name or "SECRET" in name or name in _SECRET_URLS
+            shown = "" if secret else f" is '{problem['input']}'"
+            problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")
+        return None
