@@ -21,7 +21,7 @@ from benchmarks.people import load_people
 from benchmarks.site import LONGEST_SECONDS, ROOT, BenchmarkError, databases, environment
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from rich.table import Table
 
 from benchmarks.site import BenchmarkError, databases
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource, engine_without_time_outs
 from crm_sync_pipeline.domain.batch import Attempt

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
 from crm_sync_pipeline.contact_queue.people.selection import Selection
 from crm_sync_pipeline.contact_queue.queue import ContactQueue

@@ -1,5 +1,7 @@
 """Each room of the product is where the contracts of import-linter see it, and the tests have the same rooms."""
 
+import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ def test_every_package_is_in_layers_that_leave_none_of_its_modules_out() -> None
         for container in each["containers"]
     }
 
-    assert layered >= {"", "delivery", "destinations", "monitoring", "settings"}
+    assert layered >= {"", "contact_queue", "delivery", "destinations", "monitoring", "settings"}
 
 
 def test_the_tests_mirror_the_rooms() -> None:
@@ -60,3 +62,21 @@ def test_a_module_of_statements_has_sql_in_its_name_and_belongs_to_the_queue() -
     modules = {each.relative_to(PRODUCT).parts[0] for each in PRODUCT.rglob("*_sql.py")}
 
     assert modules == {"contact_queue"}
+
+
+def test_whatever_delivers_enters_by_the_door() -> None:
+    inside = PRODUCT / "delivery"
+    others = [each for folder in (PRODUCT, TESTS, ROOT / "benchmarks") for each in folder.rglob("*.py")]
+    begin = {"deliver", "deliver_in_bulk"}
+
+    past_it = {
+        f"{page.relative_to(ROOT)}:{node.lineno}"
+        for page in others
+        if inside not in page.parents
+        for node in ast.walk(ast.parse(page.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and re.fullmatch(r"crm_sync_pipeline\.delivery\.(run|bulk)", node.module or "")
+        and begin & {each.name for each in node.names}
+    }
+
+    assert past_it == set(), "these are to import from crm_sync_pipeline.delivery.door"

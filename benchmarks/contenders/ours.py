@@ -3,7 +3,7 @@
 from benchmarks.contender import Task, compete
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.transition import Ending
 
@@ -22,7 +22,7 @@ def run(task: Task) -> int:
         batch = database.queue("brevo", PATIENCE).claim(task.batch_size, run_id="benchmark")
         if not batch.size:
             return complete
-        deliver(database.queue("brevo", PATIENCE_FOR_RESULTS), brevo, batch, "benchmark")
+        deliver_batch(database.queue("brevo", PATIENCE_FOR_RESULTS), brevo, batch, "benchmark")
         settled = database.queue("brevo", PATIENCE_FOR_RESULTS).settle(batch.token)
         complete += settled.endings[Ending.COMPLETE]
 

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.bulk.imports import Imports
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
-from crm_sync_pipeline.contact_queue.database.tables import ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
-from crm_sync_pipeline.contact_queue.people import unchanged_sql
-from crm_sync_pipeline.contact_queue.reading import figures_sql, report_sql
+from crm_sync_pipeline.contact_queue.people import chosen_sql
+from crm_sync_pipeline.contact_queue.reading import figures_sql
 from crm_sync_pipeline.contact_queue.reading.figures import Figures
-from crm_sync_pipeline.contact_queue.worker import claim_sql, delivered_sql
+from crm_sync_pipeline.contact_queue.worker import claim_sql, delivered_sql, due_sql, journal_sql
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
@@ -44,7 +44,7 @@ class ContactQueue:
         self._columns = DestinationColumns.of(contacts, crm)
         self.figures = Figures(engine, self._columns, lease)
         self.imports = Imports(engine, self._columns, lease)
-        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports)
+        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports.take_up)
         self._settling = Settling(engine, self._columns, policy, lease)
 
     def claim(
@@ -126,7 +126,7 @@ class ContactQueue:
         }
 
         def write(connection: sa.Connection) -> Held:
-            held = connection.execute(claim_sql.write_down(self._columns), parameters).one()
+            held = connection.execute(journal_sql.write_down(self._columns), parameters).one()
             if held.not_held:
                 self._note_late_calls(connection, done, held.not_held)
             taken_back = None if held.taken_back is None else frozenset(held.taken_back)
@@ -137,18 +137,18 @@ class ContactQueue:
     def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
         sent = {each.contact_id: each for each in done if _may_have_landed(each)}
         if ids := sorted(each for each in not_held if each in sent):
-            connection.execute(report_sql.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
+            connection.execute(chosen_sql.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
             late = [{"late_contact": each, "sent_late": sent[each].payload_hash} for each in ids]
-            connection.execute(claim_sql.note_late_call(self.crm.name), late)
-            connection.execute(claim_sql.send_again(self._columns), late)
-            connection.execute(unchanged_sql.forget_payload(self.crm.name), late)
+            connection.execute(journal_sql.note_late_call(self.crm.name), late)
+            connection.execute(journal_sql.send_again(self._columns), late)
+            connection.execute(journal_sql.forget_payload(self.crm.name), late)
             fields = [
                 {"late_contact": each, "late_fields": fields_as_text(sent[each].remote_fields)}
                 for each in ids
                 if sent[each].remote_fields
             ]
             if fields:
-                connection.execute(claim_sql.note_late_fields(self.crm.name), fields)
+                connection.execute(journal_sql.note_late_fields(self.crm.name), fields)
 
     def settle(self, token: UUID) -> Settlement:
         """Turn this token's attempts into transitions and give back what was not sent; a second call changes nothing.
@@ -166,9 +166,7 @@ class ContactQueue:
         """How many deliveries are due now, counted up to `limit`."""
         return in_transaction(
             self._engine,
-            lambda connection: int(
-                connection.execute(report_sql.due_now(self._columns), {"limit": limit}).scalar_one()
-            ),
+            lambda connection: int(connection.execute(due_sql.due_now(self._columns), {"limit": limit}).scalar_one()),
         )
 
     def sample(self, limit: int) -> list[Contact]:
@@ -188,7 +186,7 @@ class ContactQueue:
         return in_transaction(
             self._engine,
             lambda connection: bool(
-                connection.execute(report_sql.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
+                connection.execute(due_sql.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
             ),
         )
 
@@ -198,7 +196,7 @@ class ContactQueue:
             self._engine,
             lambda connection: bool(
                 connection.execute(
-                    report_sql.left_behind(self._columns), {"lease_seconds": self.lease.total_seconds()}
+                    due_sql.left_behind(self._columns), {"lease_seconds": self.lease.total_seconds()}
                 ).scalar_one()
             ),
         )

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
 from crm_sync_pipeline.contact_queue.database.connection import BoundedConnection, connect_args
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.ddl import connect_without_time_outs
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import (
     AT_ONCE,
     READ_FROM,

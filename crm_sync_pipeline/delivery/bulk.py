@@ -1,7 +1,7 @@
 """The work of one run whose batch is long: many contacts in one request, where the destination takes them so.
 
 What is sent is written down before, and waited for afterwards, by this run or by the one that takes it up. What no
-import takes, or what it leaves unclear at once, goes one by one in the same run.
+import takes, or what it leaves unclear at once, goes one by one in the same run: `door` sees to that.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.bulk.imports import Entry, Import
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.importer import DownError, Finding, Importer, Load, OneByOneError
 from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError, StoppedError
-from crm_sync_pipeline.delivery.run import Progress, deliver
+from crm_sync_pipeline.delivery.run import Progress
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
@@ -30,37 +30,22 @@ BODY_MARGIN_BYTES = 1024
 SEPARATOR_BYTES = 2
 
 
-def deliver_batch(
-    queue: ContactQueue,
-    destination: HttpDestination,
-    batch: Batch,
-    run_id: str | None = None,
-    progress: Progress | None = None,
+def deliver_in_bulk(
+    queue: ContactQueue, destination: HttpDestination, batch: Batch, run_id: str | None, progress: Progress | None
 ) -> Tally:
-    """Attempt every contact of the batch once: by import what is long enough or was begun so, the rest one by one."""
-    bulk, threshold = destination.bulk(), destination.bulk_threshold
-    tally = Tally()
-    if bulk and batch.size:
-        wanted = threshold is not None and batch.size >= threshold
-        under_way = queue.imports.of(batch.token)
-        if wanted or under_way:
-            work = _BulkDelivery(queue, destination, bulk, batch, run_id, progress)
-            tally = _in_a_thread(work, under_way, wanted)
-    if not tally.down:
-        tally.add(deliver(queue, destination, batch, run_id, progress and _after(tally, progress)))
-    return tally
+    """Attempt by import what goes so: of a batch that is long enough, and what an import holds that was begun before.
 
-
-def _after(done: Tally, progress: Progress) -> Progress:
-    """What follows counts from what is done already."""
-
-    def tell(tally: Tally, size: int) -> None:
-        so_far = Tally()
-        so_far.add(done)
-        so_far.add(tally)
-        progress(so_far, size)
-
-    return tell
+    The tally is empty where nothing does. Whatever no import took is left for single calls.
+    """
+    if not batch.size or not (bulk := destination.bulk()):
+        return Tally()
+    threshold = destination.bulk_threshold
+    wanted = threshold is not None and batch.size >= threshold
+    under_way = queue.imports.of(batch.token)
+    if not wanted and not under_way:
+        return Tally()
+    work = _BulkDelivery(queue, destination, bulk, batch, run_id, progress)
+    return _in_a_thread(work, under_way, wanted)
 
 
 def _in_a_thread(work: "_BulkDelivery", under_way: Import | None, wanted: bool) -> Tally:

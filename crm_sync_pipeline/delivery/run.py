@@ -1,6 +1,6 @@
 """The work of one run: read what a token claimed, call the destination, journal each outcome as it arrives.
 
-The op `sync_to_<destination>`, `crm-sync sync-now` and every other worker go through `deliver`.
+`deliver` begins here, and is entered by `door`: by the op `sync_to_<destination>`, `crm-sync sync-now` and all others.
 """
 
 import asyncio
@@ -33,8 +33,6 @@ GRACE_SECONDS = 10
 """What calls in the air get once a run is told to stop."""
 
 LONGEST_LEASE_MARGIN_SECONDS = 5.0
-
-KEPT_APART_SECONDS = 60
 
 Progress = Callable[[Tally, int], None]
 
@@ -76,36 +74,6 @@ def deliver(
                 delivery.stop()
     finally:
         delivery.journal.write_the_rest()
-
-
-def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
-    """Claim, attempt and settle one contact at once, past schedule and queue, whatever its state.
-
-    CrmSyncError where it is unknown, on hold, or held by a live claim.
-    """
-    batch = queue.claim_contact(contact_id, run_id=run_id)
-    try:
-        return deliver(queue, destination, batch, run_id, sends_unchanged=True)
-    finally:
-        queue.settle(batch.token)
-
-
-def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, tally: Tally, run_id: str) -> None:
-    """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
-
-    After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
-    hour. Should one of them kill this worker, those before it are done. What they came to is added to `tally`.
-    """
-    ends_at = time.monotonic() + KEPT_APART_SECONDS
-    while not tally.down and time.monotonic() < ends_at:
-        batch = queue.claim(1, run_id=run_id, only_alone=True)
-        if not batch.size:
-            return
-        tally.followed_by.append(batch.token)
-        try:
-            tally.add(deliver(queue, destination, batch, run_id))
-        finally:
-            tally.settled.add(queue.settle(batch.token))
 
 
 def lease_margin_seconds(lease: timedelta) -> float:

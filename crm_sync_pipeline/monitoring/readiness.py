@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
 from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY, REWRITES, missing_columns
-from crm_sync_pipeline.contact_queue.database.tables import ContactsTable
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.destinations.http import HttpDestination

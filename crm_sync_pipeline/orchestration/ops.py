@@ -11,9 +11,8 @@ from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.figures import Failure
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch, deliver_those_kept_apart
 from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.delivery.run import deliver_those_kept_apart
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError

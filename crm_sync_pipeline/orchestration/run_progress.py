@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from crm_sync_pipeline.delivery.run import Progress
+from crm_sync_pipeline.delivery.door import Progress
 from crm_sync_pipeline.domain.batch import Tally
 
 SHORTEST_SECONDS = 5.0

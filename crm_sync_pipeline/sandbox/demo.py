@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.explanation import explain

@@ -1,7 +1,7 @@
 """Every environment variable, once, with its default, unit and meaning."""
 
+from crm_sync_pipeline.settings.base import DATABASE_URL, SettingsError
 from crm_sync_pipeline.settings.groups import (
-    DATABASE_URL,
     AlertSettings,
     BrevoSettings,
     GeneralSettings,
@@ -9,11 +9,9 @@ from crm_sync_pipeline.settings.groups import (
     HubspotSettings,
     MauticSettings,
     N8nSettings,
-    Settings,
-    SettingsError,
     SyncSettings,
-    load_settings,
 )
+from crm_sync_pipeline.settings.reading import Settings, load_settings
 
 __all__ = [
     "DATABASE_URL",

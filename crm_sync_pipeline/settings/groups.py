@@ -1,17 +1,11 @@
-"""Every environment variable, once, with its default, unit and meaning. A `.env` file in the working folder counts too.
+"""Every environment variable, once, with its default, bounds, unit and meaning, in groups."""
 
-A wrong value is refused when the settings are read, by name, with what would be right.
-"""
+from typing import Literal
 
-import codecs
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings.base import DATABASE_URL, OUR_DATABASE_URL, FromEnvironment
 from crm_sync_pipeline.settings.values import (
     BrevoKey,
     BrevoListId,
@@ -22,33 +16,10 @@ from crm_sync_pipeline.settings.values import (
     SmtpUrl,
     TableName,
     WebhookUrl,
-    plain,
 )
 
-DATABASE_URL = "DATABASE_URL"
-OUR_DATABASE_URL = "CRM_SYNC_DATABASE_URL"
-ENV_FILE = ".env"
 
-
-class SettingsError(CrmSyncError):
-    """A setting is missing or wrong."""
-
-
-class _FromEnvironment(BaseSettings):
-    # utf-8-sig, because older versions of python-dotenv take a byte order mark for a part of the first name.
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_and_not_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """What is around a value is taken off, whichever setting it is; a blank one counts as unset."""
-        bare = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in bare.items() if value != ""}
-
-
-class GeneralSettings(_FromEnvironment):
+class GeneralSettings(FromEnvironment):
     """What concerns no single destination."""
 
     database_url: SecretStr | None = Field(None, description="The PostgreSQL that holds the contacts table.")
@@ -80,7 +51,7 @@ class GeneralSettings(_FromEnvironment):
         return OUR_DATABASE_URL if self.crm_sync_database_url else DATABASE_URL
 
 
-class BrevoSettings(_FromEnvironment):
+class BrevoSettings(FromEnvironment):
     """Brevo's account and pace."""
 
     model_config = SettingsConfigDict(env_prefix="BREVO_")
@@ -117,7 +88,7 @@ class BrevoSettings(_FromEnvironment):
     )
 
 
-class HubspotSettings(_FromEnvironment):
+class HubspotSettings(FromEnvironment):
     """HubSpot's account and property names."""
 
     model_config = SettingsConfigDict(env_prefix="HUBSPOT_")
@@ -129,7 +100,7 @@ class HubspotSettings(_FromEnvironment):
     custom_property_sync_date: str = Field("scrapersky_sync_date", description="Property for the day of the sync.")
 
 
-class MauticSettings(_FromEnvironment):
+class MauticSettings(FromEnvironment):
     """Mautic's address and OAuth2 client."""
 
     model_config = SettingsConfigDict(env_prefix="MAUTIC_")
@@ -139,7 +110,7 @@ class MauticSettings(_FromEnvironment):
     client_secret: SecretStr | None = Field(None, description="OAuth2 client secret.")
 
 
-class N8nSettings(_FromEnvironment):
+class N8nSettings(FromEnvironment):
     """The n8n webhook."""
 
     model_config = SettingsConfigDict(env_prefix="N8N_")
@@ -148,7 +119,7 @@ class N8nSettings(_FromEnvironment):
     webhook_secret: SecretStr | None = Field(None, description="Sent as Authorization: Bearer.")
 
 
-class SyncSettings(_FromEnvironment):
+class SyncSettings(FromEnvironment):
     """Schedule, sensor and retries of one destination: `{CRM}_SYNC_...`."""
 
     scheduler_interval_minutes: int = Field(5, ge=1, le=1440, description="Minutes between scheduled runs.")
@@ -179,7 +150,7 @@ class SyncSettings(_FromEnvironment):
         return "0 0 * * *" if minutes == 1440 else f"0 */{minutes // 60} * * *"
 
 
-class AlertSettings(_FromEnvironment):
+class AlertSettings(FromEnvironment):
     """Whom to tell when something is wrong, how, and when; the limits of lag and errors are in GeneralSettings."""
 
     model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
@@ -198,85 +169,10 @@ class AlertSettings(_FromEnvironment):
     ui_url: HttpUrl | None = Field(None, description="Where Dagster's UI is, for links to runs.")
 
 
-class HistorySettings(_FromEnvironment):
+class HistorySettings(FromEnvironment):
     """How long history is kept."""
 
     model_config = SettingsConfigDict(env_prefix="CRM_SYNC_")
 
     history_days: int = Field(90, ge=1, le=3650, description="Days that attempts are kept.")
     run_history_days: int = Field(30, ge=1, le=3650, description="Days that finished Dagster runs are kept.")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All settings, read and checked. `sync` has one entry a CRM, by its name."""
-
-    general: GeneralSettings
-    brevo: BrevoSettings
-    hubspot: HubspotSettings
-    mautic: MauticSettings
-    n8n: N8nSettings
-    sync: dict[str, SyncSettings]
-    alerts: AlertSettings
-    history: HistorySettings
-
-
-def load_settings() -> Settings:
-    """Read the environment. SettingsError names each variable that is wrong, and what would be right."""
-    _require_readable(Path(ENV_FILE))
-    problems: list[str] = []
-    general = _read(GeneralSettings, "", problems)
-    brevo = _read(BrevoSettings, "BREVO_", problems)
-    hubspot = _read(HubspotSettings, "HUBSPOT_", problems)
-    mautic = _read(MauticSettings, "MAUTIC_", problems)
-    n8n = _read(N8nSettings, "N8N_", problems)
-    sync = {crm: _read(SyncSettings, f"{crm.upper()}_SYNC_", problems) for crm in ("brevo", "hubspot", "mautic", "n8n")}
-    alerts = _read(AlertSettings, "CRM_SYNC_", problems)
-    history = _read(HistorySettings, "CRM_SYNC_", problems)
-    if problems:
-        raise SettingsError(" ".join(problems))
-    return Settings(general, brevo, hubspot, mautic, n8n, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
-
-
-def _require_readable(file: Path) -> None:
-    """SettingsError where the file is there and is not text in UTF-8, with a byte order mark or without."""
-    try:
-        content = file.read_bytes() if file.is_file() else b""
-    except OSError as error:
-        raise SettingsError(
-            f"{file} can't be read: {error.strerror or error}. Make it readable, or remove it."
-        ) from None
-    try:
-        is_text = "\0" not in content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        is_text = False
-    if not is_text:
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content
-        what = "is in UTF-16, not in UTF-8" if wide else "is not a text file in UTF-8"
-        raise SettingsError(f"{file} {what}, so no setting was read. Save it again with the encoding UTF-8.")
-
-
-_WORDS = {
-    "bool_parsing": "it must be true or false",
-    "int_parsing": "it must be a whole number",
-    "float_parsing": "it must be a number",
-}
-
-_SECRET_URLS = (DATABASE_URL, OUR_DATABASE_URL, "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
-
-_Read = TypeVar("_Read", bound=_FromEnvironment)
-
-
-def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
-    try:
-        return kind(_env_prefix=prefix)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = f"{prefix}{problem['loc'][0]}".upper()
-            why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            if problem["type"] == "literal_error":
-                why = f"it must be {problem['ctx']['expected']}"
-            secret = "KEY" in name or "SECRET" in name or name in _SECRET_URLS
-            shown = "" if secret else f" is '{problem['input']}'"
-            problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")
-        return None

@@ -22,7 +22,7 @@ from typing import Any
 from crm_sync_pipeline.contact_queue.bulk import imports
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.delivery import importer
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, settle_import_sql, take_up_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
-from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql, prune_sql
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
 from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql, counting_sql, figures_sql, report_sql
 from crm_sync_pipeline.contact_queue.worker import (
@@ -22,7 +22,9 @@ from crm_sync_pipeline.contact_queue.worker import (
     blame_sql,
     claim_sql,
     delivered_sql,
+    due_sql,
     forget_sql,
+    journal_sql,
     pending_imports_sql,
     settle_sql,
 )
@@ -59,9 +61,9 @@ def statements(world: World) -> dict[str, Statement]:
     wanted, unwanted = settle_sql.honour_decisions(columns)
     late = {"late_contact": ids[0], "sent_late": "a"}
     found: dict[str, Statement] = {
-        "sensor: depth": (report_sql.due_now(columns), {"limit": 10_000}),
-        "sensor: is anything left behind": (report_sql.left_behind(columns), lease),
-        "sensor: held by a run": (report_sql.held_by_run("brevo"), {"run_id": "r"}),
+        "sensor: depth": (due_sql.due_now(columns), {"limit": 10_000}),
+        "sensor: is anything left behind": (due_sql.left_behind(columns), lease),
+        "sensor: held by a run": (due_sql.held_by_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),
         "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
         "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
@@ -84,13 +86,13 @@ def statements(world: World) -> dict[str, Statement]:
         "claim: end what is aside": (aside_sql.end_aside("brevo"), {"id": ids[0]}),
         "read the claimed": (claim_sql.contacts_of(columns), token),
         "read what was delivered last": (delivered_sql.delivered_before(columns), {"everything": False, **token}),
-        "journal": (claim_sql.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
-        "journal: note a late call": (claim_sql.note_late_call("brevo"), late),
+        "journal": (journal_sql.write_down(columns), {"of_run": "r", "look": True, **done, **token, **lease}),
+        "journal: note a late call": (journal_sql.note_late_call("brevo"), late),
         "journal: note late fields": (
-            claim_sql.note_late_fields("brevo"),
+            journal_sql.note_late_fields("brevo"),
             {"late_contact": ids[0], "late_fields": "SMS"},
         ),
-        "journal: send again": (claim_sql.send_again(columns), late),
+        "journal: send again": (journal_sql.send_again(columns), late),
         "settle: lock the held": (settle_sql.lock_held(columns), {"first": UUID(int=0), **token, **size}),
         "settle: read the journal": (settle_sql.attempts_of("brevo"), {"tokens": ids[:2], **some}),
         "settle: write both": (
@@ -119,8 +121,8 @@ def statements(world: World) -> dict[str, Statement]:
         "hold: when selected again": (hold_sql.keep_fresh_start(columns), some),
         "release: unshelve": (hold_sql.unshelve(columns), some),
         "release": (hold_sql.release("brevo"), some),
-        "decide: lock": (decide_sql.named(columns, {"meant": hold_sql.is_on_hold(columns)}), some),
-        "decide for all: find the end": (decide_sql.end_of_stretch(columns), stretch),
+        "decide: lock": (chosen_sql.named(columns, {"meant": hold_sql.is_on_hold(columns)}), some),
+        "decide for all: find the end": (chosen_sql.end_of_stretch(columns), stretch),
         "explain": (report_sql.delivery_of(columns), {"id": ids[0]}),
         "explain: history": (report_sql.history_of("brevo"), {"id": ids[0]}),
     }
@@ -143,7 +145,7 @@ def statements(world: World) -> dict[str, Statement]:
         failed_lately,
     ):
         found[f"decide for all: {which.__name__}"] = (
-            decide_sql.stretch(columns, {"meant": which(columns)}, to_the_end=False),
+            chosen_sql.stretch(columns, {"meant": which(columns)}, to_the_end=False),
             stretch,
         )
     return found

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline import contact_queue
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Column, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, Column, ContactsTable, Crm
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy

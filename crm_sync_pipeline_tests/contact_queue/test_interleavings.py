@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database import columns, transactions
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
-from crm_sync_pipeline.contact_queue.people import decide_sql
+from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql
 from crm_sync_pipeline.contact_queue.reading import report_sql
-from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
+from crm_sync_pipeline.contact_queue.worker import claim_sql, due_sql, journal_sql, settle_sql
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.contact_queue.interleaving import Interleaving, Step
 from crm_sync_pipeline_tests.contact_queue.two_contacts import OPERATIONS, TwoContacts, states
@@ -98,7 +98,7 @@ Patch = pytest.MonkeyPatch
 
 BUILDERS = [
     each
-    for module in (report_sql, claim_sql, decide_sql, settle_sql)
+    for module in (chosen_sql, claim_sql, decide_sql, due_sql, journal_sql, report_sql, settle_sql)
     for each in vars(module).values()
     if hasattr(each, "cache_clear")
 ]
@@ -161,7 +161,7 @@ def without_the_persons_decision(patch: Patch) -> None:
 
 def without_late_calls(patch: Patch) -> None:
     patch.setattr(
-        claim_sql, "send_again", lambda of: sa.update(of.table).values(updated_at=sa.func.now()).where(sa.false())
+        journal_sql, "send_again", lambda of: sa.update(of.table).values(updated_at=sa.func.now()).where(sa.false())
     )
 
 

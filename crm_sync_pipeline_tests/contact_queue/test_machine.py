@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.selection import Selection, Which
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 from crm_sync_pipeline.contact_queue.queue import ContactQueue

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which

@@ -4,8 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.delivery.bulk import deliver_batch
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
@@ -48,7 +47,7 @@ def test_each_address_is_sent_in_its_normal_form_or_refused_by_name(
     if by_import:
         deliver_batch(queue, brevo.model_copy(update={"list_id": 1, "bulk_threshold": 1}), batch)
     else:
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
 
     assert set(simulator.contacts) == set(SENT.values())
     reasons = _reasons(world)
@@ -65,6 +64,6 @@ def test_two_forms_of_one_address_are_sent_one_after_another(
 ) -> None:
     world.add("info@müller.de", "info@xn--mller-kva.de ", "INFO@mu\u0308ller.de\u200b")
     queue = world.queue()
-    tally = deliver(queue, brevo, queue.claim(10))
+    tally = deliver_batch(queue, brevo, queue.claim(10))
     assert tally.outcomes == {"synced": 3}
     assert [entry.status for entry in simulator.requests] == [201, 204, 204]

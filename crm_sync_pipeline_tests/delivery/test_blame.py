@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.delivery.run import _Delivery, deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.delivery.run import _Delivery
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -50,7 +51,7 @@ def brevo(request: pytest.FixtureRequest, brevo_server: RunningSimulator) -> Bre
 def run(world: World, brevo: BrevoResource, size: int = 100) -> Tally:
     queue = world.queue()
     batch = queue.claim(size)
-    tally = deliver(queue, brevo, batch)
+    tally = deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     return tally
 
@@ -350,7 +351,7 @@ def test_what_a_stopped_run_held_back_is_given_back_and_says_nothing_of_the_dest
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process may ignore it
     try:
         with pytest.raises(KeyboardInterrupt):
-            deliver(queue, brevo, batch)
+            deliver_batch(queue, brevo, batch)
     finally:
         signal.signal(signal.SIGINT, before)
     queue.settle(batch.token)

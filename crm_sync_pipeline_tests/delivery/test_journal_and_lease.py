@@ -12,7 +12,8 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery.run import deliver, lease_margin_seconds
+from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.delivery.run import lease_margin_seconds
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -37,7 +38,9 @@ def test_attempts_are_journaled_in_groups_and_no_more_is_sent_than_the_journal_c
 
     watched = Watched(queue, hold_the_first_write)
     heard: list[tuple[int, int]] = []
-    deliver(queue, paced, queue.claim(60), progress=lambda tally, size: heard.append((tally.outcomes.total(), size)))
+    deliver_batch(
+        queue, paced, queue.claim(60), progress=lambda tally, size: heard.append((tally.outcomes.total(), size))
+    )
     assert heard[-1] == (60, 60)
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
     assert sent[0] <= 10 + 2 * brevo.concurrency, "without a bound it would be 50"
@@ -60,7 +63,7 @@ def test_a_lease_lost_to_another_run_stops_the_sending_and_settles_nothing(
 
     Watched(queue, another_run_takes_over)
     simulator.inject("latency=10")
-    deliver(queue, brevo, batch)
+    deliver_batch(queue, brevo, batch)
     assert taken[0].size == 200
     assert simulator.requests.total < 200
     before = world.snapshot()
@@ -82,7 +85,7 @@ def test_a_lease_that_ran_out_before_the_first_call_keeps_the_run_from_sending(
     queue = world.queue()
     batch = queue.claim(5)
     world.pass_time(queue.lease)
-    assert deliver(queue, brevo, batch).outcomes == Counter()
+    assert deliver_batch(queue, brevo, batch).outcomes == Counter()
     assert simulator.requests.total == 0
     assert queue.claim(5).size == 5
 
@@ -92,7 +95,7 @@ def test_progress_extends_the_lease_so_that_a_long_batch_is_sent_whole(
 ) -> None:
     world.add_many(40)
     queue, slow = short_lease(world, brevo.model_copy(update={"requests_per_second": 14}), free_seconds=1.2)
-    tally = deliver(queue, slow, queue.claim(40))
+    tally = deliver_batch(queue, slow, queue.claim(40))
     took = (simulator.requests[-1].received_at - simulator.requests[0].received_at).total_seconds()
     assert took > 2.4, "it took longer than the lease first gave"
     assert tally.outcomes == Counter(synced=40)
@@ -105,7 +108,7 @@ def test_without_progress_sending_ends_before_the_lease_does_and_nothing_is_lost
     queue, quick = short_lease(world, brevo, free_seconds=0.4)
     simulator.inject("status-429:retry-after=0.1")
     batch = queue.claim(5)
-    tally = deliver(queue, quick, batch)
+    tally = deliver_batch(queue, quick, batch)
     assert tally.outcomes == Counter()
     assert tally.rate_limited == simulator.requests.total > 0
     assert world.value("SELECT min(lease_expires_at - now()) FROM crm_sync.deliveries") > timedelta(seconds=5)
@@ -119,7 +122,7 @@ def test_a_lease_shorter_than_a_call_is_refused_and_nothing_is_sent(
     world.add_many(1)
     queue = replace(world, lease=timedelta(seconds=30)).queue()
     with pytest.raises(CrmSyncError, match="Set CRM_SYNC_LEASE_SECONDS well above 35"):
-        deliver(queue, brevo, queue.claim(1))
+        deliver_batch(queue, brevo, queue.claim(1))
     assert simulator.requests.total == 0
 
 
@@ -139,7 +142,7 @@ def test_what_cannot_be_written_down_is_not_sent_and_the_run_fails(
     Watched(queue, gone)
     simulator.inject("latency=10")
     with pytest.raises(ConnectionError, match="the database is gone"):
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
     assert simulator.requests.total <= 4 * brevo.concurrency
     assert world.queue().settle(batch.token).total == 200
 
@@ -158,7 +161,7 @@ def test_a_journal_that_fails_once_loses_no_outcome(
     Watched(queue, once)
     simulator.inject("latency=10")
     with pytest.raises(ConnectionError, match="a hiccup"):
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
     assert journaled(world) == simulator.requests.total < 200
 
 
@@ -175,7 +178,7 @@ def test_an_error_in_the_middle_stops_the_sending_and_what_arrived_is_journaled(
 
     simulator.inject("latency=10")
     with pytest.raises(error, match="enough"):
-        deliver(queue, brevo, batch, progress=stop)
+        deliver_batch(queue, brevo, batch, progress=stop)
     answered = simulator.requests.total
     assert answered <= 6 * brevo.concurrency
     assert answered - brevo.concurrency <= journaled(world) <= answered
@@ -192,13 +195,13 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from uuid import UUID
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch
 url, base_url, key, token = sys.argv[1:]
 queue = DatabaseResource(url=url).queue("brevo")
 brevo = BrevoResource(base_url=base_url, api_key=key, requests_per_second=1000, concurrency=4)
-deliver(queue, brevo, Batch("brevo", UUID(token), 500))
+deliver_batch(queue, brevo, Batch("brevo", UUID(token), 500))
 """
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
@@ -22,7 +22,7 @@ def test_rows_with_one_address_are_sent_one_after_another_in_the_order_of_their_
     world.execute("UPDATE contacts SET name = id::text")
     simulator.inject("latency=15")
     queue = world.queue()
-    deliver(queue, brevo, queue.claim(10))
+    deliver_batch(queue, brevo, queue.claim(10))
     sent = [request.json["attributes"]["FIRSTNAME"] for request in simulator.requests]
     assert sent == sorted(sent)
     assert len(sent) == 5
@@ -37,7 +37,7 @@ def test_who_is_unselected_before_sending_is_not_sent(
     queue = world.queue()
     batch = queue.claim(10)
     world.unselect(leaves)
-    tally = deliver(queue, brevo, batch)
+    tally = deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     assert [request.email for request in simulator.requests] == ["stays@example.com"]
     assert tally.outcomes == Counter(synced=1)
@@ -60,7 +60,7 @@ def test_who_is_unselected_or_deleted_while_others_are_being_sent_is_not_sent(
         told.append(1)
 
     simulator.inject("latency=100")
-    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), batch, progress=after_the_first)
+    tally = deliver_batch(queue, brevo.model_copy(update={"concurrency": 1}), batch, progress=after_the_first)
     assert tally.outcomes == Counter(synced=8)
     assert not {"i@example.com", "j@example.com"} & set(simulator.contacts)
     assert queue.settle(batch.token).as_metadata()["superseded"] == 2
@@ -72,7 +72,7 @@ def test_a_batch_whose_contacts_were_all_unselected_is_no_error(world: World, br
     queue = world.queue()
     batch = queue.claim(10)
     world.unselect(contact)
-    assert deliver(queue, brevo, batch).outcomes == Counter()
+    assert deliver_batch(queue, brevo, batch).outcomes == Counter()
 
 
 def test_a_contact_without_an_address_makes_no_request_and_hurts_nobody(
@@ -80,7 +80,7 @@ def test_a_contact_without_an_address_makes_no_request_and_hurts_nobody(
 ) -> None:
     world.add("", "a@example.com")
     queue = world.queue()
-    tally = deliver(queue, brevo, queue.claim(10))
+    tally = deliver_batch(queue, brevo, queue.claim(10))
     assert tally.outcomes == Counter(rejected=1, synced=1)
     assert tally.reasons == Counter(no_email=1, created=1)
     assert (tally.requests, simulator.requests.total) == (1, 1)
@@ -92,7 +92,7 @@ def test_contacts_that_can_not_be_sent_do_not_interrupt_a_row_of_failures(
     world.add(*[address for number in range(5) for address in ("", f"{number}@example.com")])
     simulator.inject("status-503")
     queue = world.queue()
-    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(10))
+    tally = deliver_batch(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(10))
     assert tally.outcomes == Counter(rejected=5, failed=5)
     assert tally.down is not None
 
@@ -106,7 +106,7 @@ class Untouchable:
 
 def test_an_empty_batch_touches_neither_database_nor_destination() -> None:
     untouchable: Any = Untouchable()
-    assert deliver(untouchable, untouchable, Batch("brevo", uuid4(), 0)) == Tally()
+    assert deliver_batch(untouchable, untouchable, Batch("brevo", uuid4(), 0)) == Tally()
 
 
 _made: list[httpx.AsyncClient] = []
@@ -125,6 +125,6 @@ def test_a_run_makes_one_client_and_closes_it(world: World, brevo: BrevoResource
     world.add_many(20)
     _made.clear()
     queue = world.queue()
-    deliver(queue, ClientsAreKept(**{**brevo.model_dump(), "api_key": key}), queue.claim(20))
+    deliver_batch(queue, ClientsAreKept(**{**brevo.model_dump(), "api_key": key}), queue.claim(20))
     (client,) = _made
     assert client.is_closed

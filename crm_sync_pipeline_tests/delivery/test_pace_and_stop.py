@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoLimits, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -22,7 +22,7 @@ def test_so_many_requests_are_in_the_air_and_never_more(
     simulator.inject("latency=20")
     queue = world.queue()
     batch = queue.claim(18)
-    tally = deliver(queue, brevo.model_copy(update={"concurrency": concurrency}), batch)
+    tally = deliver_batch(queue, brevo.model_copy(update={"concurrency": concurrency}), batch)
     assert tally.outcomes == Counter(synced=18)
     assert crowd.most == concurrency
 
@@ -34,7 +34,7 @@ def test_the_pace_is_kept_and_a_limiter_of_that_rate_never_refuses(world: World,
     queue = world.queue()
     with running(simulator.app) as server:
         paced = brevo.model_copy(update={"base_url": f"{server.base_url}/v3", "requests_per_second": per_second})
-        tally = deliver(queue, paced, queue.claim(count))
+        tally = deliver_batch(queue, paced, queue.claim(count))
     assert simulator.requests.statuses() == {"201": count}
     assert tally.rate_limited == 0
     took = (simulator.requests[-1].received_at - simulator.requests[0].received_at).total_seconds()
@@ -52,7 +52,7 @@ def test_a_429_costs_a_contact_nothing_and_it_is_tried_again_in_the_same_run(
     simulator.inject("status-429:times=4:retry-after=0.1")
     queue = world.queue()
     batch = queue.claim(6)
-    tally = deliver(queue, brevo, batch)
+    tally = deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     assert tally.outcomes == Counter(synced=6)
     assert (tally.rate_limited, tally.requests) == (4, 10)
@@ -69,7 +69,7 @@ def test_after_a_429_everybody_pauses_as_long_as_it_says(
     world.add_many(3)
     simulator.inject("status-429:times=1:retry-after=0.4")
     queue = world.queue()
-    deliver(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(3))
+    deliver_batch(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(3))
     refused, retried = simulator.requests[0], simulator.requests[1]
     assert (refused.status, retried.status) == (429, 201)
     assert refused.email == retried.email, "the same contact, at once when the pause is over"
@@ -83,7 +83,7 @@ def test_two_runs_beside_each_other_send_every_contact_once(
     queues = [world.queue(), world.queue()]
     batches = [queue.claim(30) for queue in queues]
     workers = [
-        threading.Thread(target=deliver, args=(queue, brevo, batch))
+        threading.Thread(target=deliver_batch, args=(queue, brevo, batch))
         for queue, batch in zip(queues, batches, strict=True)
     ]
     for worker in workers:
@@ -102,7 +102,7 @@ def test_two_runs_keep_one_pace_between_them(world: World, brevo: BrevoResource,
     world.add_many(count)
     batches = [(queue, queue.claim(count // 2)) for queue in (world.queue(), world.queue())]
     paced = brevo.model_copy(update={"requests_per_second": per_second})
-    workers = [threading.Thread(target=deliver, args=(queue, paced, batch)) for queue, batch in batches]
+    workers = [threading.Thread(target=deliver_batch, args=(queue, paced, batch)) for queue, batch in batches]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -122,7 +122,7 @@ def test_a_wrong_key_costs_no_more_requests_than_were_in_the_air_and_no_contact_
     world.add_many(200)
     queue = world.queue()
     batch = queue.claim(200)
-    tally = deliver(queue, brevo.model_copy(update={"api_key": "wrong"}), batch)
+    tally = deliver_batch(queue, brevo.model_copy(update={"api_key": "wrong"}), batch)
     assert 1 <= simulator.requests.total <= brevo.concurrency
     assert journaled(world) == simulator.requests.total
     assert tally.down is not None
@@ -141,7 +141,7 @@ def test_five_failures_in_a_row_stop_the_run_and_the_rest_is_given_back_untouche
     simulator.inject("status-503")
     queue = world.queue()
     batch = queue.claim(50)
-    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), batch)
+    tally = deliver_batch(queue, brevo.model_copy(update={"concurrency": 1}), batch)
     assert simulator.requests.total == 5
     assert journaled(world) == 5
     assert tally.outcomes == Counter(failed=5)
@@ -157,7 +157,7 @@ def test_four_failures_and_a_success_do_not_stop_the_run(
     world.add_many(12)
     simulator.inject("status-503:times=4")
     queue = world.queue()
-    tally = deliver(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(12))
+    tally = deliver_batch(queue, brevo.model_copy(update={"concurrency": 1}), queue.claim(12))
     assert tally.outcomes == Counter(failed=4, synced=8)
     assert tally.down is None
     assert queue.breaker.state() is None
@@ -174,7 +174,7 @@ def test_one_failed_probe_keeps_the_destination_down_and_the_next_waits_longer(
         world.pass_time(timedelta(minutes=wait / 2))
         batch = queue.claim(20)
         assert batch.size == 1
-        tally = deliver(queue, brevo, batch)
+        tally = deliver_batch(queue, brevo, batch)
         queue.settle(batch.token)
         assert tally.down is not None
         assert simulator.requests.total == probe
@@ -192,7 +192,7 @@ def test_a_probe_that_gets_through_closes_the_breaker(
     queue.breaker.open("http_503", "Brevo API error (503)")
     world.pass_time(timedelta(minutes=1))
     batch = queue.claim(3)
-    tally = deliver(queue, brevo, batch)
+    tally = deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     assert (simulator.requests.total, tally.down, queue.breaker.state()) == (1, None, None)
     assert queue.claim(3).size == 2

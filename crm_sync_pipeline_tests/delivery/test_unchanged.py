@@ -6,8 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.delivery.bulk import deliver_batch
-from crm_sync_pipeline.delivery.run import deliver, deliver_contact
+from crm_sync_pipeline.delivery.door import deliver_batch, deliver_contact
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.http import Prepared
 from crm_sync_pipeline.domain.batch import Attempt, Tally
@@ -19,7 +18,7 @@ from crm_sync_pipeline_tests.builders import LEASE, World
 def run(world: World, brevo: BrevoResource) -> Tally:
     queue = world.queue()
     batch = queue.claim(10)
-    tally = deliver(queue, brevo, batch)
+    tally = deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     return tally
 
@@ -181,11 +180,11 @@ def test_forty_five_are_looked_up_by_three_requests(
     world.add_many(45)
     queue = world.queue()
     batch = queue.claim(100)
-    deliver(queue, brevo, batch)
+    deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     world.execute("UPDATE contacts SET brevo_sync_status = 'Selected', brevo_processing_status = 'Queued'")
     batch = queue.claim(100)
-    tally = deliver(queue, skipping, batch)
+    tally = deliver_batch(queue, skipping, batch)
     assert (tally.requests, tally.reasons) == (3, {"unchanged": 45})
     assert simulator.requests.statuses() == {"201": 45, "200": 3}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, DestinationDown, Outcome, Synced
@@ -119,7 +119,7 @@ def test_a_contact_goes_where_the_table_says(
     simulator.inject(f"{row.fault}:times=1" + (":reset=0.1" if row.fault == "status-429" else ""))
     queue = world.queue()
     batch = queue.claim(1)
-    tally = deliver(queue, destination, batch)
+    tally = deliver_batch(queue, destination, batch)
     queue.settle(batch.token)
     (wait,) = world.rows("SELECT extract(epoch FROM next_retry_at - now()) / 60 AS minutes FROM crm_sync.deliveries")
     down, waits = queue.breaker.state(), round(wait["minutes"] or 0)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.attributes import SENT_TYPES
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
@@ -151,7 +151,7 @@ class TestAttributes:
         (contact,) = world.add("jane@example.com", has_gmail=True, source_url="https://example.com/about")
         queue = world.queue()
         batch = queue.claim(1)
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
         queue.settle(batch.token)
         assert world.status(contact) == ("Complete", "Complete")
         held = simulator.contacts["jane@example.com"].attributes
@@ -279,7 +279,7 @@ class TestPhoneNumbers:
         world.add("a@example.com", phone_number="030 901820")
         queue = world.queue()
         batch = queue.claim(10)
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
         queue.settle(batch.token)
         world.add("b@example.com", phone_number="030 901821")
 
@@ -299,7 +299,7 @@ class TestPhoneNumbers:
         world.execute("UPDATE contacts SET phone_number = '030 901820'")
         queue = world.queue()
         batch = queue.claim(10)
-        deliver(queue, brevo, batch)
+        deliver_batch(queue, brevo, batch)
         queue.settle(batch.token)
 
         (line,) = numbers(check(world.database, brevo))

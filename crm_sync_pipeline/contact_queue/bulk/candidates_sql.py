@@ -3,9 +3,11 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, UUID_TYPE, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.delivered_sql import known_of_copy
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_attempted, is_under_way
+from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
 from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 
 

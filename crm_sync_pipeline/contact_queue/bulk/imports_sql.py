@@ -21,7 +21,8 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     rows_of,
     seconds,
 )
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, import_contacts, imports, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, import_contacts, imports
 from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER
 

@@ -12,7 +12,8 @@ from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.bulk.imports_sql import IMPORT
 from crm_sync_pipeline.contact_queue.database.columns import NOW, SIZE, TOKEN, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts
 from crm_sync_pipeline.contact_queue.worker.settle_sql import SETTLED, write_transitions
 from crm_sync_pipeline.domain.transition import Transition
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.tables import literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.domain.address import normal_form, search_key
 
 _KEY = sa.bindparam("key", type_=sa.Text)

@@ -7,8 +7,8 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database import ddl
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex, is_built
-from crm_sync_pipeline.contact_queue.database.tables import ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError, refused_because
 
 _SETTING_OF = {ddl.CANCELLED: "statement_timeout", ddl.LOCK_NOT_AVAILABLE: "lock_timeout"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.tables import Column, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable
 
 LETS_ALL_THROUGH = """
     NOT EXISTS (

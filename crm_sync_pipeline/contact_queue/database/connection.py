@@ -15,7 +15,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.types.datetime import TimestamptzLoader
 
-from crm_sync_pipeline.contact_queue.database.tables import quoted
+from crm_sync_pipeline.contact_queue.database.contacts_table import quoted
 from crm_sync_pipeline.contact_queue.database.url import PostgresUrl
 
 CONNECT_TIMEOUT_SECONDS = 10

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable, quoted
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import LETS_ALL_THROUGH, POLICIES
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.finding import Finding
-from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, ContactsTable, metadata, quoted
+from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 
 OUR_TABLES = [table.name for table in metadata.sorted_tables]
 

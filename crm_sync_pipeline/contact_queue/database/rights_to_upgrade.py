@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.rights import grants_on_contacts, grants_on_ours
-from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, ContactsTable, quoted
+from crm_sync_pipeline.contact_queue.database.tables import SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import rules_on_update
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Column, ContactsTable, Crm, quoted
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.indexes import indexes_for, is_built
 from crm_sync_pipeline.contact_queue.database.rights import check_rights
 from crm_sync_pipeline.contact_queue.database.sent_columns import copying, findings_of
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, SCHEMA, Column, ContactsTable, Crm, metadata, quoted
+from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.transition import ERROR_LIMIT, ProcessingStatus, SyncStatus

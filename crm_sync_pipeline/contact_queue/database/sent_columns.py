@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.finding import Finding
-from crm_sync_pipeline.contact_queue.database.tables import Column, ContactsTable, quoted
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
 
 CARRIED_BY: Mapping[str, tuple[str, ...]] = {

@@ -10,13 +10,14 @@ from alembic.script import ScriptDirectory
 
 from crm_sync_pipeline.contact_queue.database import building
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.creating import create_contacts
 from crm_sync_pipeline.contact_queue.database.ddl import Say, change, one_at_a_time
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex, indexes_for, is_built, outdated_indexes_for
 from crm_sync_pipeline.contact_queue.database.rights import check_ours, check_writable
 from crm_sync_pipeline.contact_queue.database.rights_to_upgrade import Tasks, refusal
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError, faults_of, missing_of_ours, unusable_because
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, SCHEMA, ContactsTable, quoted
+from crm_sync_pipeline.contact_queue.database.tables import SCHEMA
 
 __all__ = ["Say", "upgrade"]
 

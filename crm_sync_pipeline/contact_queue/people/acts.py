@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
 from crm_sync_pipeline.contact_queue.people.selection import ACTIONS, Found, Selection, SelectionError, Which, selected

@@ -1,14 +1,12 @@
 """Decisions of people: select, unselect, requeue. Each sets both statuses at once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.columns import IDS, NOW, SIZE, UUID_TYPE, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
-
-_FIRST = sa.bindparam("first", type_=UUID_TYPE)
+from crm_sync_pipeline.contact_queue.database.columns import IDS, NOW, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
 
 def _fresh_start(columns: DestinationColumns) -> dict[str, Any]:
@@ -73,37 +71,3 @@ def has_failed(columns: DestinationColumns) -> sa.ColumnElement[bool]:
 def requeue(columns: DestinationColumns) -> sa.Update:
     """Of :ids, those in Error or waiting for a retry: due now, with fresh retries."""
     return select_now(columns).where(has_failed(columns))
-
-
-@built_once
-def end_of_stretch(columns: DestinationColumns) -> sa.Select[Any]:
-    """The id behind the :size contacts that begin with the id :first; none where the table ends before that."""
-    return sa.select(columns.id).where(columns.id >= _FIRST).order_by(columns.id).offset(SIZE).limit(1)
-
-
-def stretch(
-    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, to_the_end: bool, locks: bool = True
-) -> sa.Executable:
-    """Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order.
-
-    And what of it holds, where there is more than one. With `locks` they are locked.
-    """
-    found = _meant(columns, meant).where(columns.id >= _FIRST).limit(SIZE)
-    if not to_the_end:
-        found = found.where(columns.id < sa.bindparam("behind", type_=UUID_TYPE))
-    return found.with_for_update(key_share=True, of=columns.table) if locks else found
-
-
-def named(
-    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, locks: bool = True
-) -> sa.Executable:
-    """The same of :ids."""
-    found = _meant(columns, meant).where(columns.id == sa.any_(IDS))
-    return found.with_for_update(key_share=True, of=columns.table) if locks else found
-
-
-def _meant(columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]]) -> sa.Select[Any]:
-    found: list[sa.ColumnElement[Any]] = [columns.id.label("id")]
-    if len(meant) > 1:
-        found += [sa.func.coalesce(each, sa.false()).label(name) for name, each in meant.items()]
-    return sa.select(*found).where(sa.or_(*meant.values())).order_by(columns.id)

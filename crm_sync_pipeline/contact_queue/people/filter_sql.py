@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, plain_text, seconds
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, attempts
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.contact_queue.database.tables import attempts
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
 
 _TIME = pg.TIMESTAMP(timezone=True)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import IDS, NOW, UUID_TYPE, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
 FAR: sa.ColumnElement[Any] = sa.literal_column("'9999-01-01 00:00:00+00'::timestamptz")
 FAR_ENOUGH: sa.ColumnElement[Any] = sa.literal_column("'9000-01-01 00:00:00+00'::timestamptz")

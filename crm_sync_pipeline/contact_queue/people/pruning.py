@@ -8,11 +8,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, literal
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
-from crm_sync_pipeline.contact_queue.people import acts_sql, decide_sql, prune_sql
+from crm_sync_pipeline.contact_queue.people import acts_sql, chosen_sql, decide_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.acts import Actor, as_row
-from crm_sync_pipeline.contact_queue.reading import report_sql
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 AT_ONCE = 5000
@@ -133,7 +132,7 @@ class History:
         key = {"id": contact_id}
 
         def work(connection: sa.Connection) -> Forgotten:
-            found = connection.execute(report_sql.lock_known(self._columns), {"ids": [contact_id]}).scalars().all()
+            found = connection.execute(chosen_sql.lock_known(self._columns), {"ids": [contact_id]}).scalars().all()
             if self._columns.hides_rows and not found:
                 raise CrmSyncError(
                     f"Contact {contact_id} can't be seen: row-level security may hide it from our role. It may still "

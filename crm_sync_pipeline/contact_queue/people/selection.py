@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.schema import require_columns, require_usable
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.people import chosen_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching, missing_columns
 from crm_sync_pipeline.contact_queue.people.stretches import Progress, Refusal, Stretches, Target
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS, Verb, select_changed
-from crm_sync_pipeline.contact_queue.reading import report_sql
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -196,10 +196,10 @@ class Selection:
         with self._engine.connect() as connection:
             if "@" not in text:
                 (contact_id,) = parse_ids([text])
-                found = connection.execute(report_sql.known(columns), {"ids": [contact_id]}).scalars().all()
+                found = connection.execute(chosen_sql.known(columns), {"ids": [contact_id]}).scalars().all()
             else:
                 address = normal_form(text)
-                rows = connection.execute(report_sql.by_address(columns), parameters_for(address))
+                rows = connection.execute(chosen_sql.by_address(columns), parameters_for(address))
                 found = [row.id for row in rows if normal_form(row.email) == address]
         if not found:
             raise CrmSyncError(f"There is no contact {text}. Nothing was done. Check the id or the address.")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.database.transactions import in_halves, in_transaction_without
-from crm_sync_pipeline.contact_queue.people import decide_sql
+from crm_sync_pipeline.contact_queue.people import chosen_sql
 
 AT_ONCE = 2000
 AT_MOST = 5000
@@ -75,7 +75,7 @@ class Stretches:
     def over_table(self, progress: Progress | None = None) -> Iterator[Lot]:
         """The whole table, in the order of the ids."""
         columns = self._targets[0].columns
-        lock = partial(decide_sql.stretch, columns, self._meant(), locks=self._write is not None)
+        lock = partial(chosen_sql.stretch, columns, self._meant(), locks=self._write is not None)
         inner, last = lock(to_the_end=False), lock(to_the_end=True)
         first: UUID | None = UUID(int=0)
         size = AT_ONCE
@@ -85,7 +85,7 @@ class Stretches:
                 connection: sa.Connection, is_careful: bool, first: UUID = first, size: int = size
             ) -> tuple[UUID | None, Lot]:
                 stretch: dict[str, Any] = {"first": first, "size": size}
-                behind = connection.execute(decide_sql.end_of_stretch(columns), stretch).scalar_one_or_none()
+                behind = connection.execute(chosen_sql.end_of_stretch(columns), stretch).scalar_one_or_none()
                 if behind is None:
                     return behind, self._lot(connection, last, stretch, is_careful)
                 return behind, self._lot(connection, inner, stretch | {"behind": behind}, is_careful)
@@ -99,7 +99,7 @@ class Stretches:
 
     def over_ids(self, ids: Sequence[UUID], progress: Progress | None = None) -> Iterator[Lot]:
         """Those of these ids that there are."""
-        query = decide_sql.named(self._targets[0].columns, self._meant(), locks=self._write is not None)
+        query = chosen_sql.named(self._targets[0].columns, self._meant(), locks=self._write is not None)
         start, size = 0, AT_ONCE
         while start < len(ids):
             some = {"ids": list(ids[start : start + size])}

@@ -2,8 +2,9 @@
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.columns import IDS, UUID_TYPE, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.database.columns import IDS, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
 
 @built_once
@@ -22,19 +23,5 @@ def mark_changed_only(columns: DestinationColumns) -> sa.Executable:
             columns.is_queued,
             columns.sync == literal("Selected"),
             columns.table.c.updated_at == sa.func.now(),
-        )
-    )
-
-
-@built_once
-def forget_payload(destination: str) -> sa.Update:
-    """Of the contact :late_contact it is no longer known what the destination holds, unless it is :sent_late anyway."""
-    return (
-        sa.update(deliveries)
-        .values(payload_hash=None)
-        .where(
-            deliveries.c.contact_id == sa.bindparam("late_contact", type_=UUID_TYPE),
-            deliveries.c.destination == destination,
-            deliveries.c.payload_hash != sa.bindparam("sent_late", type_=sa.Text),
         )
     )

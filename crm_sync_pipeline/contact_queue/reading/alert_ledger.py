@@ -3,19 +3,29 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from crm_sync_pipeline.contact_queue.database.contacts_table import Crm
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError, in_transaction, what_happened
-from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql
+from crm_sync_pipeline.contact_queue.reading.figures import Figures
+from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.alerting import Change, JobHealth, QueueHealth
 
 _OUTAGE = "outage"
 """The channel under which it is noted when a destination was seen down last."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
+
+
+class Queue(Protocol):
+    """What the health of a queue is read from; a ContactQueue is one."""
+
+    crm: Crm
+    breaker: BreakerRecord
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class AlertLedger:
                 return False  # another one is sending it
             raise DatabaseError(what_happened(self._engine, error)) from None
 
-    def health(self, queue: ContactQueue, job: JobHealth | None = None) -> QueueHealth:
+    def health(self, queue: Queue, job: JobHealth | None = None) -> QueueHealth:
         """One CRM's queue, as alerts see it."""
         crm = queue.crm
         down, now, ended = queue.breaker.state(), queue.figures.now(), queue.figures.ended_lately()

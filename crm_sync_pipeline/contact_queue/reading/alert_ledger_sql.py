@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, built_once
-from crm_sync_pipeline.contact_queue.database.tables import alerts, deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import alerts, deliveries
 from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 
 _KEY = sa.bindparam("key", type_=sa.Text)

@@ -13,7 +13,8 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     built_once,
     seconds,
 )
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned
 
 LOOKED_AT_FOR_LAG = 100

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.schema import require_usable
-from crm_sync_pipeline.contact_queue.database.tables import CRMS, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.reading import report_sql
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord

@@ -1,4 +1,4 @@
-"""Questions that change nothing. Those of the sensor walk an index and stop early."""
+"""What people ask: how the queue stands, what went wrong, and what became of one contact."""
 
 from typing import Any
 
@@ -8,87 +8,18 @@ from sqlalchemy.dialects import postgresql as pg
 from crm_sync_pipeline.contact_queue.database.addresses import may_be_address
 from crm_sync_pipeline.contact_queue.database.columns import (
     EPOCH,
-    IDS,
     NOW,
     UUID_TYPE,
     DestinationColumns,
     built_once,
     plain_text,
 )
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, literal
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
+from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED
 
 _ADDRESS = literal(r"""[^\s<>"(),;:\[\]]+(@|%40)[^\s<>"(),;:\[\]]+""")
-
-
-@built_once
-def due_now(columns: DestinationColumns) -> sa.Executable:
-    """How many deliveries are due, counted up to :limit: walks the index, never the table."""
-    some = (
-        sa.select(sa.literal_column("1"))
-        .select_from(columns.table)
-        .where(columns.is_queued, columns.is_due)
-        .order_by(columns.steering, columns.table.c.updated_at)
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-        .subquery()
-    )
-    return sa.select(sa.func.count()).select_from(some)
-
-
-@built_once
-def left_behind(columns: DestinationColumns) -> sa.Executable:
-    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
-
-    The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
-    """
-    expired = (
-        sa.select(deliveries.c.contact_id)
-        .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
-        .order_by(deliveries.c.lease_expires_at)
-    )
-    return sa.select(sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns)))))
-
-
-@built_once
-def held_by_run(destination: str) -> sa.Executable:
-    """Whether the run :run_id has a live claim."""
-    held = (
-        sa.select(deliveries.c.contact_id)
-        .where(
-            deliveries.c.destination == literal(destination),
-            deliveries.c.claim_token.is_not(None),
-            deliveries.c.lease_expires_at > NOW,
-            deliveries.c.run_id == sa.bindparam("run_id", type_=sa.Text),
-        )
-        .order_by(deliveries.c.lease_expires_at)
-        .limit(1)
-    )
-    return sa.select(held.scalar_subquery().is_not(None))
-
-
-@built_once
-def known(columns: DestinationColumns) -> sa.Executable:
-    """Those of :ids that there are."""
-    return sa.select(columns.id.label("id")).where(columns.id == sa.any_(IDS)).order_by(columns.id)
-
-
-@built_once
-def lock_known(columns: DestinationColumns) -> sa.Executable:
-    """Those of :ids that there are, locked in id order, so that two selections cannot deadlock."""
-    return (
-        sa.select(columns.id.label("id"))
-        .where(columns.id == sa.any_(IDS))
-        .order_by(columns.id)
-        .with_for_update(key_share=True)
-    )
-
-
-@built_once
-def by_address(columns: DestinationColumns) -> sa.Executable:
-    """The contacts that may have the address with this :key and :start (see `may_be_address`), in id order."""
-    email = plain_text(columns.table.c.email)
-    return sa.select(columns.id.label("id"), email.label("email")).where(may_be_address(email)).order_by(columns.id)
 
 
 @built_once

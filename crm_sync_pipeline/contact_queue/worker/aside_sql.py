@@ -17,7 +17,8 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     is_free,
     rows_of,
 )
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED
 
 

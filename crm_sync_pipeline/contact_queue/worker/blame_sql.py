@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import UUID_TYPE, built_once
-from crm_sync_pipeline.contact_queue.database.tables import attempts, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts
 
 LOOKED_AT = 10_000
 """How many attempts after the contact's own are read: a range of the primary key needs no statistics."""

@@ -1,6 +1,6 @@
 """Claiming: what is due goes under a token; a row that takes no update is put aside, and the others are claimed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk.imports import Imports
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.transactions import in_halves, in_transaction, in_transaction_without
 from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql
@@ -24,6 +23,9 @@ ASIDE = timedelta(minutes=15)
 
 PROBE_IS_ONE_OF = 100
 """How many due contacts a probe is chosen from: one not tried yet, as the others may be why the breaker is open."""
+
+TakeUp = Callable[[sa.Connection, UUID, str | None], int]
+"""Puts an import whose run is gone under a token, for a run; how many contacts it holds, or 0."""
 
 NAMED = 3
 SUPPRESSED = "an UPDATE of it changes nothing, so a trigger of the table suppresses it"
@@ -61,14 +63,14 @@ class Claiming:
         columns: DestinationColumns,
         lease: timedelta,
         breaker: BreakerRecord,
-        imports: Imports,
+        take_up_import: TakeUp,
     ) -> None:
         self.crm = columns.crm
         self._engine = engine
         self._columns = columns
         self._lease = lease
         self._breaker = breaker
-        self._imports = imports
+        self._take_up_import = take_up_import
 
     def due(
         self,
@@ -89,7 +91,7 @@ class Claiming:
                 return Taken(held)
             if closed_to_us:
                 return Taken()
-            if takes_up_imports and (waiting := self._imports.take_up(connection, token, run_id)):
+            if takes_up_imports and (waiting := self._take_up_import(connection, token, run_id)):
                 if down:
                     self._breaker.take_probe(connection)
                 return Taken(waiting)

@@ -7,7 +7,8 @@ from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.addresses import key_of
 from crm_sync_pipeline.contact_queue.database.columns import TOKEN, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
 _EVERYTHING = sa.bindparam("everything", type_=sa.Boolean)
 

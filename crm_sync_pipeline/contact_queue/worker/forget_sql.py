@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, DestinationColumns, built_once
-from crm_sync_pipeline.contact_queue.database.tables import deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 
 

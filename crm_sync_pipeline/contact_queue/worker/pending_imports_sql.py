@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import built_once
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, import_contacts, imports, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, imports
 
 PLANNED_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
 """For a transaction whose statements look into imports.
@@ -41,14 +42,3 @@ def is_under_way() -> sa.ColumnElement[bool]:
 def is_any_under_way(destination: str) -> sa.Executable:
     """Whether there is any import under way."""
     return sa.select(sa.exists().where(imports.c.destination == literal(destination), IS_UNDER_WAY))
-
-
-def is_attempted() -> sa.ColumnElement[bool]:
-    """Of a delivery: its token has journaled an attempt at it."""
-    attempt = (
-        sa.select(attempts.c.id)
-        .where(attempts.c.claim_token == deliveries.c.claim_token, attempts.c.contact_id == deliveries.c.contact_id)
-        .correlate(deliveries)
-        .scalar_subquery()
-    )
-    return attempt.is_not(None)

@@ -18,7 +18,8 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     rows_of,
     seconds,
 )
-from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SharedColumns, SyncStatus
 

@@ -6,12 +6,12 @@ import re
 import pytest
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
@@ -54,7 +54,7 @@ def sent(world: World, brevo: BrevoResource, simulator: BrevoSimulator, email: s
     """What Brevo holds of the one contact, once what is selected has been delivered."""
     queue = world.queue()
     batch = queue.claim(10)
-    deliver(queue, brevo, batch)
+    deliver_batch(queue, brevo, batch)
     assert queue.settle(batch.token).as_metadata()["complete"] == batch.size
     return dict(simulator.contacts[email].attributes)
 

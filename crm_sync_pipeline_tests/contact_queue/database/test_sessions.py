@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.tables import CRMS
+from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.resource import engine_for

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Settlement, Tally

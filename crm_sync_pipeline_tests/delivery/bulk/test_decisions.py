@@ -3,7 +3,7 @@
 from functools import partial
 from uuid import UUID
 
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator

@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery import importer
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator

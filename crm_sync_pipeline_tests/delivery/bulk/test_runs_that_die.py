@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
-from crm_sync_pipeline.delivery.bulk import deliver_batch
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.delivery.importer import Importer
 from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport

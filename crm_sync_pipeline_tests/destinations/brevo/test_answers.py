@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.http import Answer
 from crm_sync_pipeline.domain.check import Line
@@ -118,7 +118,7 @@ def test_with_a_list_that_is_gone_no_contact_pays_and_the_breaker_opens(world: W
     with running(simulator.app) as server:
         destination = BrevoResource(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator", list_id=99)
         batch = queue.claim(20)
-        tally = deliver(queue, destination, batch)
+        tally = deliver_batch(queue, destination, batch)
     assert tally.reasons.keys() == {"unknown_list"}
     assert "Check BREVO_LIST_ID; it is 99 now." in (tally.down or "")
     assert queue.settle(batch.token).endings == {Ending.DEFERRED: 20}
@@ -303,7 +303,7 @@ def test_after_five_failures_too_the_sentences_are_parted(world: World) -> None:
     world.add_many(20)
     queue = world.queue()
     batch = queue.claim(20)
-    tally = deliver(queue, BrevoResource(base_url="http://127.0.0.1:1/v3", api_key=KEY, concurrency=1), batch)
+    tally = deliver_batch(queue, BrevoResource(base_url="http://127.0.0.1:1/v3", api_key=KEY, concurrency=1), batch)
     queue.settle(batch.token)
     assert (tally.problem() or "").count(". What was not delivered is back in the queue.") == 1
     down = queue.breaker.state()
@@ -419,7 +419,7 @@ def test_a_proxy_that_refuses_everything_opens_the_breaker_after_five_and_the_re
     queue = world.queue()
     gateway.status, gateway.body = 400, HTML.decode()
     batch = queue.claim(50)
-    tally = deliver(queue, BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY, concurrency=1), batch)
+    tally = deliver_batch(queue, BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY, concurrency=1), batch)
     assert tally.outcomes == {"failed": 5}
     assert tally.reasons == {"unexpected_refusal": 5}
     assert "Look for a proxy or a firewall between this machine and Brevo." in (tally.down or "")

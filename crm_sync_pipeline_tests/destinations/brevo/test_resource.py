@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from crm_sync_pipeline.delivery.run import deliver
+from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.http import Answer, NotReadyError, body_of, payload_hash
 from crm_sync_pipeline.domain.contact import Contact
@@ -447,7 +447,7 @@ def test_a_list_that_does_not_exist_stops_everything_and_blames_no_contact(
     queue = world.queue()
     wrong = brevo.model_copy(update={"list_id": 99})
     batch = queue.claim(100)
-    tally = deliver(queue, wrong, batch)
+    tally = deliver_batch(queue, wrong, batch)
     assert tally.reasons.keys() == {"unknown_list"}
     assert simulator.requests.total < brevo.concurrency + FAILURES_UNTIL_OPEN
     assert "Check BREVO_LIST_ID; it is 99 now." in (tally.down or "")

@@ -1,0 +1,53 @@
+"""Is there work for a run? What is due, what is left behind, what a run holds. Each walks an index and stops early."""
+
+import sqlalchemy as sa
+
+from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.contacts_table import literal
+from crm_sync_pipeline.contact_queue.database.tables import deliveries
+from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+
+
+@built_once
+def due_now(columns: DestinationColumns) -> sa.Executable:
+    """How many deliveries are due, counted up to :limit: walks the index, never the table."""
+    some = (
+        sa.select(sa.literal_column("1"))
+        .select_from(columns.table)
+        .where(columns.is_queued, columns.is_due)
+        .order_by(columns.steering, columns.table.c.updated_at)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .subquery()
+    )
+    return sa.select(sa.func.count()).select_from(some)
+
+
+@built_once
+def left_behind(columns: DestinationColumns) -> sa.Executable:
+    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+
+    The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
+    """
+    expired = (
+        sa.select(deliveries.c.contact_id)
+        .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
+        .order_by(deliveries.c.lease_expires_at)
+    )
+    return sa.select(sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns)))))
+
+
+@built_once
+def held_by_run(destination: str) -> sa.Executable:
+    """Whether the run :run_id has a live claim."""
+    held = (
+        sa.select(deliveries.c.contact_id)
+        .where(
+            deliveries.c.destination == literal(destination),
+            deliveries.c.claim_token.is_not(None),
+            deliveries.c.lease_expires_at > NOW,
+            deliveries.c.run_id == sa.bindparam("run_id", type_=sa.Text),
+        )
+        .order_by(deliveries.c.lease_expires_at)
+        .limit(1)
+    )
+    return sa.select(held.scalar_subquery().is_not(None))

@@ -1,0 +1,70 @@
+"""The way in: every batch and every single contact that is delivered enters by a function of this module."""
+
+import time
+from uuid import UUID
+
+from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.delivery.bulk import deliver_in_bulk
+from crm_sync_pipeline.delivery.run import Progress, deliver
+from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.domain.batch import Batch, Tally
+
+__all__ = ["Progress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
+
+KEPT_APART_SECONDS = 60
+
+
+def deliver_batch(
+    queue: ContactQueue,
+    destination: HttpDestination,
+    batch: Batch,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+) -> Tally:
+    """Attempt every contact of the batch once: by import what is long enough or was begun so, the rest one by one."""
+    tally = deliver_in_bulk(queue, destination, batch, run_id, progress)
+    if not tally.down:
+        tally.add(deliver(queue, destination, batch, run_id, progress and _after(tally, progress)))
+    return tally
+
+
+def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
+    """Claim, attempt and settle one contact at once, past schedule and queue, whatever its state.
+
+    CrmSyncError where it is unknown, on hold, or held by a live claim.
+    """
+    batch = queue.claim_contact(contact_id, run_id=run_id)
+    try:
+        return deliver(queue, destination, batch, run_id, sends_unchanged=True)
+    finally:
+        queue.settle(batch.token)
+
+
+def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, tally: Tally, run_id: str) -> None:
+    """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
+
+    After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
+    hour. Should one of them kill this worker, those before it are done. What they came to is added to `tally`.
+    """
+    ends_at = time.monotonic() + KEPT_APART_SECONDS
+    while not tally.down and time.monotonic() < ends_at:
+        batch = queue.claim(1, run_id=run_id, only_alone=True)
+        if not batch.size:
+            return
+        tally.followed_by.append(batch.token)
+        try:
+            tally.add(deliver(queue, destination, batch, run_id))
+        finally:
+            tally.settled.add(queue.settle(batch.token))
+
+
+def _after(done: Tally, progress: Progress) -> Progress:
+    """What follows counts from what is done already."""
+
+    def tell(tally: Tally, size: int) -> None:
+        so_far = Tally()
+        so_far.add(done)
+        so_far.add(tally)
+        progress(so_far, size)
+
+    return tell
