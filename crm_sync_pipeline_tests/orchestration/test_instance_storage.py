@@ -278,6 +278,24 @@ def test_dagster_yaml_retries_only_runs_that_died_and_lets_one_run_a_destination
         assert type(made.compute_log_manager).__name__ == "NoOpComputeLogManager"
 
 
+def test_a_dagster_yaml_that_names_the_old_module_keeps_the_same_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with instance() as made:
+        run_id = trivial.execute_in_process(instance=made).run_id
+    ours = DAGSTER_YAML.read_text("utf-8")
+    before = ours.replace("crm_sync_pipeline.orchestration.instance_storage", "crm_sync_pipeline.instance_storage")
+    assert before.count("module: crm_sync_pipeline.instance_storage\n") == 2
+    Path("dagster.yaml").write_text(before)
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as made:
+        assert isinstance(made.run_storage, SqliteRunStorage)
+        assert [each.run_id for each in made.get_runs()] == [run_id]
+
+
 def test_dagster_yaml_and_workspace_yaml_name_what_exists() -> None:
     workspace = yaml.safe_load((DAGSTER_YAML.parent / "workspace.yaml").read_text("utf-8"))
     (location,) = workspace["load_from"]
