@@ -117,7 +117,7 @@ def _shown(entry: LoggedRequest) -> dict[str, Any]:
         "path": entry.path,
         "status": entry.status,
         "received_at": entry.received_at.isoformat(),
-        "email": entry.email,
+        "emails": list(entry.emails),
         "body": body,
         "wrote": entry.wrote,
         "fault": entry.fault,

@@ -76,7 +76,7 @@ class FaultPlan:
             self._drop_ended()
             return tuple(self._armed)
 
-    def draw(self, method: str, path: str, email: str | None) -> Strike:
+    def draw(self, method: str, path: str, emails: Sequence[str] = ()) -> Strike:
         """Say what befalls this request, and count it against the faults that strike."""
         if not self._armed:  # the way of nearly all requests; no lock for it
             return NOTHING
@@ -89,7 +89,7 @@ class FaultPlan:
                 fault = armed.fault
                 if fault.kind != "latency" and struck is not None:
                     continue
-                if not self._reaches(fault, method, path, email):
+                if not self._reaches(fault, method, path, emails):
                     continue
                 if armed.times_left is not None:
                     armed.times_left -= 1
@@ -105,13 +105,15 @@ class FaultPlan:
             left_seconds = None if struck.ends_at is None else struck.ends_at - self._clock()
             return Strike(latency_seconds, struck.fault, left_seconds, " ".join(described))
 
-    def _reaches(self, fault: Fault, method: str, path: str, email: str | None) -> bool:
+    def _reaches(self, fault: Fault, method: str, path: str, emails: Sequence[str]) -> bool:
         if (fault.method or self._default_method) not in (method, "*"):
             return False
         if not fnmatch.fnmatchcase(path, fault.path or self._default_path):
             return False
-        if fault.email is not None and not fnmatch.fnmatchcase((email or "").lower(), fault.email.lower()):
-            return False
+        if fault.email is not None:
+            pattern = fault.email.lower()
+            if not any(fnmatch.fnmatchcase(email.lower(), pattern) for email in emails or ("",)):
+                return False
         return fault.rate == 1 or self._random.random() < fault.rate
 
     def _latency_seconds(self, fault: Fault) -> float:

@@ -60,7 +60,7 @@ class Fault:
 
     milliseconds, jitter_ms  for latency and slow-body
     times, seconds, rate     next n requests; for so long; with a probability of 0 < rate <= 1
-    email                    only contacts whose e-mail matches this pattern (*, ?; case does not matter)
+    email                    only requests about a contact whose e-mail matches this pattern (*, ?; in any case)
     method, path             exact method or *; path pattern with *; None: the simulator's upsert
     retry_after, reset       seconds in the Retry-After and the rate-limit reset header of a 429
     wrote                    carry the request out before failing it; None: as the kind says

@@ -15,6 +15,7 @@ LOGGED_BODY_BYTES = 16_384
 class LoggedRequest:
     """One request: what was asked, what was answered, and whether the simulator's state holds it now.
 
+    `emails` are those of the contacts that it is about, in its order: one, many, or none where it is about no contact.
     `status` is None where no answer was sent (reset, hang). `body` is cut at 16 KiB. `fault` is the fault
     in its grammar (`status-503:times=3`), or None.
     """
@@ -23,10 +24,15 @@ class LoggedRequest:
     path: str
     status: int | None
     received_at: datetime
-    email: str | None
+    emails: tuple[str, ...]
     body: bytes
     wrote: bool
     fault: str | None
+
+    @property
+    def email(self) -> str | None:
+        """The address of a request about one contact; None of any other."""
+        return self.emails[0] if len(self.emails) == 1 else None
 
     @property
     def json(self) -> Any:
@@ -41,7 +47,7 @@ class RequestLog(Sequence[LoggedRequest]):
         if size < 1:
             raise ValueError(f"A request log holds at least 1 request, not {size}.")
         self._entries: deque[LoggedRequest] = deque(maxlen=size)
-        self._total = 0
+        self._total = self._contacts = 0
         self._statuses: Counter[int | None] = Counter()
         self._changed = threading.Condition()
 
@@ -55,11 +61,17 @@ class RequestLog(Sequence[LoggedRequest]):
         with self._changed:
             return {"none" if status is None else str(status): times for status, times in self._statuses.items()}
 
+    @property
+    def contacts(self) -> int:
+        """How many contacts those requests were about, each counted as often as it was in one."""
+        return self._contacts
+
     def append(self, entry: LoggedRequest) -> None:
         """Add one, dropping the oldest when the log is full."""
         with self._changed:
             self._entries.append(entry)
             self._total += 1
+            self._contacts += len(entry.emails)
             self._statuses[entry.status] += 1
             self._changed.notify_all()
 
@@ -72,7 +84,7 @@ class RequestLog(Sequence[LoggedRequest]):
         """Forget everything, the totals too."""
         with self._changed:
             self._entries.clear()
-            self._total = 0
+            self._total = self._contacts = 0
             self._statuses.clear()
 
     def __len__(self) -> int:

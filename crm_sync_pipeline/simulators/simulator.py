@@ -76,8 +76,8 @@ class Simulator(ABC):
         """Name the headers that every answer bears."""
 
     @abstractmethod
-    def email_of(self, request: Request) -> str | None:
-        """Find whose contact a request is about, for the log and for faults that strike by e-mail."""
+    def emails_of(self, request: Request) -> Sequence[str]:
+        """Find whose contacts a request is about, in its order, for the log and for faults that strike by e-mail."""
 
     @abstractmethod
     def counts(self) -> Mapping[str, int]:
@@ -123,7 +123,7 @@ class Simulator(ABC):
         if body is None:
             return
         request = Request(scope, body)
-        email = self.email_of(request)
+        emails = tuple(self.emails_of(request))
         strike = NOTHING
         wrote = False
         refusal, reading = self.admit(request)
@@ -131,7 +131,7 @@ class Simulator(ABC):
         if refusal is not None:
             answer = refusal
         else:
-            strike = self._plan.draw(request.method, request.path, email)
+            strike = self._plan.draw(request.method, request.path, emails)
             answer, wrote = self._carry_out(request, strike)
         self.requests.append(
             LoggedRequest(
@@ -139,7 +139,7 @@ class Simulator(ABC):
                 path=request.path,
                 status=answer.status if answer else None,
                 received_at=received_at,
-                email=email,
+                emails=emails,
                 body=request.body[:LOGGED_BODY_BYTES],
                 wrote=wrote,
                 fault=strike.described,

@@ -66,11 +66,11 @@ def test_requests_are_listed_in_order_with_what_became_of_them(http: httpx.Clien
     upsert(http, "JOHN@example.com")
     http.get("/v3/contacts/jane%40example.com")
     listed = http.get("/simulator/requests").json()
-    shown = ("method", "path", "status", "email", "wrote", "fault")
+    shown = ("method", "path", "status", "emails", "wrote", "fault")
     assert [tuple(one[name] for name in shown) for one in listed["requests"]] == [
-        ("POST", "/v3/contacts", 201, "jane@example.com", True, None),
-        ("POST", "/v3/contacts", 503, "john@example.com", False, "status-503:times=1"),
-        ("GET", "/v3/contacts/jane@example.com", 200, "jane@example.com", False, None),
+        ("POST", "/v3/contacts", 201, ["jane@example.com"], True, None),
+        ("POST", "/v3/contacts", 503, ["john@example.com"], False, "status-503:times=1"),
+        ("GET", "/v3/contacts/jane@example.com", 200, ["jane@example.com"], False, None),
     ]
     assert listed["requests"][0]["body"] == {"email": "jane@example.com", "updateEnabled": True}
     assert listed["requests"][0]["received_at"].endswith("+00:00")

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -262,3 +263,17 @@ def test_after_any_fault_the_same_client_goes_on(http: httpx.Client, brevo: Brev
         assert kind.startswith("reset-")
     assert upsert(http).status_code in (201, 204)
     assert json.loads(http.get("/v3/contacts").content)["count"] == 1
+
+
+def test_a_fault_for_one_contact_strikes_the_whole_request_that_it_is_in(
+    brevo: BrevoSimulator, http: httpx.Client
+) -> None:
+    brevo.inject("status-503:email=b@example.com:path=/v3/contacts/import")
+    rows: list[dict[str, Any]] = [{"email": email, "attributes": {}} for email in ("a@example.com", "B@example.com")]
+
+    def start(*rows: Any) -> int:
+        return http.post("/v3/contacts/import", json={"jsonBody": rows, "listIds": [1]}).status_code
+
+    assert (start(*rows), start(rows[0])) == (503, 202)
+    assert [request.emails for request in brevo.requests] == [("a@example.com", "b@example.com"), ("a@example.com",)]
+    assert brevo.requests.contacts == 3

@@ -6,8 +6,8 @@ import pytest
 from crm_sync_pipeline.simulators.request_log import LoggedRequest, RequestLog
 
 
-def entry(path: str, status: int | None = 200) -> LoggedRequest:
-    return LoggedRequest("GET", path, status, datetime.now(timezone.utc), None, b"{}", wrote=False, fault=None)
+def entry(path: str, status: int | None = 200, emails: tuple[str, ...] = ()) -> LoggedRequest:
+    return LoggedRequest("GET", path, status, datetime.now(timezone.utc), emails, b"{}", wrote=False, fault=None)
 
 
 def test_a_full_log_drops_the_oldest_and_counts_all() -> None:
@@ -25,6 +25,16 @@ def test_a_cleared_log_starts_again() -> None:
     assert log.statuses() == {"none": 1}
     log.clear()
     assert (list(log), log.total, log.statuses()) == ([], 0, {})
+
+
+def test_it_counts_the_contacts_in_its_requests() -> None:
+    log = RequestLog(2)
+    for emails in ((), ("a@example.com",), ("a@example.com", "b@example.com")):
+        log.append(entry("/", emails=emails))
+    assert (log.total, log.contacts) == (3, 3)
+    assert [one.email for one in log] == ["a@example.com", None], "of many none is the one"
+    log.clear()
+    assert log.contacts == 0
 
 
 def test_a_log_without_room_is_refused() -> None:

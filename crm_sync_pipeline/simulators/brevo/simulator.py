@@ -120,14 +120,16 @@ class BrevoSimulator(Simulator):
             ]
         return headers
 
-    def email_of(self, request: Request) -> str | None:
-        """Find the address in the body, or else in the path."""
+    def emails_of(self, request: Request) -> Sequence[str]:
+        """Find the address in the body, or else in the path; the addresses of an import in its rows."""
         if request.body:
-            email = request.json_object().get("email")
-            if isinstance(email, str):
-                return email.strip().lower()
+            body = request.json_object()
+            rows = body["jsonBody"] if isinstance(body.get("jsonBody"), list) else [body]
+            emails = [row.get("email") for row in rows if isinstance(row, dict)]
+            if found := [email.strip().lower() for email in emails if isinstance(email, str)]:
+                return found
         last = request.path.rpartition("/")[2]
-        return last.lower() if "@" in last else None
+        return [last.lower()] if "@" in last else []
 
     def other_routes(self) -> Sequence[BaseRoute]:
         """Serve the failure files of imports; Brevo serves them from another host, without a key."""
