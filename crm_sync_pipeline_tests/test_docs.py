@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from crm_sync_pipeline import settings
 from crm_sync_pipeline.cli import crm_sync
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import Answer
+from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
 from crm_sync_pipeline.simulators.faults import Fault
 

@@ -215,6 +215,7 @@ def _as_row(attempt: Attempt) -> dict[str, Any]:
         "contact_hash": attempt.contact_hash,
         "payload_hash": attempt.payload_hash,
         "remote_fields": fields_as_text(attempt.remote_fields),
+        "request_size": attempt.request_size,
     }
 
 

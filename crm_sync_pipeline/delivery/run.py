@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +18,16 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.journal_writer import JournalWriter
+from crm_sync_pipeline.delivery.requests import Waiting, halves_of, lines_of, requests_of
 from crm_sync_pipeline.delivery.throttle import Traffic
-from crm_sync_pipeline.delivery.unchanged import Line, set_apart
+from crm_sync_pipeline.delivery.unchanged import set_apart
 from crm_sync_pipeline.delivery.verdicts import Verdicts
-from crm_sync_pipeline.destinations.http import TIMED_OUT, HttpDestination, Prepared, unchanged
+from crm_sync_pipeline.destinations.contract import Record
+from crm_sync_pipeline.destinations.http import HttpDestination, Sent, unchanged
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown
 
 GRACE_SECONDS = 10
 """What calls in the air get once a run is told to stop."""
@@ -102,8 +102,8 @@ class _Delivery:
         self._traffic: Traffic | None = None
         self._before: Mapping[UUID, Delivered] = {}
         self._sends_unchanged = sends_unchanged
-        self._unchanged: deque[Sequence[Prepared]] = deque()
-        self._waiting: deque[Line] = deque()
+        self._unchanged: deque[Sequence[Record]] = deque()
+        self._waiting = Waiting()
         self._stopping = asyncio.Event()
         self._may_go_on = True
 
@@ -115,11 +115,11 @@ class _Delivery:
         contacts = await asyncio.to_thread(self._queue.contacts_of, self._batch.token)
         self._before = await asyncio.to_thread(self._known_before, contacts)
         await self._verdicts.begin()
-        lines = _one_line_an_address(contacts)
+        lines = lines_of(contacts)
         if not self._sends_unchanged:
             groups, lines = set_apart(self._destination, lines, self._before)
             self._unchanged.extend(groups)
-        self._waiting.extend(lines)
+        self._waiting.add(lines)
         self._traffic = traffic = Traffic(
             self._queue.pace, self._destination.requests_per_second, self._destination.concurrency, len(contacts)
         )
@@ -183,10 +183,13 @@ class _Delivery:
             while self._unchanged:
                 if not await self._confirm(client, traffic, self._unchanged.popleft()):
                     return
-            while self._waiting:
-                for contact in self._waiting.popleft():
-                    if not await self._attempt(client, traffic, contact):
+            while contacts := self._waiting.take(self._destination.limits.contacts_per_request):
+                requests = deque(await self._requests_for(contacts))
+                while requests:
+                    further = await self._request(client, traffic, requests.popleft())
+                    if further is None:
                         return
+                    requests.extendleft(reversed(further))
         except BaseException:
             self._send_no_more()
             raise
@@ -195,10 +198,10 @@ class _Delivery:
         """After all others, one by one, those whose answer turned out to be about them alone."""
         by_id = {contact.id: contact for contact in contacts}
         for contact_id in self._verdicts.to_try_again():
-            self._waiting.append([by_id[contact_id]])
+            self._waiting.add([[by_id[contact_id]]])
             await self._work(client, traffic)
 
-    async def _confirm(self, client: httpx.AsyncClient, traffic: Traffic, group: Sequence[Prepared]) -> bool:
+    async def _confirm(self, client: httpx.AsyncClient, traffic: Traffic, group: Sequence[Record]) -> bool:
         """Note those that the destination still has, and let the others be sent; returns whether to go on."""
         await traffic.take_off()
         try:
@@ -208,52 +211,76 @@ class _Delivery:
         finally:
             traffic.land(False)
         self._tally.requests += 1
-        for prepared in group:
-            if prepared.before.remote_id in missing:
-                self._waiting.append([prepared.contact])
-            elif not await self._without_a_call(prepared.contact, unchanged(prepared)):
+        for record in group:
+            if record.before.remote_id in missing:
+                self._waiting.add([[record.contact]])
+            elif not await self._without_a_call(record.contact, unchanged(record)):
                 return False
         return True
 
-    async def _attempt(self, client: httpx.AsyncClient, traffic: Traffic, contact: Contact) -> bool:
-        """Deliver one contact, by one request or more; returns whether to go on.
+    async def _requests_for(self, contacts: Sequence[Contact]) -> list[list[Record]]:
+        """The requests that deliver these contacts; those that none can be made for have their result at once."""
+        records = []
+        for contact in contacts:
+            prepared = self._destination.prepare(contact, self._before.get(contact.id, NEVER))
+            if isinstance(prepared, Record):
+                records.append(prepared)
+            elif await self._without_a_call(contact, prepared):
+                self._waiting.finish(contact)
+        return requests_of(records, self._destination.limits)
 
-        A 429 costs the contact nothing: the request is sent again.
+    async def _request(
+        self, client: httpx.AsyncClient, traffic: Traffic, records: Sequence[Record]
+    ) -> list[list[Record]] | None:
+        """Send one request; returns what is to be sent after it for the same contacts, None to send nothing more.
+
+        A 429 costs the contacts nothing: the same request is sent again. One that is refused as a whole is halved.
         """
-        prepared = self._destination.prepare(contact, self._before.get(contact.id, NEVER))
-        if isinstance(prepared, Attempt):
-            return await self._without_a_call(contact, prepared)
-        while True:
-            await self.journal.until_written_down()
-            await traffic.take_off()
-            pushed_back = False
-            try:
-                if not self._may_send():
-                    return False
-                if contact.id in self.journal.taken_back:
-                    return True
-                attempt = await self._destination.send(client, prepared)
-                pushed_back = attempt.http_status == 429 or attempt.outcome.reason == TIMED_OUT
-            finally:
-                traffic.land(pushed_back)
-            self._tally.requests += 1
-            self._tally.call_times.note(attempt.milliseconds)
-            outcome = attempt.outcome
-            self._verdicts.observe(outcome)
-            is_rate_limited = isinstance(outcome, Deferred) and not isinstance(outcome, DestinationDown)
-            following = self._destination.next_request(prepared, outcome)
-            if not is_rate_limited and not following:
-                await self._verdicts.take(attempt)
-            if self._verdicts.is_open:
-                traffic.stop()
-            if attempt.pause:
-                await traffic.pause(attempt.pause.total_seconds())
-            if following:
-                prepared = following
-                continue
-            if not is_rate_limited:
-                return True
+        await self.journal.until_written_down()
+        await traffic.take_off()
+        was_pushed_back = False
+        try:
+            if not self._may_send():
+                return None
+            records = self._without_those_taken_back(records)
+            if not records:
+                return []
+            sent = await self._destination.send(client, records)
+            was_pushed_back = sent.was_pushed_back
+        finally:
+            traffic.land(was_pushed_back)
+        self._tally.requests += 1
+        self._tally.call_times.note(sent.milliseconds)
+        self._verdicts.observe(sent.outcome)
+        further = halves_of(records) if sent.is_split else await self._results(records, sent)
+        if self._verdicts.is_open:
+            traffic.stop()
+        if sent.pause:
+            await traffic.pause(sent.pause.total_seconds())
+        if sent.is_rate_limited:
             self._tally.rate_limited += 1
+        return further
+
+    def _without_those_taken_back(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Struck just before the request goes: a person has decided otherwise, and settling honours that."""
+        for record in records:
+            if record.contact.id in self.journal.taken_back:
+                self._waiting.finish(record.contact)
+        return [record for record in records if record.contact.id not in self.journal.taken_back]
+
+    async def _results(self, records: Sequence[Record], sent: Sent) -> list[list[Record]]:
+        """Note what became of each contact; returns what is still to be sent for some of them."""
+        if sent.is_rate_limited:
+            return [list(records)]
+        further = []
+        for record, attempt in zip(records, sent.attempts, strict=True):
+            following = self._destination.next_request(record, attempt.outcome)
+            if following:
+                further.append(following)
+            else:
+                await self._verdicts.take(attempt)
+                self._waiting.finish(record.contact)
+        return requests_of(further, self._destination.limits)
 
     async def _without_a_call(self, contact: Contact, attempt: Attempt) -> bool:
         """Note what is known without asking the destination, which says nothing of the destination either."""
@@ -276,9 +303,3 @@ class _Delivery:
     def _tell(self) -> None:
         if self._progress:
             self._progress(self._tally, self._batch.size)
-
-
-def _one_line_an_address(contacts: Sequence[Contact]) -> list[Line]:
-    """Contacts with the same address, in one line, are sent one after another and always in the same order."""
-    ordered = sorted(contacts, key=lambda contact: (contact.address, contact.id))
-    return [list(line) for _, line in groupby(ordered, key=lambda contact: contact.address)]

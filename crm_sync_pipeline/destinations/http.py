@@ -5,17 +5,28 @@ import hashlib
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
+from uuid import UUID
 
 import dagster as dg
 import httpx
 from pydantic import Field
 
 from crm_sync_pipeline.destinations.bulk import BulkImport
+from crm_sync_pipeline.destinations.contract import (
+    Answer,
+    Call,
+    Limits,
+    Reading,
+    Record,
+    Split,
+    read_results,
+    read_whole,
+)
 from crm_sync_pipeline.destinations.statuses import (
     BLAMES_CONTACT,
     HOLDS_FOR_EVERYBODY,
@@ -44,57 +55,29 @@ LOOKED_UP_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, read to its end. The names of `headers` are lower-case."""
+class Sent:
+    """What one request came to: an attempt for each record, and one `outcome` for the request as a whole.
 
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    @property
-    def data(self) -> Any:
-        """The body as JSON, or None."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):  # no JSON, or brackets within brackets without end
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What to send: path below the base URL, JSON body."""
-
-    method: str
-    path: str
-    payload: dict[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request that is ready to be sent for a contact.
-
-    `before` is what was known of the destination's copy. Once the request is obeyed, `fields` hold a value of ours
-    there, and `remote_id`, where it is known, is the copy's id. `note` says what differs from what the row asks for.
+    `outcome` is what the breaker counts: a Failed among successes is not the destination's. `pause` is how long the
+    destination asks everybody to wait. `is_split`: the request was refused as a whole, and its halves must be sent.
     """
 
-    contact: Contact
-    call: Call
-    body: bytes = field(repr=False)
-    payload_hash: str
-    before: Delivered = NEVER
-    fields: frozenset[str] = frozenset()
-    remote_id: str | None = None
-    note: str = ""
+    attempts: Sequence[Attempt]
+    outcome: Outcome
+    pause: timedelta = timedelta(0)
+    status: int | None = None
+    milliseconds: int = 0
+    is_split: bool = False
 
     @property
-    def is_plain(self) -> bool:
-        """Whether an upsert, on its own or in an import, is all that the contact needs."""
-        return True
+    def was_pushed_back(self) -> bool:
+        """Whether the destination wants fewer requests: a 429, or no answer in time."""
+        return self.status == 429 or self.outcome.reason == TIMED_OUT
 
     @property
-    def is_unchanged(self) -> bool:
-        """Whether the destination took the same last, and it need not be sent again."""
-        return self.is_plain and self.payload_hash == self.before.payload_hash
+    def is_rate_limited(self) -> bool:
+        """Whether the same request is to be sent again, which costs its contacts nothing."""
+        return self.status == 429
 
 
 class HttpDestination(dg.ConfigurableResource[None]):
@@ -105,6 +88,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
     destination: ClassVar[str]
     title: ClassVar[str]
+    limits: ClassVar[Limits] = Limits()
 
     base_url: str = Field(description="Where the API is.")
     timeout_seconds: float = Field(
@@ -176,7 +160,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
         return client_for(self.base_url, self.headers(), self.concurrency)
 
-    def prepare(self, contact: Contact, before: Delivered = NEVER) -> "Prepared | Attempt":
+    def prepare(self, contact: Contact, before: Delivered = NEVER) -> "Record | Attempt":
         """The request that an attempt begins with; the attempt that ends it where none can be made.
 
         `before` is what is known of the destination's copy.
@@ -191,35 +175,67 @@ class HttpDestination(dg.ConfigurableResource[None]):
         except Exception as error:  # whatever stands in a row must not hurt the other rows of its batch
             why = f"Its data can't be turned into a request ({type(error).__name__})"
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
-        return Prepared(contact, call, body, payload_hash(body), before)
+        return Record(contact, call, body, payload_hash(body), before)
 
-    async def send(self, client: httpx.AsyncClient, prepared: "Prepared") -> Attempt:
-        """One request of an attempt to upsert one contact. Never raises for what the network or the vendor does."""
+    async def send(self, client: httpx.AsyncClient, records: Sequence[Record]) -> Sent:
+        """One request for these records, of one route. Never raises for what the network or the vendor does."""
         started = time.monotonic()
-        answer, outcome = await self._call(client, prepared)
-        contact, fields = prepared.contact, None
+        method, path = records[0].route
+        answer = await self.exchange(client, method, path, self.body_of_request(records))
+        milliseconds = round((time.monotonic() - started) * 1000)
+        if isinstance(answer, Failed):
+            failed = [self._attempt(record, answer, None, milliseconds, len(records)) for record in records]
+            return Sent(failed, answer, milliseconds=milliseconds)
+        reading, pause = self.reading(records, answer), timedelta(seconds=self.pause_after(answer))
+        if isinstance(reading, Split):
+            return Sent([], reading.refused_by, pause, answer.status, milliseconds, is_split=True)
+        attempts = [
+            self._attempt(record, reading[record.contact.id], answer, milliseconds, len(records)) for record in records
+        ]
+        return Sent(attempts, _overall(reading.values()), pause, answer.status, milliseconds)
+
+    def _attempt(
+        self, record: Record, outcome: Outcome, answer: Answer | None, milliseconds: int, request_size: int
+    ) -> Attempt:
+        fields = None
         if isinstance(outcome, Synced):
-            outcome = replace(
-                outcome, message=self.note_of(prepared), remote_id=outcome.remote_id or prepared.remote_id
-            )
-            fields = prepared.fields
+            remote_id = outcome.remote_id or record.remote_id
+            outcome = replace(outcome, message=self.note_of(record), remote_id=remote_id)
+            fields = record.fields
         elif isinstance(outcome, Failed):  # it may have been obeyed
-            fields = prepared.before.fields | prepared.fields
+            fields = record.before.fields | record.fields
         return Attempt(
-            contact.id,
+            record.contact.id,
             outcome,
-            contact.fingerprint(),
-            payload_hash=prepared.payload_hash,
+            record.contact.fingerprint(),
+            payload_hash=record.payload_hash,
             http_status=answer.status if answer else None,
             request_id=self.request_id(answer) if answer else None,
-            milliseconds=round((time.monotonic() - started) * 1000),
-            pause=timedelta(seconds=self.pause_after(answer) if answer else 0),
+            milliseconds=milliseconds,
+            request_size=request_size,
             remote_fields=fields,
         )
 
-    async def _call(self, client: httpx.AsyncClient, prepared: "Prepared") -> tuple[Answer | None, Outcome]:
-        answer = await self.exchange(client, prepared.call.method, prepared.call.path, prepared.body or None)
-        return (None, answer) if isinstance(answer, Failed) else (answer, self.read_for(prepared, answer))
+    def body_of_request(self, records: Sequence[Record]) -> bytes | None:
+        """The JSON of a request that carries these records; None for a request without a body."""
+        (record,) = records
+        return record.body or None
+
+    def reading(self, records: Sequence[Record], answer: Answer) -> Reading:
+        """What an answer means for each record. A success of many is read by `results_in`."""
+        if self.limits.contacts_per_request == 1:
+            (record,) = records
+            return {record.contact.id: self.read_for(record, answer)}
+        if 200 <= answer.status < 300:
+            return read_results(records, self.results_in(records, answer), self.title)
+        return read_whole(records, self.read(answer))
+
+    def results_in(self, records: Sequence[Record], answer: Answer) -> Iterable[tuple[UUID, Outcome]]:  # noqa: ARG002 # for subclasses
+        """The results that a 2xx answer to a request with many records names, by the ids of their contacts.
+
+        A result belongs to a contact by what identifies it, never by its place. One that can't be told is left out.
+        """
+        return ()
 
     async def exchange(
         self,
@@ -261,7 +277,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return Deferred("rate_limited", wait=timedelta(seconds=self.pause_after(answer)))
         return Failed(f"http_{answer.status}", self.error_text(answer))
 
-    def read_for(self, prepared: Prepared, answer: Answer) -> Outcome:  # noqa: ARG002 # for subclasses
+    def read_for(self, prepared: Record, answer: Answer) -> Outcome:  # noqa: ARG002 # for subclasses
         """What an answer to this request means for its contact."""
         return self.read(answer)
 
@@ -300,11 +316,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """What explain shows of a contact that was sent otherwise than it stands in its row; "" for nothing."""
         return ". ".join(filter(None, (address_note(contact.email), self.left_out(contact))))
 
-    def note_of(self, prepared: Prepared) -> str:
+    def note_of(self, prepared: Record) -> str:
         """What explain shows of a contact that this request delivered; "" for nothing."""
         return ". ".join(filter(None, (prepared.note, self.note(prepared.contact))))
 
-    def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:  # noqa: ARG002 # for subclasses
+    def next_request(self, prepared: Record, outcome: Outcome) -> Record | None:  # noqa: ARG002 # for subclasses
         """What to send next in the same attempt, after this outcome of a request; None where the attempt is over."""
         return None
 
@@ -328,7 +344,13 @@ class NotReadyError(SettingsError):
     """A destination lacks a setting."""
 
 
-def unchanged(prepared: Prepared) -> Attempt:
+def _overall(outcomes: Iterable[Outcome]) -> Outcome:
+    """What a request says about the destination: the best that came of it."""
+    order = (Synced, Rejected, DestinationDown, Deferred, Failed)
+    return min(outcomes, key=lambda outcome: next(n for n, kind in enumerate(order) if isinstance(outcome, kind)))
+
+
+def unchanged(prepared: Record) -> Attempt:
     """The attempt of a contact that need not be sent: the destination took this payload last."""
     outcome = Synced(reason=UNCHANGED)
     return Attempt(prepared.contact.id, outcome, prepared.contact.fingerprint(), payload_hash=prepared.payload_hash)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -49,12 +48,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to deliver one contact. `milliseconds` is the call's time, 0 where no call was made.
+    """One try to deliver one contact.
 
-    `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the JSON sent, or of what
-    was not sent because the destination holds it already (`made_call` tells). `pause` is how long the destination asks
-    everybody to wait; zero where it does not. `remote_fields` are the destination's fields that hold, or may hold, a
-    value of ours after it; None where it changed nothing.
+    `milliseconds` is the time of the request that carried it, together with others if `request_size` is above 1; 0
+    where none was sent. `contact_hash` is the fingerprint of what was read from the row, `payload_hash` that of the
+    JSON sent, or of what was not sent because the destination holds it already (`made_call` tells). `remote_fields` are
+    the destination's fields that hold, or may hold, a value of ours after it; None where it changed nothing.
     """
 
     contact_id: UUID
@@ -64,7 +63,7 @@ class Attempt:
     http_status: int | None = None
     request_id: str | None = None
     milliseconds: int = 0
-    pause: timedelta = timedelta(0)
+    request_size: int = 1
     remote_fields: frozenset[str] | None = None
 
     @property

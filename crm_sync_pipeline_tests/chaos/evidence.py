@@ -33,10 +33,11 @@ Window = tuple[float, float]
 
 @dataclass(slots=True)
 class Call:
-    """One request as the worker that made it saw it; `outcome` is None where it saw no end of it. Times: monotonic.
+    """One contact's part of a request as the worker that made it saw it. Times: monotonic.
 
-    Of an import that became the process `process`, it is the part of one contact, and any worker may have seen its end,
-    under the token `journaled_under`.
+    `outcome` is None where it saw no end of it. `number` is that of the request, and behind a colon the address where
+    the request carries many. Of an import that became the process `process`, any worker may have seen the end, under
+    the token `journaled_under`.
     """
 
     number: str

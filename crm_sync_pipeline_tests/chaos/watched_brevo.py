@@ -17,8 +17,8 @@ CALL_HEADER = "x-chaos-call"
 IMPORT_ROUTE = ("POST", "/v3/contacts/import")
 
 
-def call_in_import(number: str, email: str) -> str:
-    """What the call for one contact of an import is named, which itself has a number."""
+def part_of_request(number: str, email: str) -> str:
+    """What the part of one contact is called in a request that carries many, and itself has a number."""
     return f"{number}:{email}"
 
 
@@ -67,7 +67,7 @@ class WatchedBrevo(BrevoSimulator):
             refused = {id(row) for rows in process.failures.values() for row in rows}
             for row in process.order.rows:
                 if id(row) not in refused:
-                    self._note(call_in_import(call, row["email"]), _as_upsert(row, process.order.list_ids))
+                    self._note(part_of_request(call, row["email"]), _as_upsert(row, process.order.list_ids))
 
     def _note(self, call: str, payload: dict[str, Any]) -> None:
         email = str(payload.get("email"))

@@ -16,13 +16,14 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.delivery.importer import Importer, Load
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.http import HttpDestination, Prepared
+from crm_sync_pipeline.destinations.contract import Record
+from crm_sync_pipeline.destinations.http import HttpDestination, Sent
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, call_in_import
+from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, part_of_request
 
 KILLER, KILLERS_ADDRESS = "Kills its worker", "killer@example.com"
 """Of a contact that no worker survives."""
@@ -113,20 +114,27 @@ def _wrap_destination(trace: Trace, points: Points, numbers: Iterator[int]) -> N
     send, client = HttpDestination.send, HttpDestination.client
 
     @wraps(send)
-    async def watched_send(self: HttpDestination, client: httpx.AsyncClient, prepared: Prepared) -> Attempt:
-        contact = prepared.contact
-        call = f"{trace.worker}/{next(numbers)}"
-        _call.set(call)
-        if contact.name == KILLER:
+    async def watched_send(self: HttpDestination, client: httpx.AsyncClient, records: Sequence[Record]) -> Sent:
+        number = f"{trace.worker}/{next(numbers)}"
+        _call.set(number)
+        if any(record.contact.name == KILLER for record in records):
             points.die("killer")
         points.passed("before_call")
-        trace.note("sent", call=call, contact=contact.id)
-        attempt = await send(self, client, prepared)
-        name = OUTCOME_NAMES[type(attempt.outcome)]
-        trace.note("answered", call=call, outcome=name, reason=attempt.outcome.reason, payload=attempt.payload_hash)
+        is_one = len(records) == 1
+        calls = {
+            record.contact.id: number if is_one else part_of_request(number, record.contact.address)
+            for record in records
+        }
+        for contact, call in calls.items():
+            trace.note("sent", call=call, contact=contact)
+        sent = await send(self, client, records)
+        for attempt in sent.attempts:
+            name, reason = OUTCOME_NAMES[type(attempt.outcome)], attempt.outcome.reason
+            call = calls[attempt.contact_id]
+            trace.note("answered", call=call, outcome=name, reason=reason, payload=attempt.payload_hash)
         points.passed("after_call_before_journal")
         points.passed("mid_batch")
-        return attempt
+        return sent
 
     @wraps(client)
     def watched_client(self: HttpDestination) -> httpx.AsyncClient:
@@ -205,7 +213,7 @@ def _wrap_importer(trace: Trace, points: Points, numbers: Iterator[int]) -> None
         _call.set(number)
         addresses = [row["email"] for row in json.loads(body)["jsonBody"]]
         for address in addresses:
-            trace.note("sent", call=call_in_import(number, address), contact=_contacts.get()[address])
+            trace.note("sent", call=part_of_request(number, address), contact=_contacts.get()[address])
         if KILLERS_ADDRESS in addresses:
             points.die("killer")
         answer = await post(self, client, body)

@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch, deliver_contact
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import Prepared
+from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.batch import Attempt, Tally
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -145,7 +145,7 @@ def test_what_a_late_call_may_have_overwritten_is_sent(
     world.execute("UPDATE contacts SET name = 'Anna' WHERE id = :id", id=ann)
     run(world, skipping)
     late = skipping.prepare(as_it_was)
-    assert isinstance(late, Prepared)
+    assert isinstance(late, Record)
     sent_late = Attempt(ann, Synced(), as_it_was.fingerprint(), payload_hash=late.payload_hash)
     queue.journal(slow, [sent_late])
     assert world.status(ann) == ("Queued", "Queued")

@@ -60,7 +60,10 @@ VENDORS: dict[str, Vendor] = {
 async def attempted(destination: HttpDestination, client: httpx.AsyncClient, contact: Contact) -> Attempt:
     """One attempt, from the row to its outcome."""
     prepared = destination.prepare(contact)
-    return prepared if isinstance(prepared, Attempt) else await destination.send(client, prepared)
+    if isinstance(prepared, Attempt):
+        return prepared
+    (attempt,) = (await destination.send(client, [prepared])).attempts
+    return attempt
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ SELECT crm_sync.attempts.id,
     crm_sync.attempts.contact_hash,
     crm_sync.attempts.payload_hash,
     crm_sync.attempts.attempted_at,
-    crm_sync.attempts.remote_fields
+    crm_sync.attempts.remote_fields,
+    crm_sync.attempts.request_size
 FROM crm_sync.attempts
 WHERE crm_sync.attempts.contact_id = :'id'::UUID AND crm_sync.attempts.destination = :'destination_1'::VARCHAR
 ORDER BY crm_sync.attempts.id;

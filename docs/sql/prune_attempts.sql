@@ -32,7 +32,8 @@ WITH stretch AS (
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
         crm_sync.attempts.attempted_at AS attempted_at,
-        crm_sync.attempts.remote_fields AS remote_fields
+        crm_sync.attempts.remote_fields AS remote_fields,
+        crm_sync.attempts.request_size AS request_size
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -81,7 +82,8 @@ WITH stretch AS (
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
         crm_sync.attempts.attempted_at AS attempted_at,
-        crm_sync.attempts.remote_fields AS remote_fields
+        crm_sync.attempts.remote_fields AS remote_fields,
+        crm_sync.attempts.request_size AS request_size
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -138,7 +140,8 @@ WITH stretch AS (
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
         crm_sync.attempts.attempted_at AS attempted_at,
-        crm_sync.attempts.remote_fields AS remote_fields
+        crm_sync.attempts.remote_fields AS remote_fields,
+        crm_sync.attempts.request_size AS request_size
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id
@@ -190,7 +193,8 @@ WITH stretch AS (
         crm_sync.attempts.contact_hash AS contact_hash,
         crm_sync.attempts.payload_hash AS payload_hash,
         crm_sync.attempts.attempted_at AS attempted_at,
-        crm_sync.attempts.remote_fields AS remote_fields
+        crm_sync.attempts.remote_fields AS remote_fields,
+        crm_sync.attempts.request_size AS request_size
     FROM crm_sync.attempts
     WHERE crm_sync.attempts.id > :'after'::BIGINT
     ORDER BY crm_sync.attempts.id

@@ -35,7 +35,8 @@ WITH done AS (
         done.milliseconds AS milliseconds,
         done.contact_hash AS contact_hash,
         done.payload_hash AS payload_hash,
-        done.remote_fields AS remote_fields
+        done.remote_fields AS remote_fields,
+        done.request_size AS request_size
     FROM json_to_recordset(CAST(:'done_rows'::VARCHAR AS JSON)) AS done(
         contact_id UUID,
         outcome TEXT,
@@ -47,7 +48,8 @@ WITH done AS (
         milliseconds INTEGER,
         contact_hash TEXT,
         payload_hash TEXT,
-        remote_fields TEXT
+        remote_fields TEXT,
+        request_size INTEGER
     )
 ),
 written AS (
@@ -66,7 +68,8 @@ written AS (
         milliseconds,
         contact_hash,
         payload_hash,
-        remote_fields
+        remote_fields,
+        request_size
     )
     SELECT 'brevo',
         :'token'::UUID AS anon_1,
@@ -90,7 +93,8 @@ written AS (
         done.milliseconds AS milliseconds,
         done.contact_hash AS contact_hash,
         done.payload_hash AS payload_hash,
-        done.remote_fields AS remote_fields
+        done.remote_fields AS remote_fields,
+        done.request_size AS request_size
     FROM done
     ON CONFLICT (claim_token, contact_id) DO NOTHING
 ),

@@ -7,6 +7,7 @@ SCHEMA = "crm_sync"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
+_REQUEST_SIZE = "contacts in the request that carried this one"
 _FIELDS = "the destination's fields that may hold what we sent, separated by commas; NULL: not known"
 
 deliveries = sa.Table(
@@ -54,6 +55,7 @@ attempts = sa.Table(
     sa.Column("payload_hash", sa.Text, comment="of the JSON sent"),
     sa.Column("attempted_at", pg.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("remote_fields", sa.Text, comment=_FIELDS),
+    sa.Column("request_size", sa.Integer, nullable=False, server_default="1", comment=_REQUEST_SIZE),
     sa.UniqueConstraint("claim_token", "contact_id", name="attempts_once_a_claim"),
     sa.Index("attempts_of_contact", "contact_id", "destination", "id"),
 )

@@ -36,6 +36,7 @@ _DONE: Mapping[str, sa.types.TypeEngine[Any]] = {
     "contact_hash": sa.Text(),
     "payload_hash": sa.Text(),
     "remote_fields": sa.Text(),
+    "request_size": sa.Integer(),
 }
 EXTENDED_EVERY = 1 / 60
 """Of a lease: one of 300 s is written anew every 5 s, and not with each of a hundred small writes to the journal."""

@@ -16,7 +16,8 @@ import httpx
 from crm_sync_pipeline.destinations.brevo.answers import SMS_IN_USE
 from crm_sync_pipeline.destinations.brevo.lists import said_of_list
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
-from crm_sync_pipeline.destinations.http import MESSAGE_LIMIT, Answer, HttpDestination, payload_hash, printable
+from crm_sync_pipeline.destinations.contract import Answer
+from crm_sync_pipeline.destinations.http import MESSAGE_LIMIT, HttpDestination, payload_hash, printable
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected

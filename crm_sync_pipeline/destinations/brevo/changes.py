@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from crm_sync_pipeline.destinations.brevo.answers import EMAIL_IN_USE, SMS_IN_USE, is_brevos
-from crm_sync_pipeline.destinations.http import Answer, Call, Prepared, body_of, payload_hash
+from crm_sync_pipeline.destinations.contract import Answer, Call, Record
+from crm_sync_pipeline.destinations.http import body_of, payload_hash
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, Deferred, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.sentences import sentences
 
@@ -43,7 +44,7 @@ class Gone(Deferred):
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Prepared):
+class Request(Record):
     """One request of an attempt. `upsert` is that of a contact which Brevo has no copy of.
 
     `left_out` are attributes that are not sent although they have a value, `emptied` those that are sent empty.
@@ -58,11 +59,11 @@ class Request(Prepared):
 
     @property
     def is_plain(self) -> bool:
-        """See Prepared."""
+        """See Record."""
         return not self.emptied and not self.before.has_moved_to(self.contact.address)
 
 
-def first_request(prepared: Prepared, *, moves: bool) -> Request:
+def first_request(prepared: Record, *, moves: bool) -> Request:
     """The request that an attempt begins with."""
     before = prepared.before
     request = Request(

@@ -24,7 +24,8 @@ from crm_sync_pipeline.destinations.brevo.changes import (
 )
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
 from crm_sync_pipeline.destinations.brevo.readiness import BrevoCheck, numbers_left_out, numbers_shared
-from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError, Prepared, number_in
+from crm_sync_pipeline.destinations.contract import Answer, Call, Record
+from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError, number_in
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
@@ -226,7 +227,7 @@ class BrevoResource(HttpDestination):
         """See HttpDestination."""
         return BrevoImport(self, self.list_id, omits_sms_in_use=self.omits_sms_in_use)
 
-    def prepare(self, contact: Contact, before: Delivered = NEVER) -> Prepared | Attempt:
+    def prepare(self, contact: Contact, before: Delivered = NEVER) -> Record | Attempt:
         """See HttpDestination. Where the address has changed, the contact that Brevo has is looked at first.
 
         Its owner may have opted out, and Brevo lifts that when an address changes.
@@ -234,7 +235,7 @@ class BrevoResource(HttpDestination):
         prepared = super().prepare(contact, before)
         return prepared if isinstance(prepared, Attempt) else first_request(prepared, moves=self.moves_contacts)
 
-    def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
+    def next_request(self, prepared: Record, outcome: Outcome) -> Record | None:
         """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.
 
         People of one company often share a number, and at Brevo a number belongs to one contact.
@@ -243,7 +244,7 @@ class BrevoResource(HttpDestination):
             return None
         return next_request(prepared, outcome, omits_sms_in_use=self.omits_sms_in_use)
 
-    def read_for(self, prepared: Prepared, answer: Answer) -> Outcome:
+    def read_for(self, prepared: Record, answer: Answer) -> Outcome:
         """See HttpDestination."""
         own: Outcome | None = None
         if isinstance(prepared, Request) and prepared.step is Step.LOOK:
@@ -262,7 +263,7 @@ class BrevoResource(HttpDestination):
             return frozenset(remote_ids)
         return frozenset(remote_ids) - {str(each.get("id")) for each in contacts if isinstance(each, dict)}
 
-    def note_of(self, prepared: Prepared) -> str:
+    def note_of(self, prepared: Record) -> str:
         """See HttpDestination."""
         kept = still_there(prepared) if isinstance(prepared, Request) else ""
         return ". ".join(filter(None, (super().note_of(prepared), kept)))

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.database.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
-NEWEST = "0007"
+NEWEST = "0008"
 INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since", "error_since")}
 CATALOG = {
     "columns": """
@@ -174,7 +174,7 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_claims_and_history
     fresh.script(
         "ALTER TABLE crm_sync.deliveries DROP COLUMN late_payload_hash, DROP COLUMN changed_only_at;"
         "ALTER TABLE crm_sync.deliveries DROP COLUMN held_at, DROP COLUMN remote_fields;"
-        "ALTER TABLE crm_sync.attempts DROP COLUMN remote_fields;"
+        "ALTER TABLE crm_sync.attempts DROP COLUMN remote_fields, DROP COLUMN request_size;"
         "ALTER TABLE crm_sync.destinations DROP COLUMN paced_until;"
         "DROP TABLE crm_sync.import_contacts, crm_sync.imports, crm_sync.acts, crm_sync.alerts;"
         "DROP INDEX crm_sync.deliveries_leases;"

@@ -15,7 +15,7 @@ def test_an_attempt_is_written_down_in_full(world: World) -> None:
     queue = world.queue()
     batch = queue.claim(1)
     done = Attempt(contact, Synced("42", "created", "ok"), "hash-of-row", "hash-of-json", 201, "req-1", 83)
-    done = replace(done, remote_fields=frozenset({"SMS", "FIRSTNAME"}))
+    done = replace(done, remote_fields=frozenset({"SMS", "FIRSTNAME"}), request_size=3)
     assert queue.journal(batch.token, [done], run_id="run-7").total == 1
     (row,) = world.rows("SELECT * FROM crm_sync.attempts")
     row.pop("id")
@@ -36,6 +36,7 @@ def test_an_attempt_is_written_down_in_full(world: World) -> None:
         "contact_hash": "hash-of-row",
         "payload_hash": "hash-of-json",
         "remote_fields": "FIRSTNAME,SMS",
+        "request_size": 3,
     }
 
 

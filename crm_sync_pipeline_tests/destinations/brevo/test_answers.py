@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import Answer
+from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.transition import Ending

@@ -19,7 +19,7 @@ from crm_sync_pipeline.destinations.brevo import bulk_import
 from crm_sync_pipeline.destinations.brevo.bulk_import import FAILURE_FILES, BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.bulk import Broken, Finished, Stage
-from crm_sync_pipeline.destinations.http import Prepared
+from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Rejected
 from crm_sync_pipeline.simulators.brevo.imports import FAILURE_FILES as SIMULATED_FILES
@@ -62,7 +62,7 @@ def found(answer: httpx.Response | Exception, after: int = 3) -> Any:
 
 def test_a_body_asks_for_an_update_without_a_notification_and_says_nothing_of_consent() -> None:
     prepared = BREVO.prepare(CONTACT)
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, Record)
     bulk = BREVO.bulk()
     row = bulk.row(prepared.call.payload)
     assert json.loads(bulk.body([row, row])) == {

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import Prepared
+from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Rejected
 
@@ -62,7 +62,7 @@ def test_the_hash_of_what_is_sent_to_brevo_is_the_one_that_databases_hold(
 
     prepared = brevo.prepare(Contact(UUID(int=1), **fields))
 
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, Record)
     assert prepared.payload_hash == pinned, f"Brevo would get {prepared.body.decode()}"
 
 
@@ -81,7 +81,7 @@ def test_the_contacts_whose_hashes_are_pinned_differ_in_what_is_sent_where_they_
 def test_a_number_that_another_contact_has_leaves_the_hash_of_the_contact_without_it() -> None:
     brevo = BrevoResource(api_key="k")
     with_number = brevo.prepare(Contact(UUID(int=1), **ALL_FIELDS))
-    assert isinstance(with_number, Prepared)
+    assert isinstance(with_number, Record)
 
     without = brevo.next_request(with_number, Rejected("sms_in_use", ""))
 

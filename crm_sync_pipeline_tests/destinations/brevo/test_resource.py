@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import Answer, NotReadyError, body_of, payload_hash
+from crm_sync_pipeline.destinations.contract import Answer
+from crm_sync_pipeline.destinations.http import NotReadyError, body_of, payload_hash
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Rejected, Synced
