@@ -25,6 +25,7 @@ LONG_DAGSTER = {"kills": 200, "restarts": 20, "cuts": 20}
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the first trial; the next has the next.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Trials at the same time.")
 @click.option("--ablate", type=click.Choice(list(ABLATIONS)), help="Take a safeguard out: violations must show.")
+@click.option("--batches", is_flag=True, help="Against a vendor that takes three contacts in a request.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables into this file too.")
 def main(
     is_long: bool,
@@ -33,6 +34,7 @@ def main(
     seed: int,
     jobs: int,
     ablate: str | None,
+    batches: bool,
     markdown: Path | None,
 ) -> None:
     console = Console(soft_wrap=True)
@@ -45,7 +47,7 @@ def main(
         count = trials or (ABLATED_TRIALS if ablate else LONG_TRIALS if is_long else FAST_TRIALS)
         until = 0.0 if trials or is_long or ablate else time.monotonic() + FAST_SECONDS
         seeds = range(seed, seed + count)
-        done.append(run_process_level(seeds=seeds, jobs=jobs, say=say, ablation=ablate, until=until))
+        done.append(run_process_level(seeds=seeds, jobs=jobs, say=say, ablation=ablate, until=until, batches=batches))
     if level in ("dagster", "both") and not ablate:
         from crm_sync_pipeline_tests.chaos.dagster_level import run_dagster_level
 

@@ -3,7 +3,8 @@
 SQLAlchemy has no public way to take something out of a statement, so two of its private attributes are used.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,10 @@ from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, Destin
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
+from crm_sync_pipeline.destinations.contract import Answer, Record
 from crm_sync_pipeline.domain.batch import Attempt, Held, Settlement
+from crm_sync_pipeline.domain.outcome import Outcome
+from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
 from crm_sync_pipeline_tests.chaos.plan import Act
 
 
@@ -108,12 +112,28 @@ def without_journal() -> None:
     _replace(ContactQueue, "settle", write_and_settle)
 
 
+def with_results_by_position() -> None:
+    """The first result of a batch is taken for that of the first contact, and so on, whatever it names."""
+
+    def by_position(self: BatchResource, records: Sequence[Record], answer: Answer) -> Iterator[tuple[UUID, Outcome]]:
+        results = answer.data.get("results", []) if isinstance(answer.data, dict) else []
+        for record, result in zip(records, results, strict=False):
+            body = b"" if result["body"] is None else json.dumps(result["body"]).encode()
+            yield record.contact.id, self.read(Answer(result["status"], {}, body))
+
+    _replace(BatchResource, "results_in", by_position)
+
+
 ABLATIONS: Mapping[str, Callable[[], None]] = {
     "token": without_token_check,
     "lease": without_lease,
     "locks": without_locks,
     "journal": without_journal,
+    "matching": with_results_by_position,
 }
+
+OF_BATCHES = frozenset({"matching"})
+"""Those that show only where a request carries many contacts."""
 
 
 _SLEEPERS = (Act(0.0, "brevo_fault", detail="latency=200:for=15"), *(Act(0.3, "stop_until_taken", 6.0),) * 2)
@@ -123,6 +143,7 @@ STRUCK_BY: Mapping[str, tuple[Sequence[Act], Mapping[str, float]]] = {
     "lease": ((), {}),
     "locks": ((), {}),
     "journal": ((), {"before_settle": 0.4}),
+    "matching": ((), {}),
 }
 """The faults that a safeguard is there for, acts and odds: an ablated trial has these and no others.
 

@@ -78,7 +78,7 @@ class Act:
 class Plan:
     """A trial's faults. `odds` are those of the named points; `moved` is how far each worker's clock is off.
 
-    With `imports` the workers send what is due together as one import.
+    With `imports` the workers send what is due together as one import, with `batches` three contacts in a request.
     """
 
     seed: int
@@ -87,6 +87,7 @@ class Plan:
     moved: Sequence[float] = ()
     has_killer: bool = False
     imports: bool = False
+    batches: bool = False
     fault_seconds: float = FAULT_SECONDS
     drain_seconds: float = DRAIN_SECONDS
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig
 from crm_sync_pipeline.simulators.server import running
+from crm_sync_pipeline_tests.batch_vendor.simulator import WAYS, BatchSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
 from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
@@ -38,6 +39,8 @@ IMPORT_SECONDS = 0.3
 
 _TICK_SECONDS = 0.02
 _LOOK_SECONDS = 0.25
+WAYS_IN_TRIALS = (*WAYS, *["whole"] * 40)
+"""One answer in five is odd: a contact that gets four such ones in a row would rightly end in Error."""
 _WARM_UP_SECONDS = 20.0
 
 
@@ -63,7 +66,7 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None) -> Outcome:
         world = stack.enter_context(site.database(name, LEASE_SECONDS))
         filling = fill(world, CONTACTS, has_killer=plan.has_killer)
         config = BrevoConfig(limits=PLANS["unlimited"], seed=plan.seed, import_seconds=IMPORT_SECONDS)
-        brevo = WatchedBrevo(config)
+        brevo = BatchSimulator(config, ways=WAYS_IN_TRIALS) if plan.batches else WatchedBrevo(config)
         server = stack.enter_context(running(brevo.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
         brevo_proxy = stack.enter_context(Proxy(Port(server.port)))
@@ -75,7 +78,7 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None) -> Outcome:
         faults = Faults(plan, site, crew, clockwork, database_proxy, brevo_proxy, brevo)
         with people:
             _disturb(faults, clockwork, plan.fault_seconds)
-        drain_seconds = _drain(faults, clockwork, plan.drain_seconds)
+        drain_seconds = _drain(faults, clockwork, brevo, plan.drain_seconds)
         crew.dismiss()
         evidence = _evidence(world, brevo, crew, faults, notes, filling, clockwork)
     _count_kills(faults.done, evidence)
@@ -132,6 +135,7 @@ def _orders(plan: Plan, notes: Path, database_url: str, brevo_port: int, ablatio
             odds=plan.odds,
             clock_moved_seconds=moved,
             imports=plan.imports,
+            batches=plan.batches,
             ablation=ablation,
         )
         for number, moved in enumerate(plan.moved)
@@ -161,9 +165,11 @@ def _disturb(faults: Faults, clockwork: Clockwork, seconds: float) -> None:
         time.sleep(_TICK_SECONDS)
 
 
-def _drain(faults: Faults, clockwork: Clockwork, limit_seconds: float) -> float | None:
+def _drain(faults: Faults, clockwork: Clockwork, brevo: WatchedBrevo, limit_seconds: float) -> float | None:
     """Heal everything, and wait until the queue is empty; returns how long that took, None where it did not happen."""
     faults.heal()
+    if isinstance(brevo, BatchSimulator):
+        brevo.ways = ("whole",)
     healed_at = time.monotonic()
     empty_since: float | None = None
     retries_due_at = healed_at

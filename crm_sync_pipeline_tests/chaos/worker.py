@@ -26,6 +26,7 @@ from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
+from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
 from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS
 from crm_sync_pipeline_tests.chaos.audit import as_actor
 from crm_sync_pipeline_tests.chaos.evidence import LIST_ID
@@ -55,6 +56,7 @@ class Orders:
     odds: Mapping[str, float]
     clock_moved_seconds: float = 0.0
     imports: bool = False
+    batches: bool = False
     ablation: str | None = None
 
     @property
@@ -88,7 +90,7 @@ def work(orders: Orders, control: Connection) -> None:
 
 def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -> None:
     database = DatabaseResource(url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds)
-    brevo = BrevoResource(
+    brevo = (BatchResource if orders.batches else BrevoResource)(
         base_url=orders.brevo_url,
         api_key=DEFAULT_KEY,
         timeout_seconds=CALL_SECONDS,
