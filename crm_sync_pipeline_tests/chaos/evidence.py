@@ -68,7 +68,8 @@ class Evidence:
 
     `calls` and `lives` are empty where workers write nothing down (under Dagster). `disturbed` says when workers could
     not reach their database. `hopeless` contacts must end in Error with these words. `clashing` ones have one phone
-    number, which Brevo lets one of them have. `killers` are contacts that no worker survives. `epoch` is what to add to
+    number, which Brevo lets one of them have. `killers` are contacts that no worker survives. `ids` are
+    Brevo's own of its contacts, by address. `epoch` is what to add to
     a monotonic time for seconds since 1970.
     """
 
@@ -85,6 +86,7 @@ class Evidence:
     hopeless: Mapping[UUID, str] = field(default_factory=dict)
     clashing: frozenset[UUID] = frozenset()
     killers: frozenset[UUID] = frozenset()
+    ids: Mapping[str, int] = field(default_factory=dict)
     hung: Sequence[str] = ()
     idle_in_transaction: Sequence[tuple[float, float]] = ()
 

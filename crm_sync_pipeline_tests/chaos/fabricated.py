@@ -140,7 +140,8 @@ def evidence(story: Story | None = None, **changed: Any) -> Evidence:
     known: dict[str, Any] = {
         "history": (story or healthy_story()).changes,
         "contacts": {CONTACT: contact_row("Complete", "Complete")},
-        "deliveries": {CONTACT: delivery_row() | {"payload_hash": wanted, "synced_at": time_at(3)}},
+        "deliveries": {CONTACT: delivery_row() | {"payload_hash": wanted, "synced_at": time_at(3), "remote_id": "17"}},
+        "ids": {"ann@example.com": 17},
         "attempts": {(TOKEN, CONTACT): {"outcome": "synced", "attempted_at": time_at(3.5)}},
         "obeyed": [obeyed(3, "0.1/1")],
         "epoch": EPOCH,

@@ -104,6 +104,9 @@ def complete_means_that_brevo_holds_it(evidence: Evidence) -> Iterator[str]:
             or delivery["synced_at"] is None
         ):
             yield f"contact {contact} is Complete, and its delivery does not say what was delivered"
+        own_id = evidence.ids.get(end["email"].strip().lower())
+        if own_id and delivery and delivery["remote_id"] not in (None, str(own_id)):
+            yield f"contact {contact} is Complete under the id {delivery['remote_id']}, and is {own_id} at Brevo"
         if row["brevo_contact_id"] != end["email"]:
             yield f"contact {contact} is Complete, and its brevo_contact_id is not set"
 

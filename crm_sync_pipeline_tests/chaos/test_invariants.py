@@ -72,6 +72,10 @@ def processing_without_a_holder() -> Evidence:
     return evidence(story)
 
 
+def complete_under_the_id_of_another() -> Evidence:
+    return evidence(ids={"ann@example.com": 18})
+
+
 def complete_and_never_sent() -> Evidence:
     return evidence(obeyed=[])
 
@@ -217,6 +221,7 @@ def settled_twice() -> Evidence:
         ("I2", still_held),
         ("I2", processing_without_a_holder),
         ("I3/I4", complete_and_never_sent),
+        ("I3/I4", complete_under_the_id_of_another),
         ("I3/I4", stale_call_landed_last),
         ("I5", claim_of_a_held_contact),
         ("I5", claim_of_a_contact_in_error),

@@ -216,6 +216,7 @@ def _evidence(
         hopeless=filling.hopeless,
         clashing=filling.clashing,
         killers=filling.killers,
+        ids={contact.email: contact.id for contact in brevo.contacts.values() if contact.email},
         hung=crew.hung,
         idle_in_transaction=clockwork.idle_in_transaction,
     )
