@@ -16,6 +16,8 @@ from benchmarks.installation import Installation, installation
 from benchmarks.people import load_people
 from benchmarks.site import BenchmarkError, databases
 from benchmarks.throughput import Say
+from crm_sync_pipeline.contact_queue.people.acts import Actor
+from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -73,7 +75,7 @@ def _ways(selections: int, say: Say) -> Sequence[Way]:
         for number, contact_id in enumerate(ids):
             simulator.requests.clear()
             selected_at = datetime.now(timezone.utc)
-            database.selection().apply("select", [contact_id], ["brevo"])
+            database.acts(Actor("benchmark")).carry_out("select", Which([contact_id]), ["brevo"])
             if not simulator.requests.wait_for(lambda log: log.total > 0, LONGEST_SECONDS):
                 raise BenchmarkError(f"A contact was selected, and not sent within {LONGEST_SECONDS} s.")
             requested = (simulator.requests[0].received_at - selected_at).total_seconds()

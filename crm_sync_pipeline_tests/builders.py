@@ -11,12 +11,16 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
-from crm_sync_pipeline.contact_queue.people.selection import Selection
+from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult, Acts
+from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for, engine_without_time_outs
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
+
+TESTS = Actor("tests")
+"""Who does what a test needs beforehand."""
 
 LEASE = timedelta(seconds=300)
 
@@ -142,8 +146,8 @@ class World:
         return self.database.contacts()
 
     @property
-    def _selection(self) -> Selection:
-        return self._look_up("selection", self.database.selection)
+    def _acts(self) -> Acts:
+        return self._look_up("acts", lambda: self.database.acts(TESTS))
 
     def add(self, *emails: str, selected: bool = True, **columns: Any) -> list[UUID]:
         """Contacts with these addresses, selected for Brevo unless told otherwise; their ids, in order."""
@@ -185,10 +189,16 @@ class World:
         )
 
     def select(self, *ids: UUID, crms: Sequence[str] = ("brevo",)) -> None:
-        self._selection.apply("select", ids, crms)
+        self.act("select", ids, crms)
 
     def unselect(self, *ids: UUID, crms: Sequence[str] = ("brevo",)) -> None:
-        self._selection.apply("unselect", ids, crms)
+        self.act("unselect", ids, crms)
+
+    def act(
+        self, verb: str, ids: Sequence[UUID] | None = None, crms: Sequence[str] = ("brevo",), **how: Any
+    ) -> ActResult:
+        """What a person does to these contacts; `ids` None: to all that the verb assumes."""
+        return self._acts.carry_out(verb, Which(ids), crms, everything=ids is None, **how)
 
     def contact(self, contact_id: UUID) -> dict[str, Any]:
         (row,) = self.rows(f"SELECT * FROM {self.table} WHERE id = :id", id=contact_id)

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.contact_queue.people.acts import Actor
+from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.explanation import explain
@@ -54,8 +56,8 @@ def run_demo(size: int) -> None:
             demo = Demo(database, simulator, console)
             database.upgrade(lambda _line: None)
             loaded = load(database, sample_contacts(size))
-            said = database.selection().apply_to_all("select", ["brevo"]).message
-            console.print(f"Loaded {loaded} contacts. {said}.")
+            selected = database.acts(Actor("demo")).carry_out("select", Which(), ["brevo"], everything=True)
+            console.print(f"Loaded {loaded} contacts. {selected.message}")
             started = time.monotonic()
             runs = _deliver_all(demo, settings, instance, loaded)
             _show(demo, runs, time.monotonic() - started)

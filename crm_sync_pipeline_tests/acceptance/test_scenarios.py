@@ -223,9 +223,9 @@ def test_the_sensor_takes_all_that_is_due_at_once(product: Product) -> None:
 @pytest.mark.parametrize("crms", [("brevo",), ("brevo", "hubspot", "mautic"), ("brevo", "hubspot", "mautic", "n8n")])
 def test_contacts_are_selected_for_one_three_or_all_crms(product: Product, crms: tuple[str, ...]) -> None:
     contacts = product.world.add("a@example.com", "b@example.com", selected=False)
-    result = product.world.database.selection().apply("select", contacts, crms)
-    assert (result.updated_count, result.queued_count) == (2, 2 * len(crms))
-    assert result.message == f"Selected 2 contacts for {len(crms)} CRM(s), {2 * len(crms)} queued for processing"
+    result = product.world.act("select", contacts, crms)
+    assert (result.contacts, result.changes) == (2, 2 * len(crms))
+    assert result.message == f"Selected 2 contacts for {len(crms)} CRM(s), {2 * len(crms)} queued for processing."
     for crm in ("brevo", "hubspot", "mautic", "n8n"):
         expected = ("Selected", "Queued") if crm in crms else ("New", None)
         assert {product.world.status(contact, crm) for contact in contacts} == {expected}
@@ -304,7 +304,7 @@ def test_a_malformed_contact_id_is_refused_by_name(product: Product) -> None:
 def test_an_unknown_crm_is_refused_by_name(product: Product) -> None:
     (contact,) = product.world.add("a@example.com", selected=False)
     with pytest.raises(SelectionError, match="'salesforce' is no CRM"):
-        product.world.database.selection().apply("select", [contact], ["salesforce"])
+        product.world.act("select", [contact], ["salesforce"])
     config = {"ops": {"claim_batch": {"config": {"destination": "salesforce"}}}}
     result = product.definitions.resolve_job_def("brevo_sync").execute_in_process(
         instance=product.instance, run_config=config, raise_on_error=False

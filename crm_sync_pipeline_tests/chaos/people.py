@@ -73,7 +73,7 @@ class People:
         self._world.unselect(*self._some(2))
 
     def _requeue(self) -> None:
-        self._world.database.selection().requeue("brevo", self._some(10))
+        self._world.act("requeue", self._some(10))
 
     def _edit(self) -> None:
         for contact in self._some(2):

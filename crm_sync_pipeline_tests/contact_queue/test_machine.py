@@ -18,9 +18,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
-from crm_sync_pipeline.contact_queue.people.selection import Selection, Which
-from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
@@ -74,7 +71,6 @@ class Queue(RuleBasedStateMachine):
 
     world: ClassVar[World]
     queue: ClassVar[ContactQueue]
-    selection: ClassVar[Selection]
     reader: ClassVar[sa.Connection]
 
     def __init__(self) -> None:
@@ -108,7 +104,7 @@ class Queue(RuleBasedStateMachine):
     @rule(index=st.integers(0, CONTACTS - 1))
     def select(self, index: int) -> None:
         if contact := self.one(index):
-            self.selection.apply("select", [contact], ["brevo"])
+            self.world.act("select", [contact])
             self.model[contact].wanted = True
             self.model[contact].decided_since_claim = True
 
@@ -128,14 +124,14 @@ class Queue(RuleBasedStateMachine):
     @rule(index=st.integers(0, CONTACTS - 1))
     def unselect(self, index: int) -> None:
         if contact := self.one(index):
-            self.selection.apply("unselect", [contact], ["brevo"])
+            self.world.act("unselect", [contact])
             self.model[contact].wanted = False
             self.model[contact].decided_since_claim = True
 
     @rule()
     def requeue(self) -> None:
         due = [row["id"] for row in self.rows() if row["processing"] == "Error"]
-        self.selection.requeue("brevo")
+        self.world.act("requeue")
         for contact in due:
             self.model[contact].decided_since_claim = True
 
@@ -143,14 +139,14 @@ class Queue(RuleBasedStateMachine):
     def hold(self, index: int) -> None:
         """What a run has claimed goes back into the queue, as if it had been selected again."""
         if contact := self.one(index):
-            self.selection.carry_out(VERBS["hold"], [CRMS["brevo"]], Which([contact]))
+            self.world.act("hold", [contact])
             self.model[contact].held = True
             self.model[contact].decided_since_claim = True
 
     @rule(index=st.integers(0, CONTACTS - 1))
     def release(self, index: int) -> None:
         if contact := self.one(index):
-            self.selection.carry_out(VERBS["release"], [CRMS["brevo"]], Which([contact]))
+            self.world.act("release", [contact])
             self.model[contact].held = False
 
     @rule(index=st.integers(0, CONTACTS - 1))
@@ -311,7 +307,6 @@ class Queue(RuleBasedStateMachine):
 def test_nothing_is_lost_overwritten_or_held_twice_whatever_happens(module_world: World) -> None:
     Queue.world = module_world
     Queue.queue = module_world.queue()
-    Queue.selection = module_world.database.selection()
     with module_world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as Queue.reader:
         run_state_machine_as_test(
             Queue,

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
-from crm_sync_pipeline.contact_queue.people.selection import Selection
+from crm_sync_pipeline.contact_queue.people.acts import Actor, Acts
+from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
 from crm_sync_pipeline.domain.outcome import Failed, Synced
@@ -164,9 +165,12 @@ class TwoContacts:
                 "UPDATE contacts SET source_url = 'https://example.com' WHERE id = '{ben}'",
                 "UPDATE contacts SET source_url = 'https://example.com' WHERE id = '{ada}'",
             ),
-            "select": lambda engine: Selection(engine, self._table).apply("select", [BEN, ADA], ["brevo"]),
-            "unselect": lambda engine: Selection(engine, self._table).apply("unselect", [BEN, ADA], ["brevo"]),
+            "select": lambda engine: self._decide(engine, "select"),
+            "unselect": lambda engine: self._decide(engine, "unselect"),
         }
+
+    def _decide(self, engine: sa.Engine, verb: str) -> None:
+        Acts(engine, self._table, Actor("tests")).carry_out(verb, Which([BEN, ADA]), ["brevo"])
 
     def violations(self, names: Sequence[str], order: Order) -> list[str]:
         """What does not hold after this order of the operations `names`; empty where all is well."""

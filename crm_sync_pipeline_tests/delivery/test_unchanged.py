@@ -37,7 +37,7 @@ def ann(world: World, brevo: BrevoResource) -> UUID:
 
 
 def select_changed(world: World, contact_id: UUID) -> None:
-    world.database.selection().apply("select", [contact_id], ["brevo"], changed_only=True)
+    world.act("select", [contact_id], changed_only=True)
 
 
 def test_what_has_not_changed_is_complete_without_being_sent_and_counted_so(

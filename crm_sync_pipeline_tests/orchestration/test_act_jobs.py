@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
-from crm_sync_pipeline.contact_queue.people.acts import Act, Actor
+from crm_sync_pipeline.contact_queue.people.acts import Act
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline.orchestration.which import CrmName, State, Status
+from crm_sync_pipeline_tests.builders import TESTS
 from crm_sync_pipeline_tests.orchestration.test_job import events
 from crm_sync_pipeline_tests.product import Product
 
@@ -69,7 +70,7 @@ def refusal(result: dg.ExecuteInProcessResult) -> str:
 
 
 def recorded(product: Product) -> list[Act]:
-    return product.world.database.acts(Actor("reader")).newest()
+    return [act for act in product.world.database.acts(TESTS).newest() if act.actor != TESTS.name]
 
 
 def test_a_form_opens_with_something_valid_that_changes_nothing_and_explains_its_fields(

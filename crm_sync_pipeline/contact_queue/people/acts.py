@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
-from crm_sync_pipeline.contact_queue.people.selection import ACTIONS, Found, Selection, SelectionError, Which, selected
+from crm_sync_pipeline.contact_queue.people.selection import Found, Selection, SelectionError, Which
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 
@@ -169,14 +169,24 @@ def _would(verb: str, crms: tuple[str, ...], found: Found) -> str:
 
 
 def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
-    if verb in ACTIONS:
-        named = None if which.ids is None else len(which.ids)
-        return f"{selected(verb, found, crms, named).message}."
+    if verb in ("select", "unselect"):
+        return _decided(verb, crms, which, found)
     left_out = len(which.ids or ()) - found.contacts - found.refused
     why = {"requeue": "not in Error and not waiting for a retry", "hold": "on hold already", "release": "not on hold"}
     unknown = f" {left_out} left out: unknown, or {why[verb]}." if left_out > 0 else ""
     refused = f" {found.refused_because}" if found.refused else ""
     return f"{VERBS[verb].past} {found.contacts} contacts for {_titles(crms)}.{unknown}{refused}"
+
+
+def _decided(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
+    refused = f" {found.refused_because}" if found.refused else ""
+    if not found.contacts:
+        nobody = f"No contact was there to {verb}" if which.ids is None else "No contacts found with provided IDs"
+        return f"{'No contact was changed' if found.refused else nobody}.{refused}"
+    unknown = 0 if which.ids is None else len(which.ids) - found.contacts - found.refused
+    queued = f", {found.changes} queued for processing" if verb == "select" else ""
+    left_out = f"; {unknown} unknown ids were left out" if unknown else ""
+    return f"{VERBS[verb].past} {found.contacts} contacts for {len(crms)} CRM(s){queued}{left_out}.{refused}"
 
 
 def _titles(crms: tuple[str, ...]) -> str:

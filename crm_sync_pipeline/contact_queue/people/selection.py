@@ -9,34 +9,21 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, Crm
-from crm_sync_pipeline.contact_queue.database.schema import require_columns, require_usable
+from crm_sync_pipeline.contact_queue.database.schema import require_usable
 from crm_sync_pipeline.contact_queue.people import chosen_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching, missing_columns
 from crm_sync_pipeline.contact_queue.people.stretches import Progress, Refusal, Stretches, Target
-from crm_sync_pipeline.contact_queue.people.verbs import VERBS, Verb, select_changed
+from crm_sync_pipeline.contact_queue.people.verbs import Verb, select_changed
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 
-ACTIONS = ("select", "unselect")
 SAMPLE = 10
 
 
 class SelectionError(CrmSyncError):
     """A selection that names something we do not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionResult:
-    """What a selection did. `updated_count` counts the contacts found, `queued_count` contacts times CRMs."""
-
-    updated_count: int
-    queued_count: int
-    unknown_count: int
-    crms: tuple[str, ...]
-    action: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +70,6 @@ class Selection:
         self._engine = engine
         self._contacts = contacts
 
-    def apply(
-        self, action: str, ids: Iterable[str | UUID], crms: Sequence[str], changed_only: bool = False
-    ) -> SelectionResult:
-        """Select or unselect contacts for CRMs. SelectionError names an unknown action or CRM, or a malformed id.
-
-        A contact that already waits in the queue keeps its place when it is selected again. With `changed_only`, one
-        whose data is what its destination took last is Complete without a call.
-        """
-        _require_action(action)
-        targets = self.known_crms(crms)
-        wanted = parse_ids(ids)
-        if not wanted or not targets:
-            missing = "contact ids" if not wanted else "CRMs"
-            return SelectionResult(0, 0, 0, tuple(crms), action, f"No {missing} were given; nothing was changed")
-        found = self.carry_out(VERBS[action], targets, Which(wanted), changed_only=changed_only)
-        return selected(action, found, tuple(crm.name for crm in targets), len(wanted))
-
-    def apply_to_all(
-        self, action: str, crms: Sequence[str], changed_only: bool = False, progress: Progress | None = None
-    ) -> SelectionResult:
-        """Select every contact that is New, or unselect every one that waits or is being delivered, for these CRMs.
-
-        What is Complete, in Error or Skipped stays as it is: to send such contacts again, name them. `progress` is told
-        how many rows of the table were gone through since it was told last.
-        """
-        _require_action(action)
-        targets = self.known_crms(crms)
-        found = self.carry_out(VERBS[action], targets, Which(), changed_only=changed_only, progress=progress)
-        return selected(action, found, tuple(crm.name for crm in targets))
-
-    def requeue(self, crm: str, ids: Iterable[str | UUID] | None = None, progress: Progress | None = None) -> int:
-        """Make those in Error or waiting for a retry due now, with fresh retries; `ids` None: all. Returns how many."""
-        targets = self.known_crms([crm])
-        wanted = None if ids is None else parse_ids(ids)
-        return self.carry_out(VERBS["requeue"], targets, Which(wanted), progress=progress).contacts
-
     def carry_out(
         self,
         verb: Verb,
@@ -137,8 +88,6 @@ class Selection:
         """
         if not crms:
             return Found(0, 0, ())
-        for crm in crms:
-            require_usable(self._engine, self._contacts, crm)
         targets = [self._target(verb, crm, which) for crm in crms]
         write = select_changed if verb.name == "select" and changed_only else verb.write
         stretches = Stretches(self._engine, targets, None if dry_run else write, afterwards)
@@ -171,7 +120,7 @@ class Selection:
     def known_crms(self, crms: Sequence[str]) -> list[Crm]:
         """The CRMs by name, each once. SelectionError for one that we, or this table, do not know.
 
-        SchemaError for one whose columns are there in part.
+        SchemaError for one whose columns are there in part, and where our own tables are missing.
         """
         targets = []
         for name in dict.fromkeys(crms):
@@ -183,7 +132,7 @@ class Selection:
                     f"{self._contacts.qualified} has no columns {crm.sync_status} and {crm.processing_status}. Nothing "
                     f"was changed. Add them to select contacts for {crm.title}."
                 )
-            require_columns(self._contacts, crm)
+            require_usable(self._engine, self._contacts, crm)
             targets.append(crm)
         return targets
 
@@ -225,27 +174,3 @@ def _parse_id(text: str) -> UUID:
             f"'{redacted(text[:50])}' is no contact id. Nothing was changed. "
             "An id looks like 3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f."
         ) from None
-
-
-def _require_action(action: str) -> None:
-    if action not in ACTIONS:
-        raise SelectionError(f"'{action}' is no action. Nothing was changed. Use {' or '.join(ACTIONS)}.")
-
-
-def selected(action: str, found: Found, crms: tuple[str, ...], named: int | None = None) -> SelectionResult:
-    """What select and unselect say. `named` is how many ids were given, None where a filter found them."""
-    unknown = 0 if named is None else named - found.contacts - found.refused
-    queued = found.changes if action == "select" else 0
-    if not found.contacts and found.refused:
-        message = "No contact was changed"
-    elif not found.contacts:
-        message = f"No contact was there to {action}" if named is None else "No contacts found with provided IDs"
-    elif action == "select":
-        message = f"Selected {found.contacts} contacts for {len(crms)} CRM(s), {queued} queued for processing"
-    else:
-        message = f"Unselected {found.contacts} contacts for {len(crms)} CRM(s)"
-    if found.contacts and unknown:
-        message += f"; {unknown} unknown ids were left out"
-    if found.refused:
-        message += f". {found.refused_because.removesuffix('.')}"
-    return SelectionResult(found.contacts, queued, unknown, crms, action, message)

@@ -82,7 +82,7 @@ def test_claims_do_not_walk_past_what_is_on_hold(world: World, then: Sequence[st
 def test_a_release_gives_back_the_wait_and_the_retries_that_there_were(world: World) -> None:
     waits, fresh = sorted(world.add("a@example.com", "b@example.com"))
     one_run(world.queue(), FAILED)
-    world.database.selection().requeue("brevo", [fresh])
+    world.act("requeue", [fresh])
     before = world.contact(waits)
     act(world, "hold", waits, fresh)
     act(world, "release", waits, fresh)
