@@ -5,16 +5,15 @@ from datetime import timedelta
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
+from crm_sync_pipeline.contact_queue.reading.alert_ledger import AlertLedger
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.destinations.http import HttpDestination
-from crm_sync_pipeline.domain.alerting import ENDED_AT_LEAST, Limits
+from crm_sync_pipeline.domain.alerting import Limits, conditions_of_queue
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.orchestration.assets import queue_key
 
-GRACE = timedelta(minutes=5)
-"""What the next claim gets to recover what a dead one left behind."""
+NOT_JUDGED = "Not judged: it is close to its limit, or follows from something that another check or an alert tells."
 
 
 def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetChecksDefinition]:
@@ -35,60 +34,36 @@ def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetC
         says = [each.says() for each in wrong]
         return _failed(" ".join([*says, *(f"{each.subject}: {each.detail}." for each in absent)]), wrong=len(wrong))
 
+    def judge(database: DatabaseResource, kind: str, well: str) -> dg.AssetCheckResult:
+        """What alerts say of the same thing: the rule and its limit stand in `domain.alerting` alone."""
+        health = AlertLedger(database.engine).health(database.queue(name))
+        (condition,) = (each for each in conditions_of_queue(health, limits) if each.name == f"{kind}:{name}")
+        numbers = {
+            "lag_seconds": _seconds(health.lag),
+            "ended": health.ended,
+            "error": health.ended_in_error,
+            "error_percent": round(health.error_percent, 2),
+            "past_lease_seconds": _seconds(health.expired_ago),
+        }
+        if condition.holds:
+            return _failed(condition.alarm, **numbers)
+        return _passed(well if condition.holds is False else NOT_JUDGED, **numbers)
+
     def lag_under_limit(database: DatabaseResource) -> dg.AssetCheckResult:
         """No contact has been due for longer than CRM_SYNC_LAG_LIMIT_MINUTES."""
-        lag, limit = database.queue(name).figures.now().lag_seconds, limits.lag.total_seconds()
-        if lag is None:
-            return _passed("No contact is due.", lag_seconds=0.0)
-        says = f"The oldest due contact has waited for {lag:.0f} s of {limit:.0f} s allowed."
-        if lag <= limit:
-            return _passed(says, lag_seconds=round(lag, 1))
-        return _failed(
-            f"{says} Look at the ticks of the sensor {name}_queue_sensor: each says why it starts no run. Without "
-            "ticks the daemon is not running.",
-            lag_seconds=round(lag, 1),
-        )
+        return judge(database, "lag", "No contact has been due for too long.")
 
     def error_share_under_limit(database: DatabaseResource) -> dg.AssetCheckResult:
         """Of the contacts that ended in the last day, no more than CRM_SYNC_ERROR_LIMIT_PERCENT are in Error."""
-        share = database.queue(name).figures.ended_lately()
-        numbers = {"ended": share.ended, "error": share.error, "error_percent": round(share.percent, 2)}
-        if share.ended < ENDED_AT_LEAST:
-            return _passed(f"Only {share.ended} contacts ended in the last day: too few to tell.", **numbers)
-        says = (
-            f"Of {share.ended} contacts that ended in the last day, {share.error} are in Error: {share.percent:.3g} % "
-            f"of {limits.error_percent:g} % allowed."
-        )
-        if share.percent <= limits.error_percent:
-            return _passed(says, **numbers)
-        return _failed(
-            f"{says} `crm-sync status --crm {name}` lists the reasons, the most frequent first.",
-            **numbers,
-        )
+        return judge(database, "errors", "The share of Error is under its limit, or too few contacts ended to tell.")
 
     def nothing_past_its_lease(database: DatabaseResource) -> dg.AssetCheckResult:
         """No contact stands Processing although the run that claimed it is gone."""
-        late = database.queue(name).figures.past_their_lease(GRACE)
-        minutes = GRACE.total_seconds() / 60
-        if not late:
-            return _passed(f"Nothing has stood Processing for {minutes:g} minutes beyond its lease.", past_lease=0)
-        many = f"{late} or more" if late >= COUNTED_UP_TO else str(late)
-        return _failed(
-            f"{many} contacts have stood Processing for {minutes:g} minutes beyond their lease. The next claim "
-            f"recovers them, but none is made: look at the ticks of the sensor {name}_queue_sensor.",
-            past_lease=late,
-        )
+        return judge(database, "expired", "Nothing has stood Processing for long past its lease.")
 
     def destination_not_down(database: DatabaseResource) -> dg.AssetCheckResult:
         """The breaker is closed: nothing is known that keeps deliveries from getting through."""
-        down = database.queue(name).breaker.state()
-        if down is None:
-            return _passed(f"{title} is not down.", probes_done=0)
-        return _failed(
-            f"{title} is down: {down.message} Nothing is lost. `crm-sync resume {name}` asks it now.",
-            reason=down.reason,
-            probes_done=down.probes_done,
-        )
+        return judge(database, "down", f"{title} is not down.")
 
     questions = (
         schema_verified, lag_under_limit, error_share_under_limit, nothing_past_its_lease, destination_not_down,
@@ -113,11 +88,15 @@ def _check(destination: str, question: Question) -> dg.AssetChecksDefinition:
     return ask
 
 
+def _seconds(span: timedelta | None) -> float:
+    return round(span.total_seconds(), 1) if span else 0.0
+
+
 def _passed(says: str, **numbers: float) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True, description=says, metadata=numbers)
 
 
-def _failed(says: str, **numbers: float | str) -> dg.AssetCheckResult:
+def _failed(says: str, **numbers: float) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=False, description=says, metadata=numbers)
 
 

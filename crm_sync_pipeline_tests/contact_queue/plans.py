@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns,
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
-from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql, counting_sql, figures_sql, report_sql
+from crm_sync_pipeline.contact_queue.reading import counting_sql, figures_sql, report_sql
 from crm_sync_pipeline.contact_queue.worker import (
     aside_sql,
     blame_sql,
@@ -68,10 +68,7 @@ def statements(world: World) -> dict[str, Statement]:
         "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
         "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
         "check: delivered lately": (figures_sql.delivered_lately(columns), {"limit": 1000}),
-        "sensor: past their lease": (
-            figures_sql.past_their_lease(columns),
-            {"limit": 10_000, "grace_seconds": 600.0, **lease},
-        ),
+        "sensor: the lease that ran out first": (figures_sql.longest_expired(columns), lease),
         "blame: the last attempt": (blame_sql.earlier_refusal("brevo"), {"id": ids[0]}),
         "failures of a run": (figures_sql.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
         "claim: look for the token": (claim_sql.held_by("brevo"), token),
@@ -128,7 +125,6 @@ def statements(world: World) -> dict[str, Statement]:
     }
     history = {"after": 0, "days": 90, "size": 100}  # of a million, 5000
     found |= {
-        "sensor: the lease that ran out first": (alert_ledger_sql.longest_expired("brevo"), {}),
         "metrics: the newest that is sure": (counting_sql.newest_sure, {"after": 0}),
         "metrics: count what is new": (counting_sql.counts, {"after": 1000, "until": 2000}),
         "prune: attempts": (prune_sql.prune_attempts(columns, removes=True, removes_of_gone=True), history),

@@ -84,13 +84,10 @@ class AlertLedger:
         """One CRM's queue, as alerts see it."""
         crm = queue.crm
         down, now, ended = queue.breaker.state(), queue.figures.now(), queue.figures.ended_lately()
-
-        def read(connection: sa.Connection) -> tuple[Any, Any]:
-            seen_down = connection.execute(alert_ledger_sql.seen_ago, {"key": f"{_OUTAGE}/{crm.name}"})
-            expired = connection.execute(alert_ledger_sql.longest_expired(crm.name))
-            return seen_down.scalar_one_or_none(), expired.one_or_none()
-
-        seen_down_ago, expired = in_transaction(self._engine, read)
+        expired, key = queue.figures.longest_expired(), {"key": f"{_OUTAGE}/{crm.name}"}
+        seen_down_ago = in_transaction(
+            self._engine, lambda connection: connection.execute(alert_ledger_sql.seen_ago, key).scalar_one_or_none()
+        )
         return QueueHealth(
             crm.name,
             crm.title,
@@ -99,7 +96,7 @@ class AlertLedger:
             lag=_span(now.lag_seconds),
             ended=ended.ended,
             ended_in_error=ended.error,
-            expired_ago=_span(expired.seconds) if expired else None,
+            expired_ago=expired.ago if expired else None,
             expired_run_id=expired.run_id if expired else None,
             job=job,
         )

@@ -1,28 +1,14 @@
-"""What was told of alerts, and the one figure that only they need."""
+"""What was told of alerts."""
 
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from crm_sync_pipeline.contact_queue.database.columns import NOW, built_once
-from crm_sync_pipeline.contact_queue.database.contacts_table import literal
-from crm_sync_pipeline.contact_queue.database.tables import alerts, deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
+from crm_sync_pipeline.contact_queue.database.columns import NOW
+from crm_sync_pipeline.contact_queue.database.tables import alerts
 
 _KEY = sa.bindparam("key", type_=sa.Text)
-
-
-@built_once
-def longest_expired(destination: str) -> sa.Executable:
-    """The lease that ran out first and was not recovered: how long ago, and in which run; no row where all is well."""
-    ago = sa.extract("epoch", NOW - deliveries.c.lease_expires_at)
-    return (
-        sa.select(ago.label("seconds"), deliveries.c.run_id)
-        .where(deliveries.c.destination == literal(destination), has_expired())
-        .order_by(deliveries.c.lease_expires_at)
-        .limit(1)
-    )
 
 
 told: sa.Select[Any] = sa.select(alerts).order_by(alerts.c.raised_at, alerts.c.name)

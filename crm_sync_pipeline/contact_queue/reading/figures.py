@@ -42,6 +42,14 @@ class ErrorShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """A contact past its lease: for how long, and in which Dagster run, where one claimed it."""
+
+    ago: timedelta
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An attempt that failed or was refused, and what happens next. `state` is None for a contact that is gone."""
 
@@ -71,16 +79,10 @@ class Figures:
         row = self._ask(figures_sql.ended_lately, limit=COUNTED_UP_TO).one()
         return ErrorShare(row.ended, row.error)
 
-    def past_their_lease(self, grace: timedelta) -> int:
-        """How many stand Processing though their lease has been over for longer than `grace`."""
-        lease_seconds = (self._lease + grace).total_seconds()
-        found = self._ask(
-            figures_sql.past_their_lease,
-            limit=COUNTED_UP_TO,
-            grace_seconds=grace.total_seconds(),
-            lease_seconds=lease_seconds,
-        )
-        return int(found.scalar_one())
+    def longest_expired(self) -> Expired | None:
+        """What has stood Processing longest past its lease, or although nobody holds it; None where nothing has."""
+        row = self._ask(figures_sql.longest_expired, lease_seconds=self._lease.total_seconds()).one_or_none()
+        return None if row is None else Expired(timedelta(seconds=float(row.seconds)), row.run_id)
 
     def failures(self, tokens: Sequence[UUID], limit: int) -> list[Failure]:
         """Attempts under these tokens that failed or were refused; the contacts are named by their ids alone."""

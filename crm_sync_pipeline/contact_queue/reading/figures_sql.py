@@ -7,20 +7,19 @@ from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import (
     EPOCH,
+    LEASE,
     NOW,
     UUID_TYPE,
     DestinationColumns,
     built_once,
-    seconds,
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned
+from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
 
 LOOKED_AT_FOR_LAG = 100
 
 _LIMIT = sa.bindparam("limit", type_=sa.Integer)
-_GRACE = seconds(sa.bindparam("grace_seconds", type_=sa.Float))
 _DAY: sa.ColumnElement[Any] = sa.literal_column("interval '1 day'")
 
 
@@ -147,25 +146,21 @@ def delivered_lately(columns: DestinationColumns) -> sa.Executable:
 
 
 @built_once
-def past_their_lease(columns: DestinationColumns) -> sa.Executable:
-    """How many, up to :limit, a dead claim has held for :grace_seconds, or stand Processing though nobody holds them.
+def longest_expired(columns: DestinationColumns) -> sa.Executable:
+    """What has stood Processing longest past its lease: for how many seconds, and in which run; no row if nothing has.
 
-    The latter have stood so for :lease_seconds.
+    A dead claim holds it, or nobody does and nothing has touched it for :lease_seconds.
     """
     expired = (
-        sa.select(deliveries.c.contact_id)
-        .where(
-            deliveries.c.destination == literal(columns.crm.name),
-            deliveries.c.claim_token.is_not(None),
-            deliveries.c.lease_expires_at <= NOW - _GRACE,
-        )
+        sa.select(deliveries.c.lease_expires_at.label("until"), deliveries.c.run_id)
+        .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
         .order_by(deliveries.c.lease_expires_at)
+        .limit(1)
     )
-    counts = [
-        sa.select(sa.func.count()).select_from(each.limit(_LIMIT).subquery()).scalar_subquery()
-        for each in (expired, abandoned(columns))
-    ]
-    return sa.select(counts[0] + counts[1])
+    left = abandoned(columns).with_only_columns((columns.table.c.updated_at + LEASE).label("until"), sa.null())
+    both = sa.union_all(expired, left.limit(1)).subquery()
+    seconds_ago = sa.extract("epoch", NOW - both.c.until)
+    return sa.select(seconds_ago.label("seconds"), both.c.run_id).order_by(both.c.until).limit(1)
 
 
 @built_once

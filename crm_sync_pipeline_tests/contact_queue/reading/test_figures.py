@@ -66,16 +66,24 @@ def test_the_share_is_of_those_that_ended_and_were_attempted_in_the_last_day(wor
     assert (share.ended, share.error, round(share.percent)) == (3, 1, 33)
 
 
-def test_what_a_dead_claim_holds_is_late_after_its_grace_and_no_sooner(world: World) -> None:
+@pytest.mark.parametrize("held_by", ["a dead claim", "nobody"])
+def test_what_stands_processing_past_its_lease_is_seen_with_its_age_until_it_is_recovered(
+    world: World, held_by: str
+) -> None:
     world.add_many(2)
-    queue, grace = world.queue(), timedelta(minutes=5)
-    queue.claim(2)
-    world.pass_time(LEASE + grace - timedelta(seconds=30))
-    assert queue.figures.past_their_lease(grace) == 0
-    world.pass_time(timedelta(seconds=60))
-    assert queue.figures.past_their_lease(grace) == 2
+    queue, minute = world.queue(), timedelta(minutes=1)
+    queue.claim(2, run_id="r-1")
+    if held_by == "nobody":
+        world.execute("DELETE FROM crm_sync.deliveries")
+    world.pass_time(LEASE - minute)
+    assert queue.figures.longest_expired() is None
+    world.pass_time(6 * minute)
+    found = queue.figures.longest_expired()
+    assert found is not None
+    assert 5 * minute <= found.ago < 6 * minute
+    assert found.run_id == ("r-1" if held_by == "a dead claim" else None)
     queue.recover()
-    assert queue.figures.past_their_lease(grace) == 0
+    assert queue.figures.longest_expired() is None
 
 
 def test_failures_say_what_happens_next_and_hold_nothing_personal(world: World) -> None:
