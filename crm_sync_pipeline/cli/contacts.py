@@ -1,6 +1,7 @@
 """Commands about contacts: ask, deliver now."""
 
 import sys
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.delivery.probe import resume
@@ -46,22 +48,26 @@ def status(crm: str | None, json_wanted: bool) -> None:
             f"[bold]{state.title}[/]",
             str(state.counts.get("New", 0)),
             str(state.counts.get("Queued", 0)),
-            str(state.due),
-            str(state.waiting),
+            _counted(state.now.due),
+            _counted(state.now.waiting),
             str(state.counts.get("Processing", 0)),
             str(state.counts.get("Complete", 0)),
             str(state.counts.get("Error", 0)),
-            "-" if state.lag_seconds is None else f"{state.lag_seconds:.0f} s",
+            "-" if state.now.lag_seconds is None else f"{state.now.lag_seconds:.0f} s",
             f"{state.next_retry_at:%H:%M:%S} UTC" if state.next_retry_at else "-",
         )
     out.print(table)
     for state, errors in states:
         if state.down:
             out.print(f"[red]{state.title} is down[/]: {escape(state.down.message)}")
-        if state.expired_leases:
-            out.print(f"{state.title}: {state.expired_leases} held by runs that died; the next claim recovers them.")
-        if state.held:
-            out.print(f"{state.title}: {state.held} on hold; `crm-sync release` lets them go.")
+        if state.expired:
+            minutes = state.expired.ago.total_seconds() / 60
+            out.print(
+                f"{state.title}: contacts have been Processing for up to {minutes:.0f} min past their lease, because a "
+                "run died; the next claim recovers them."
+            )
+        if state.now.held:
+            out.print(f"{state.title}: {_counted(state.now.held)} on hold; `crm-sync release` releases them.")
         if state.not_wanted:
             out.print(
                 f"{state.title}: {state.not_wanted} Queued, but their sync status says that nobody wants them sent."
@@ -70,8 +76,14 @@ def status(crm: str | None, json_wanted: bool) -> None:
             out.print(f"{state.title}: {group.count} {group.state}, {escape(group.reason)}: {escape(group.message)}")
 
 
+def _counted(contacts: int) -> str:
+    return f"{contacts:,}+" if contacts >= COUNTED_UP_TO else str(contacts)
+
+
 def _as_dict(state: QueueStatus) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+    shown = {each.name: getattr(state, each.name) for each in fields(state) if each.name not in ("now", "expired")}
+    now = {name: getattr(state.now, name) for name in ("due", "waiting", "held", "lag_seconds")}
+    return {**shown, **now, "past_lease_seconds": state.expired.ago.total_seconds() if state.expired else None}
 
 
 @click.command()

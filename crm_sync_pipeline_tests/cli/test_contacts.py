@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from crm_sync_pipeline.cli import contacts
+from crm_sync_pipeline.contact_queue.reading import figures
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Rejected
 from crm_sync_pipeline_tests.builders import one_run
 from crm_sync_pipeline_tests.cli.conftest import Command, Shop
@@ -192,7 +194,7 @@ def test_status_as_json_has_the_same_facts(crm_sync: Command, shop: Shop) -> Non
     (state,) = said.json
     assert (said.code, state["crm"], state["title"]) == (0, "brevo", "Brevo")
     assert state["counts"] == {"New": 1, "Queued": 2, "Processing": 1, "Complete": 1}
-    assert (state["due"], state["waiting"], state["expired_leases"], state["down"]) == (1, 1, 0, None)
+    assert (state["due"], state["waiting"], state["past_lease_seconds"], state["down"]) == (1, 1, None, None)
     assert state["lag_seconds"] >= 0
     assert datetime.fromisoformat(state["next_retry_at"]).tzinfo is not None
     (group,) = state["errors"]
@@ -220,7 +222,20 @@ def test_status_tells_of_what_dead_runs_hold(crm_sync: Command, shop: Shop) -> N
     shop.world.add("a@example.com")
     shop.world.queue().claim(1)
     shop.world.pass_time(timedelta(hours=1))
-    assert "Brevo: 1 held by runs that died; the next claim recovers them." in crm_sync("status").out
+    said = crm_sync("status").out
+    assert (
+        "Brevo: contacts have been Processing for up to 55 min past their lease, because a run died; the next" in said
+    )
+
+
+def test_status_shows_what_it_did_not_count_to_the_end(
+    crm_sync: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (figures, contacts):
+        monkeypatch.setattr(module, "COUNTED_UP_TO", 3)
+    shop.world.add_many(4)
+    _, counted = crm_sync("status", "--crm", "brevo").out.splitlines()
+    assert counted.split()[:4] == ["Brevo", "0", "4", "3+"]
 
 
 # explain

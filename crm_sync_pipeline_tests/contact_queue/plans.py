@@ -68,6 +68,7 @@ def statements(world: World) -> dict[str, Statement]:
         "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
         "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
         "check: delivered lately": (figures_sql.delivered_lately(columns), {"limit": 1000}),
+        "status: the next retry": (figures_sql.next_retry(columns), {}),
         "sensor: the lease that ran out first": (figures_sql.longest_expired(columns), lease),
         "blame: the last attempt": (blame_sql.earlier_refusal("brevo"), {"id": ids[0]}),
         "failures of a run": (figures_sql.failures_of(columns), {"tokens": ids[:2], "limit": 50}),

@@ -166,15 +166,10 @@ class DestinationColumns:
         return sa.and_(deliveries.c.contact_id == self.id, deliveries.c.destination == literal(self.crm.name))
 
     @property
-    def is_ready(self) -> sa.ColumnElement[bool]:
-        """Of a queued contact joined to its delivery: past its wait, not on hold, and claimed by nobody."""
-        return sa.and_(self.steering <= NOW, self._may_go)
-
-    @property
     def is_due(self) -> sa.ColumnElement[bool]:
-        """The same without a join: each delivery is looked up.
+        """Of a queued contact: past its wait, not on hold, and claimed by nobody. Its delivery is looked up by its key.
 
-        PostgreSQL might make the join by reading all deliveries, where nearly all of a million wait for a retry.
+        PostgreSQL might make a join by reading all deliveries, where nearly all of a million wait for a retry.
         """
         looked_up = sa.select(self._may_go).where(self.delivery).correlate(self.table).scalar_subquery()
         return sa.and_(self.steering <= NOW, sa.func.coalesce(looked_up, sa.true()))

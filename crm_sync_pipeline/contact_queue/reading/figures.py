@@ -79,6 +79,11 @@ class Figures:
         row = self._ask(figures_sql.ended_lately, limit=COUNTED_UP_TO).one()
         return ErrorShare(row.ended, row.error)
 
+    def next_retry_at(self) -> datetime | None:
+        """When the first contact that waits for a retry is due; None where none waits."""
+        found: datetime | None = self._ask(figures_sql.next_retry).scalar_one_or_none()
+        return found
+
     def longest_expired(self) -> Expired | None:
         """What has stood Processing longest past its lease, or although nobody holds it; None where nothing has."""
         row = self._ask(figures_sql.longest_expired, lease_seconds=self._lease.total_seconds()).one_or_none()

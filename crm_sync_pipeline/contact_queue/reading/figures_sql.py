@@ -146,6 +146,23 @@ def delivered_lately(columns: DestinationColumns) -> sa.Executable:
 
 
 @built_once
+def next_retry(columns: DestinationColumns) -> sa.Executable:
+    """When the first contact that waits for a retry is due; no row where none waits.
+
+    It is the first in the index that is not due. What failed at another destination since stands elsewhere in it, and
+    is not seen.
+    """
+    is_on_hold = sa.select(deliveries.c.held_at).where(columns.delivery).correlate(columns.table).scalar_subquery()
+    return (
+        sa.select(columns.steering)
+        .select_from(columns.table)
+        .where(columns.is_queued, columns.steering > NOW, is_on_hold.is_(None))
+        .order_by(*_by_due(columns))
+        .limit(1)
+    )
+
+
+@built_once
 def longest_expired(columns: DestinationColumns) -> sa.Executable:
     """What has stood Processing longest past its lease: for how many seconds, and in which run; no row if nothing has.
 

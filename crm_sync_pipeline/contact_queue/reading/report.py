@@ -13,6 +13,7 @@ from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Contac
 from crm_sync_pipeline.contact_queue.database.schema import require_usable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.reading import report_sql
+from crm_sync_pipeline.contact_queue.reading.figures import Expired, Figures, QueueFigures
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -24,22 +25,20 @@ from crm_sync_pipeline.domain.transition import ProcessingStatus
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One CRM's queue. `lag_seconds` is the age of the oldest due delivery, None where none is due.
+    """One CRM's queue. `counts` are those of the whole table, by state; `now` is counted up to COUNTED_UP_TO.
 
-    `held` are those that would wait or be due, were they not on hold.
+    `not_wanted` are Queued, though their sync status says that nobody selected them. `expired` is what has stood
+    Processing longest past its lease.
     """
 
     crm: str
     title: str
     counts: dict[str, int]
-    due: int
-    waiting: int
-    lag_seconds: float | None
-    next_retry_at: datetime | None
-    expired_leases: int
     not_wanted: int
-    down: Down | None = None
-    held: int = 0
+    now: QueueFigures
+    next_retry_at: datetime | None
+    expired: Expired | None
+    down: Down | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +69,19 @@ class Report:
         """How many contacts stand where, for one CRM."""
         require_usable(self._engine, self._contacts, crm)
         columns = DestinationColumns.of(self._contacts, crm)
-
-        def read(connection: sa.Connection) -> QueueStatus:
-            counts = {row.state: row.total for row in connection.execute(report_sql.counts_by_state(columns))}
-            queue = connection.execute(report_sql.queue_figures(columns)).one()
-            return QueueStatus(
-                crm.name,
-                crm.title,
-                counts,
-                queue.due,
-                queue.waiting,
-                None if queue.lag_seconds is None else float(queue.lag_seconds),
-                queue.next_retry_at,
-                connection.execute(report_sql.expired_leases(crm.name)).scalar_one(),
-                queue.not_wanted,
-                BreakerRecord(self._engine, crm.name).state(),
-                queue.held,
-            )
-
-        return in_transaction(self._engine, read)
+        figures = Figures(self._engine, columns, self._lease)
+        query = report_sql.counts_by_state(columns)
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query).all())
+        return QueueStatus(
+            crm.name,
+            crm.title,
+            {row.state: row.total for row in rows},
+            sum(row.not_wanted for row in rows),
+            figures.now(),
+            figures.next_retry_at(),
+            figures.longest_expired(),
+            BreakerRecord(self._engine, crm.name).state(),
+        )
 
     def attempted(self, destination: str) -> int:
         """How many attempts the journal holds for one destination."""

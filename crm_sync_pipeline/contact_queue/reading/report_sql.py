@@ -16,7 +16,6 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED
 
 _ADDRESS = literal(r"""[^\s<>"(),;:\[\]]+(@|%40)[^\s<>"(),;:\[\]]+""")
@@ -24,43 +23,14 @@ _ADDRESS = literal(r"""[^\s<>"(),;:\[\]]+(@|%40)[^\s<>"(),;:\[\]]+""")
 
 @built_once
 def counts_by_state(columns: DestinationColumns) -> sa.Executable:
-    """How many contacts stand where, by what a person sees: the processing status, else the sync status."""
+    """How many contacts stand where, by what a person sees: the processing status, else the sync status.
+
+    `not_wanted` are those of them that are Queued although their sync status says that nobody selected them.
+    """
     state = sa.func.coalesce(sa.cast(columns.processing, sa.Text), sa.cast(columns.sync, sa.Text)).label("state")
-    return sa.select(state, sa.func.count().label("total")).select_from(columns.table).group_by(state)
-
-
-@built_once
-def queue_figures(columns: DestinationColumns) -> sa.Executable:
-    """Due, waiting, on hold and not wanted; the lag; the next retry. Reads all that is Queued."""
-    waits_until = sa.func.coalesce(sa.case((~columns.is_fresh, deliveries.c.next_retry_at)), EPOCH)
-    is_due = sa.and_(columns.is_queued, columns.is_ready)
-    is_on_hold = sa.and_(columns.is_queued, deliveries.c.held_at.is_not(None))
-    is_waiting = sa.and_(
-        columns.is_queued, ~columns.is_fresh, deliveries.c.next_retry_at > NOW, deliveries.c.held_at.is_(None)
-    )
-    oldest = sa.func.min(sa.func.greatest(columns.table.c.updated_at, waits_until)).filter(is_due)
-    return (
-        sa.select(
-            sa.func.count().filter(is_due).label("due"),
-            sa.func.count().filter(is_waiting).label("waiting"),
-            sa.func.count().filter(is_on_hold).label("held"),
-            sa.func.count().filter(~columns.is_queued).label("not_wanted"),
-            sa.extract("epoch", NOW - oldest).label("lag_seconds"),
-            sa.func.min(deliveries.c.next_retry_at).filter(is_waiting).label("next_retry_at"),
-        )
-        .select_from(columns.table.outerjoin(deliveries, columns.delivery))
-        .where(columns.processing == literal("Queued"))
-    )
-
-
-@built_once
-def expired_leases(destination: str) -> sa.Executable:
-    """How many deliveries a dead run holds still."""
-    return (
-        sa.select(sa.func.count())
-        .select_from(deliveries)
-        .where(deliveries.c.destination == literal(destination), has_expired())
-    )
+    is_contradiction = sa.and_(columns.processing == literal("Queued"), ~columns.is_queued)
+    not_wanted = sa.func.count().filter(is_contradiction).label("not_wanted")
+    return sa.select(state, sa.func.count().label("total"), not_wanted).select_from(columns.table).group_by(state)
 
 
 @built_once

@@ -31,7 +31,7 @@ def test_what_is_on_hold_is_neither_claimed_nor_due_and_the_rest_is(world: World
     assert queue.depth() == 1
     assert [contact.id for contact in queue.contacts_of(queue.claim(10).token)] == [other]
     status = world.database.report().status(CRMS["brevo"])
-    assert (status.held, status.due, status.waiting) == (1, 0, 0)
+    assert (status.now.held, status.now.due, status.now.waiting) == (1, 0, 0)
     act(world, "release", held)
     assert queue.claim(10).size == 1
 

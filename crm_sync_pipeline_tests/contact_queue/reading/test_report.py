@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_an_empty_queue_has_no_lag(world: World) -> None:
     status = world.database.report().status(BREVO)
-    assert (status.counts, status.due, status.waiting, status.lag_seconds) == ({}, 0, 0, None)
+    assert (status.counts, status.now.due, status.now.waiting, status.now.lag_seconds) == ({}, 0, 0, None)
 
 
 def test_the_status_counts_what_stands_where(world: World) -> None:
@@ -28,8 +28,23 @@ def test_the_status_counts_what_stands_where(world: World) -> None:
     world.add("g@example.com", selected=False, brevo_sync_status="Skipped", brevo_processing_status="Queued")
     status = world.database.report().status(BREVO)
     assert status.counts == {"Complete": 1, "Queued": 5, "New": 1}
-    assert (status.due, status.waiting, status.not_wanted, status.expired_leases) == (2, 2, 1, 0)
+    assert (status.now.due, status.now.waiting, status.not_wanted, status.expired) == (2, 2, 1, None)
     assert status.next_retry_at == world.value("SELECT min(next_retry_at) FROM crm_sync.deliveries")
+
+
+def test_the_next_retry_is_that_of_the_first_that_waits_and_is_not_on_hold(world: World) -> None:
+    first, second = sorted(world.add("a@example.com", "b@example.com"))
+    one_run(world.queue(), FAILED)
+    world.execute(
+        "UPDATE crm_sync.deliveries SET next_retry_at = next_retry_at - interval '1 min' WHERE contact_id = :id",
+        id=first,
+    )
+    world.execute("UPDATE contacts SET next_retry_at = next_retry_at - interval '1 min' WHERE id = :id", id=first)
+    assert world.database.report().status(BREVO).next_retry_at == world.delivery(first)["next_retry_at"]
+    world.act("hold", [first])
+    assert world.database.report().status(BREVO).next_retry_at == world.delivery(second)["next_retry_at"]
+    world.act("hold", [second])
+    assert world.database.report().status(BREVO).next_retry_at is None
 
 
 def test_the_lag_is_the_age_of_the_oldest_due_delivery_and_not_of_its_wait(world: World) -> None:
@@ -37,7 +52,7 @@ def test_the_lag_is_the_age_of_the_oldest_due_delivery_and_not_of_its_wait(world
     one_run(world.queue(), FAILED)
     world.pass_time(5 * MINUTE)
     world.pass_time(2 * MINUTE)
-    lag = world.database.report().status(BREVO).lag_seconds
+    lag = world.database.report().status(BREVO).now.lag_seconds
     assert lag == pytest.approx(120, abs=20)
 
 
@@ -47,7 +62,8 @@ def test_a_dead_run_and_a_destination_that_is_down_are_shown(world: World) -> No
     world.pass_time(LEASE + MINUTE)
     world.queue().breaker.open("http_401", "Brevo refused BREVO_API_KEY.")
     status = world.database.report().status(BREVO)
-    assert status.expired_leases == 1
+    assert status.expired is not None
+    assert status.expired.ago >= MINUTE
     assert status.down is not None
     assert status.down.reason == "http_401"
 
@@ -55,9 +71,9 @@ def test_a_dead_run_and_a_destination_that_is_down_are_shown(world: World) -> No
 def test_depth_and_status_agree(world: World) -> None:
     world.add("a@example.com", "b@example.com", "c@example.com")
     one_run(world.queue(), Synced("1"), FAILED, size=2)
-    assert world.queue().depth() == world.database.report().status(BREVO).due == 1
+    assert world.queue().depth() == world.database.report().status(BREVO).now.due == 1
     world.pass_time(6 * MINUTE)
-    assert world.queue().depth() == world.database.report().status(BREVO).due == 2
+    assert world.queue().depth() == world.database.report().status(BREVO).now.due == 2
     assert world.queue().depth(limit=1) == 1
 
 
