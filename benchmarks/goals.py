@@ -92,7 +92,7 @@ def _of_bulk(row: Row | None) -> Iterator[Goal]:
         what = f"bulk, {row['contacts']:,} contacts"
         yield Goal(f"{what}: requests", row["requests"], 25)
         rate = row["contacts_a_second_while_not_waiting"]
-        yield Goal(f"{what}: contacts a second while it does not wait", rate, 5000, at_least=True)
+        yield Goal(f"{what}: contacts a second while it does not wait", rate, 2500, at_least=True)
         yield Goal(f"{what}: peak memory of the worker", row["peak_mib"] * 2**20 / 10**6, 350, "MB")
 
 

@@ -191,7 +191,6 @@ class _BulkDelivery:
                     contact.fingerprint(),
                     self._bulk.hash_of(prepared.call.payload, prepared.payload_hash),
                     address_hash(contact.address, load.import_id),
-                    candidate.row_version,
                     self._destination.note_of(prepared),
                     fields_as_text(prepared.fields),
                 )

@@ -235,9 +235,7 @@ class Importer:
             ]
             await asyncio.to_thread(self._queue.journal, self._token, late, self._run_id)
         finish = partial(self._imports.finish, under_way, self._token, self._run_id, results)
-        counts, settled = await asyncio.to_thread(finish)
-        self.tally.settled.add(settled)
-        for outcome, count in counts.items():
+        for outcome, count in (await asyncio.to_thread(finish)).items():
             self.tally.count(outcome, count)
 
     async def _ask(self, call: Callable[[], Awaitable[T | Outcome]], paces_all: bool = False) -> T | Outcome:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, settle_import_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
@@ -29,9 +29,7 @@ from crm_sync_pipeline.contact_queue.worker import (
     settle_sql,
 )
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
-from crm_sync_pipeline.domain.outcome import Synced
-from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.domain.transition import ProcessingStatus, Standing, SyncStatus, transition
+from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline_tests.builders import World
 
 OWN, GENERIC = "", "GENERIC_PLAN, "
@@ -152,10 +150,9 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
     ids: list[UUID] = [uuid4() for _ in range(200)]
     the_import, token, run = {"the_import": ids[0]}, {"token": ids[1]}, {"by_run": "r"}
     came_to = {"came_to": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
-    entry = dict.fromkeys(("contact_hash", "payload_hash", "address_hash", "row_version"), "a")
+    entry = dict.fromkeys(("contact_hash", "payload_hash", "address_hash"), "a")
     entries = as_rows("entries", ({"contact_id": each, "message": "", **entry} for each in ids))
     some, lease = {"size": 5000}, {"lease_seconds": 300.0}
-    imported = transition(Standing(), Synced(), RetryPolicy())
     return {
         "import: page of what may go": (
             candidates_sql.page(columns),
@@ -169,8 +166,6 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         "import: lock": (imports_sql.lock("brevo"), the_import | token),
         "import: overtaken": (imports_sql.overtaken("brevo"), the_import | token),
         "import: count the known": (imports_sql.count_known("brevo"), {"hashes": ["a"], **the_import}),
-        "import: lock some": (settle_import_sql.lock_some(columns), the_import | some),
-        "import: settle some": (settle_import_sql.settle_some(columns, imported), the_import | token | some | came_to),
         "import: journal some": (
             imports_sql.journal_some("brevo"),
             {"called": "process 7", **the_import, **token, **some, **run, **came_to},

@@ -24,9 +24,7 @@ from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Column, ContactsTable, Crm
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
-from crm_sync_pipeline.domain.outcome import Synced
-from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.domain.transition import ProcessingStatus, Standing, SyncStatus, Transition, transition
+from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
 DIALECT = sa.create_engine("postgresql+psycopg://").dialect
 """As the product's engine has it."""
@@ -79,7 +77,6 @@ EXAMPLES: Mapping[Any, tuple[Any, ...]] = {
     bool: (False, True),
     SyncStatus: (SyncStatus.COMPLETE,),
     ProcessingStatus: (ProcessingStatus.COMPLETE,),
-    Transition: (transition(Standing(0), Synced(), RetryPolicy()),),
     ContactFilter: (_FILTER,),
     "limit": (20,),
     "ids_shown": (10,),

@@ -96,8 +96,8 @@ IMPORTED_BY_ANOTHER = """
     INSERT INTO crm_sync.imports (id, destination, claim_token, contacts, after_process_id)
     VALUES (gen_random_uuid(), 'brevo', gen_random_uuid(), 5000, 0);
     INSERT INTO crm_sync.import_contacts
-        (contact_id, destination, import_id, contact_hash, payload_hash, address_hash, row_version)
-    SELECT gen_random_uuid(), 'brevo', imports.id, '', '', '', '' FROM crm_sync.imports, generate_series(1, 5000);
+        (contact_id, destination, import_id, contact_hash, payload_hash, address_hash)
+    SELECT gen_random_uuid(), 'brevo', imports.id, '', '', '' FROM crm_sync.imports, generate_series(1, 5000);
 """
 ENTRIES_READ = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'import_contacts'"
 

@@ -15,15 +15,7 @@
 -- \set token '00000000-0000-0000-0000-000000000000'
 
 INSERT INTO crm_sync.import_contacts (
-    destination,
-    import_id,
-    contact_id,
-    contact_hash,
-    payload_hash,
-    address_hash,
-    row_version,
-    message,
-    remote_fields
+    destination, import_id, contact_id, contact_hash, payload_hash, address_hash, message, remote_fields
 )
 SELECT 'brevo',
     :'the_import'::UUID AS anon_1,
@@ -31,17 +23,10 @@ SELECT 'brevo',
     entries.contact_hash,
     entries.payload_hash,
     entries.address_hash,
-    entries.row_version,
     entries.message,
     entries.remote_fields
 FROM json_to_recordset(CAST(:'entries_rows'::VARCHAR AS JSON)) AS entries(
-    contact_id UUID,
-    contact_hash TEXT,
-    payload_hash TEXT,
-    address_hash TEXT,
-    row_version TEXT,
-    message TEXT,
-    remote_fields TEXT
+    contact_id UUID, contact_hash TEXT, payload_hash TEXT, address_hash TEXT, message TEXT, remote_fields TEXT
 )
 WHERE (
     SELECT crm_sync.deliveries.claim_token
@@ -66,7 +51,6 @@ DO UPDATE SET import_id = excluded.import_id,
     contact_hash = excluded.contact_hash,
     payload_hash = excluded.payload_hash,
     address_hash = excluded.address_hash,
-    row_version = excluded.row_version,
     message = excluded.message,
     remote_fields = excluded.remote_fields
 RETURNING crm_sync.import_contacts.contact_id;

@@ -52,7 +52,6 @@ WITH done AS (
         crm_sync.import_contacts.contact_hash,
         crm_sync.import_contacts.payload_hash,
         crm_sync.import_contacts.address_hash,
-        crm_sync.import_contacts.row_version,
         crm_sync.import_contacts.message,
         crm_sync.import_contacts.remote_fields
 ),

@@ -14,7 +14,6 @@ SELECT crm_sync.import_contacts.contact_id,
     crm_sync.import_contacts.contact_hash,
     crm_sync.import_contacts.payload_hash,
     crm_sync.import_contacts.address_hash,
-    crm_sync.import_contacts.row_version,
     crm_sync.import_contacts.message,
     crm_sync.import_contacts.remote_fields
 FROM crm_sync.import_contacts

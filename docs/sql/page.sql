@@ -46,7 +46,6 @@ SELECT held.contact_id AS id,
         ) = crm_sync.deliveries.claim_token,
         false
     ) AS goes,
-    its_contact.row_version,
     its_contact.is_held,
     its_contact.delivered_to,
     its_contact.remote_id,
@@ -64,14 +63,13 @@ FROM held
 JOIN crm_sync.deliveries ON crm_sync.deliveries.contact_id = held.contact_id
     AND crm_sync.deliveries.destination = 'brevo'
 LEFT OUTER JOIN LATERAL (
-    SELECT CAST(xmin AS TEXT) AS row_version,
-        CASE
-            WHEN (
-                public.contacts.brevo_processing_status = 'Processing'
-                AND public.contacts.brevo_sync_status = 'Processing'
-            ) THEN true
-            ELSE false
-        END AS is_held,
+    SELECT CASE
+        WHEN (
+            public.contacts.brevo_processing_status = 'Processing'
+            AND public.contacts.brevo_sync_status = 'Processing'
+        ) THEN true
+        ELSE false
+    END AS is_held,
         CASE
             WHEN (crm_sync.deliveries.synced_at IS NOT NULL) THEN CAST(public.contacts.brevo_contact_id AS TEXT)
         END AS delivered_to,

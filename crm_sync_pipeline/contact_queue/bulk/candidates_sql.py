@@ -30,7 +30,6 @@ def page(columns: DestinationColumns) -> sa.Executable:
     )
     its_contact = (
         sa.select(
-            sa.cast(sa.literal_column("xmin"), sa.Text).label("row_version"),
             columns.is_held.label("is_held"),
             *known_of_copy(columns),
             *columns.sent_fields(),

@@ -10,19 +10,16 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, settle_import_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
-from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, blames_row, in_transaction
+from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
 from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import PLANNED_ANEW
-from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.bulk import Results
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import Delivered
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, WITHOUT_ITS_NUMBER, Outcome, Synced
-from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.domain.transition import Ending, Standing, transition
 
 PAGE = 2000
 JOURNALED_AT_ONCE = 5000
@@ -59,17 +56,15 @@ class Entry:
     contact_hash: str
     payload_hash: str
     address_hash: str
-    row_version: str
     message: str = ""
     remote_fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A contact that may go into an import, as its row stood in `row_version`, and what is known of its copy."""
+    """A contact that may go into an import, and what is known of its copy."""
 
     contact: Contact
-    row_version: str
     before: Delivered
 
 
@@ -87,7 +82,7 @@ class Imports:
         query = candidates_sql.page(self._columns)
         parameters = {"token": token, "after": _FIRST, "size": PAGE, "everything": False}
         while rows := self._do(lambda connection: connection.execute(query, parameters).all()):
-            yield from (Candidate(contact_of(row), row.row_version, delivered_of(row)) for row in rows if row.goes)
+            yield from (Candidate(contact_of(row), delivered_of(row)) for row in rows if row.goes)
             parameters["after"] = rows[-1].id
 
     def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
@@ -151,12 +146,9 @@ class Imports:
         row = self._do(lambda connection: connection.execute(query, parameters).one())
         return len(address_hashes) - row.known if row.total == under_way.contacts else 0
 
-    def finish(
-        self, under_way: Import, token: UUID, run_id: str | None, results: Results
-    ) -> tuple[Counter[Outcome], Settlement]:
+    def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
         """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
 
-        Those that succeeded and whose rows nobody has touched since are settled at once; the rest is left to `settle`.
         A few thousand at a time: should this worker die, the next one takes up the rest. Nothing where another run has
         taken the import over.
         """
@@ -172,40 +164,25 @@ class Imports:
         }
         outcomes = {_words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]}
 
-        def some(connection: sa.Connection) -> tuple[bool, Sequence[Any], int]:
+        def some(connection: sa.Connection) -> tuple[bool, Sequence[Any]]:
             if connection.execute(imports_sql.lock(self._crm), key).one_or_none() is None:
-                return True, (), 0
-            settled = self._settle_some(connection, results, parameters)
+                return True, ()
             done = connection.execute(imports_sql.journal_some(self._crm), parameters).all()
             is_over = bool(connection.execute(imports_sql.is_empty(self._crm), key).scalar_one())
             if is_over:
                 connection.execute(imports_sql.finish(self._crm), key)
-            return is_over, done, settled
+            return is_over, done
 
         counts: Counter[Outcome] = Counter()
-        settlement, is_over = Settlement(), False
+        is_over = False
         while not is_over:
-            is_over, done, settled = self._do(some)
+            is_over, done = self._do(some)
             for row in done:
                 outcome = outcomes[row.outcome, row.reason]
                 if row.lacks_number and isinstance(outcome, Synced):
                     outcome = replace(outcome, message=WITHOUT_ITS_NUMBER)
                 counts[outcome] += row.total
-            settlement.endings[Ending.COMPLETE] += settled
-        return counts, settlement
-
-    def _settle_some(self, connection: sa.Connection, results: Results, parameters: Mapping[str, Any]) -> int:
-        connection.execute(settle_import_sql.lock_some(self._columns), parameters)
-        if not isinstance(results.others, Synced):
-            return 0
-        becomes = transition(Standing(), results.others, RetryPolicy())
-        try:
-            with connection.begin_nested():
-                return connection.execute(settle_import_sql.settle_some(self._columns, becomes), parameters).rowcount
-        except sa.exc.DBAPIError as error:
-            if blames_row(error) is None:
-                raise
-            return 0  # a row that does not take its result is found, and ended alone, by `settle`
+        return counts
 
     def give_up(self, import_id: UUID) -> None:
         """Nothing will be heard of this import: its contacts go another way."""
@@ -260,7 +237,6 @@ def _as_row(entry: Entry) -> Mapping[str, Any]:
         "contact_hash": entry.contact_hash,
         "payload_hash": entry.payload_hash,
         "address_hash": entry.address_hash,
-        "row_version": entry.row_version,
         "message": entry.message,
         "remote_fields": entry.remote_fields,
     }

@@ -38,7 +38,6 @@ _ENTRIES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "contact_hash": sa.Text(),
     "payload_hash": sa.Text(),
     "address_hash": sa.Text(),
-    "row_version": sa.Text(),
     "message": sa.Text(),
     "remote_fields": sa.Text(),
 }
@@ -159,7 +158,6 @@ def overtaken(destination: str) -> sa.Executable:
             import_contacts.c.contact_hash,
             import_contacts.c.payload_hash,
             import_contacts.c.address_hash,
-            import_contacts.c.row_version,
             import_contacts.c.message,
             import_contacts.c.remote_fields,
         )

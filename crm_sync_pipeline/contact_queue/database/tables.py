@@ -98,7 +98,6 @@ import_contacts = sa.Table(
     sa.Column("contact_hash", sa.Text, nullable=False, comment="of what was read from the contacts row"),
     sa.Column("payload_hash", sa.Text, nullable=False, comment="of the JSON of a single call"),
     sa.Column("address_hash", sa.Text, nullable=False, comment="of the address: failures name addresses"),
-    sa.Column("row_version", sa.Text, nullable=False, comment="xmin of the contacts row that was read"),
     sa.Column("message", sa.Text, nullable=False, server_default="", comment="what was left out"),
     sa.Column("remote_fields", sa.Text, comment=_FIELDS),
     sa.Index("import_contacts_of_import", "import_id", "contact_id"),

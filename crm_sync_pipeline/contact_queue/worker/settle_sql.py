@@ -172,7 +172,7 @@ def honour_queued(columns: DestinationColumns) -> sa.Update:
     )
 
 
-SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
+_SETTLED: Mapping[str, sa.types.TypeEngine[Any]] = {
     "id": UUID_TYPE,
     "token": UUID_TYPE,
     "error": sa.Text(),
@@ -196,14 +196,7 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
     One that a person changed keeps their decision. The shared retry columns are a copy for readers: a failure writes
     them, a success clears them only when the last failure was this destination's own.
     """
-    return write_transitions(columns, sync, processing, sa.select(rows_of("settled", SETTLED)).cte("settled"))
-
-
-def write_transitions(
-    columns: DestinationColumns, sync: SyncStatus, processing: ProcessingStatus, settled: sa.CTE
-) -> sa.Update:
-    """See settle_both; `settled` has the columns of SETTLED."""
-    table = columns.table
+    settled, table = sa.select(rows_of("settled", _SETTLED)).cte("settled"), columns.table
     failed = settled.c.shared == SharedColumns.RECORD_FAILURE.value
     cleared = sa.and_(
         settled.c.shared == SharedColumns.CLEAR_IF_OURS.value,
@@ -236,7 +229,7 @@ def write_transitions(
 @built_once
 def settle_deliveries(destination: str) -> sa.Update:
     """Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them go."""
-    return _let_go(sa.select(rows_of("settled", SETTLED)).cte("settled"), destination)
+    return _let_go(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
 
 
 def _let_go(settled: sa.CTE, destination: str) -> sa.Update:

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.database.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
-NEWEST = "0008"
+NEWEST = "0009"
 INDEXES = {f"contacts_crm_sync_{crm}_{kind}" for crm in CRMS for kind in ("queued", "processing_since", "error_since")}
 CATALOG = {
     "columns": """

@@ -176,7 +176,7 @@ def test_a_lock_that_is_lost_meanwhile_does_not_undo_what_was_done(fresh: World)
 BACK_TO_0006 = """
 ALTER TABLE crm_sync.deliveries DROP COLUMN remote_fields;
 ALTER TABLE crm_sync.attempts DROP COLUMN remote_fields, DROP COLUMN request_size;
-ALTER TABLE crm_sync.import_contacts DROP COLUMN remote_fields;
+ALTER TABLE crm_sync.import_contacts DROP COLUMN remote_fields, ADD COLUMN row_version text NOT NULL;
 UPDATE crm_sync.alembic_version SET version_num = '0006';
 """
 
@@ -192,7 +192,7 @@ def test_a_migration_does_not_queue_before_the_application_and_names_who_holds_i
         pid = reader.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         with pytest.raises(CrmSyncError, match=rf"Schema crm_sync could not be changed .* by process {pid} \(role "):
             fresh.upgrade()
-    assert fresh.upgrade() == ["migrated schema crm_sync from 0006 to 0008"]
+    assert fresh.upgrade() == ["migrated schema crm_sync from 0006 to 0009"]
 
 
 def test_a_migration_waits_for_a_lock_whatever_time_outs_a_pooler_keeps(fresh: World) -> None:
@@ -208,7 +208,7 @@ def test_a_migration_waits_for_a_lock_whatever_time_outs_a_pooler_keeps(fresh: W
             reader.exec_driver_sql("SELECT count(*) FROM crm_sync.deliveries")
             upgrading = pool.submit(World(bouncer.url).upgrade)
             until(lambda: fresh.value(f"{waits} AND now() - waitstart > interval '300 ms'") == 1)
-        assert upgrading.result(30) == ["migrated schema crm_sync from 0006 to 0008"]
+        assert upgrading.result(30) == ["migrated schema crm_sync from 0006 to 0009"]
 
 
 def test_the_lock_outlives_a_time_out_of_idle_transactions_and_keeps_no_snapshot(fresh: World) -> None:

@@ -90,6 +90,25 @@ def test_an_import_under_way_is_finished_after_imports_were_switched_off(
     assert asked(simulator) == {LOOK: 1}
 
 
+def test_an_import_that_the_version_before_began_is_finished_after_the_upgrade(
+    fresh: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    fresh.add_many(20)
+    die(fresh.queue(), brevo, "look")
+    fresh.script(
+        "ALTER TABLE crm_sync.import_contacts ADD COLUMN row_version text NOT NULL DEFAULT '742';"
+        "ALTER TABLE crm_sync.import_contacts ALTER COLUMN row_version DROP DEFAULT;"
+        "UPDATE crm_sync.alembic_version SET version_num = '0007'"
+    )
+    fresh.execute("UPDATE contacts SET name = 'Ann' WHERE email = '7@example.com'")
+    assert fresh.upgrade() == ["migrated schema crm_sync from 0007 to 0008"]
+    fresh.pass_time(PAST_THE_LEASE)
+    simulator.requests.clear()
+    _, settled = run(fresh.queue(), brevo)
+    assert endings(settled) == {"complete": 19, "again": 1}
+    assert asked(simulator) == {LOOK: 1}
+
+
 def test_a_run_killed_between_request_and_answer_is_found_among_the_processes(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:
