@@ -26,7 +26,7 @@ def without_token_check() -> None:
     """A worker settles what it journaled whoever holds it by now, and never learns that its claim is lost."""
     let_go, journal = settle_sql._let_go, ContactQueue.journal
 
-    def lock_mine(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
+    def lock_mine(its: DestinationColumns) -> sa.Executable:
         journaled = sa.select(attempts.c.contact_id).where(attempts.c.claim_token == TOKEN)
         mine: sa.Executable = (
             sa.select(
@@ -65,7 +65,7 @@ def without_token_check() -> None:
 def without_lease() -> None:
     """A claim takes away what another worker holds, however long its lease still runs."""
 
-    def lock_anything_held(its: DestinationColumns, _spares_imports: bool) -> sa.Executable:
+    def lock_anything_held(its: DestinationColumns) -> sa.Executable:
         statement: sa.Executable = (
             settle_sql._claimed_rows(its)
             .where(deliveries.c.claim_token.is_not(None))

@@ -25,7 +25,6 @@ from crm_sync_pipeline.contact_queue.worker import (
     due_sql,
     forget_sql,
     journal_sql,
-    pending_imports_sql,
     settle_sql,
 )
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
@@ -173,7 +172,6 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
         "import: finish": (imports_sql.finish("brevo"), the_import),
         "import: release": (imports_sql.release("brevo"), the_import),
-        "import: is any under way": (pending_imports_sql.is_any_under_way("brevo"), {}),
         "take up: lock what is left": (take_up_sql.lock_left_behind("brevo"), {}),
         "take up: is it waited for": (take_up_sql.is_waited_for("brevo"), the_import),
         "take up: lock contacts": (take_up_sql.lock_contacts(columns), the_import),

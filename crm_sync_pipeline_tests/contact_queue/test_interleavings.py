@@ -125,10 +125,10 @@ def without_the_lease(patch: Patch) -> None:
 def without_the_lease_in_recovery(patch: Patch) -> None:
     lock_expired = settle_sql.lock_expired
 
-    def of_any_age(of: DestinationColumns, spares_imports: bool) -> sa.Executable:
+    def of_any_age(of: DestinationColumns) -> sa.Executable:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(settle_sql, "NOW", sa.literal_column("'infinity'::timestamptz"))
-            return lock_expired(of, spares_imports)
+            return lock_expired(of)
 
     patch.setattr(settle_sql, "lock_expired", of_any_age)
 

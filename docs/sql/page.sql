@@ -36,16 +36,23 @@ SELECT held.contact_id AS id,
         WHERE crm_sync.attempts.claim_token = crm_sync.deliveries.claim_token
             AND crm_sync.attempts.contact_id = crm_sync.deliveries.contact_id
     ) IS NULL
-    AND NOT coalesce(
-        (
-            SELECT crm_sync.imports.claim_token
-            FROM crm_sync.import_contacts
-            JOIN crm_sync.imports ON crm_sync.imports.id = crm_sync.import_contacts.import_id
-            WHERE crm_sync.import_contacts.contact_id = crm_sync.deliveries.contact_id
-                AND crm_sync.import_contacts.destination = crm_sync.deliveries.destination
-        ) = crm_sync.deliveries.claim_token,
-        false
-    ) AS goes,
+    AND NOT CASE
+        WHEN (
+            SELECT EXISTS (
+                SELECT * FROM crm_sync.imports WHERE crm_sync.imports.finished_at IS NULL
+            ) AS anon_1
+        ) THEN coalesce(
+            (
+                SELECT crm_sync.imports.claim_token
+                FROM crm_sync.import_contacts
+                JOIN crm_sync.imports ON crm_sync.imports.id = crm_sync.import_contacts.import_id
+                WHERE crm_sync.import_contacts.contact_id = crm_sync.deliveries.contact_id
+                    AND crm_sync.import_contacts.destination = crm_sync.deliveries.destination
+            ) = crm_sync.deliveries.claim_token,
+            false
+        )
+        ELSE false
+    END AS goes,
     its_contact.is_held,
     its_contact.delivered_to,
     its_contact.remote_id,

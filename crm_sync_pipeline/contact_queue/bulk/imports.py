@@ -14,7 +14,6 @@ from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, ta
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import PLANNED_ANEW
 from crm_sync_pipeline.domain.bulk import Results
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import Delivered
@@ -202,7 +201,6 @@ class Imports:
         One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
         """
         while left := connection.execute(take_up_sql.lock_left_behind(self._crm)).one_or_none():
-            connection.execute(PLANNED_ANEW)
             key = {"the_import": left.id}
             connection.execute(take_up_sql.lock_contacts(self._columns), key)
             moved = 0
@@ -224,11 +222,7 @@ class Imports:
         return 0
 
     def _do(self, work: Callable[[sa.Connection], T]) -> T:
-        def planned_anew(connection: sa.Connection) -> T:
-            connection.execute(PLANNED_ANEW)
-            return work(connection)
-
-        return in_transaction(self._engine, planned_anew, PATIENCE_FOR_RESULTS)
+        return in_transaction(self._engine, work, PATIENCE_FOR_RESULTS)
 
 
 def _as_row(entry: Entry) -> Mapping[str, Any]:

@@ -30,9 +30,11 @@ TRANSACTION = {
     "TimeZone": "'UTC'",
     "DateStyle": "'ISO'",
     "search_path": "DEFAULT",
+    "plan_cache_mode": "force_custom_plan",
 }
 """What each transaction sets for itself, whatever the server, the role or another user of the session has set.
 
+A plan that PostgreSQL kept from a time without imports would go through all that an import holds, for each contact.
 DEFAULT: the role's own path, not one that another client of a pooler left behind.
 """
 

@@ -41,11 +41,10 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
 
 
 @built_once
-def lock_held(columns: DestinationColumns, spares_imports: bool = False) -> sa.Executable:
+def lock_held(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries of :token with their contacts, in id order: two settlers cannot deadlock.
 
-    From the id :first on: those before it are not walked again. With `spares_imports` those are left out that the token
-    waits for in an import.
+    From the id :first on: those before it are not walked again. What the token waits for in an import is left out.
     """
     chosen = (
         sa.select(deliveries.c.contact_id)
@@ -53,7 +52,7 @@ def lock_held(columns: DestinationColumns, spares_imports: bool = False) -> sa.E
             deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
             deliveries.c.contact_id >= sa.bindparam("first", type_=UUID_TYPE),
-            *([~is_under_way()] if spares_imports else []),
+            ~is_under_way(),
         )
         .order_by(deliveries.c.contact_id)
         .limit(SIZE)
@@ -69,14 +68,14 @@ def lock_held(columns: DestinationColumns, spares_imports: bool = False) -> sa.E
 
 
 @built_once
-def lock_expired(columns: DestinationColumns, spares_imports: bool = False) -> sa.Executable:
+def lock_expired(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is not taken.
 
-    With `spares_imports` those are left out that are under way in an import, which a claim takes up instead.
+    What is under way in an import is left out: a claim takes it up instead.
     """
     expired: sa.Executable = (
         _claimed_rows(columns)
-        .where(has_expired(), *([~is_under_way()] if spares_imports else []))
+        .where(has_expired(), ~is_under_way())
         .order_by(deliveries.c.lease_expires_at)
         .limit(SIZE)
         .with_for_update(key_share=True, skip_locked=True, of=[columns.table, deliveries])

@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.database.transactions import (
     in_halves,
     in_transaction_without,
 )
-from crm_sync_pipeline.contact_queue.worker import forget_sql, pending_imports_sql, settle_sql
+from crm_sync_pipeline.contact_queue.worker import forget_sql, settle_sql
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.batch import Settlement
 from crm_sync_pipeline.domain.contact import Contact
@@ -69,7 +69,7 @@ class Settling:
         self, connection: sa.Connection, token: UUID, first: UUID, is_careful: bool
     ) -> tuple[Settlement, UUID | None]:
         """Settle some, from the id `first` on; returns from where to go on, None at the end."""
-        held = settle_sql.lock_held(self._columns, self._spares_imports(connection))
+        held = settle_sql.lock_held(self._columns)
         rows = connection.execute(held, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
         settled = self._settle_rows(connection, rows, was_lost=False, is_careful=is_careful)
         if len(rows) == SETTLED_AT_ONCE:
@@ -90,19 +90,12 @@ class Settling:
     def _settle_expired(self, connection: sa.Connection, is_careful: bool) -> tuple[Settlement, bool]:
         size = {"size": SETTLED_AT_ONCE}
         lease = {"lease_seconds": self.lease.total_seconds()}
-        expired = settle_sql.lock_expired(self._columns, self._spares_imports(connection))
+        expired = settle_sql.lock_expired(self._columns)
         rows = connection.execute(expired, size).all()
         settled = self._settle_rows(connection, rows, was_lost=True, is_careful=is_careful)
         released = connection.execute(settle_sql.release_abandoned(self._columns), size | lease).rowcount
         forgotten = connection.execute(forget_sql.forget_deleted_and_expired(self._columns), size).rowcount
         return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
-
-    def _spares_imports(self, connection: sa.Connection) -> bool:
-        """Whether to look at each row for an import that it is under way in: there is none most of the time."""
-        is_any = bool(connection.execute(pending_imports_sql.is_any_under_way(self.crm.name)).scalar_one())
-        if is_any:
-            connection.execute(pending_imports_sql.PLANNED_ANEW)
-        return is_any
 
     def _settle_rows(
         self, connection: sa.Connection, rows: Sequence[Any], *, was_lost: bool, is_careful: bool
