@@ -22,6 +22,7 @@ from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text
+from crm_sync_pipeline.domain.health import Work
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -168,6 +169,20 @@ class ContactQueue:
             self._engine,
             lambda connection: int(connection.execute(due_sql.due_now(self._columns), {"limit": limit}).scalar_one()),
         )
+
+    def work(self, limit: int) -> Work:
+        """Whether a run would find work, with what is due counted up to `limit`; asked four times a second."""
+        query = due_sql.work_for_a_run(self._columns)
+        parameters = {"limit": limit, "lease_seconds": self.lease.total_seconds()}
+
+        def read(connection: sa.Connection) -> Work:
+            down = self.breaker.read(connection)
+            if down and not down.probe_is_due:
+                return Work(down)
+            row = connection.execute(query, parameters).one()
+            return Work(down, row.due, row.needs_recovery)
+
+        return in_transaction(self._engine, read)
 
     def sample(self, limit: int) -> list[Contact]:
         """Contacts that are due, and contacts that were delivered lately: up to `limit` of each, read by index."""

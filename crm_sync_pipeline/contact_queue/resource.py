@@ -1,8 +1,11 @@
 """The database as a Dagster resource, and the engine behind it."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import psycopg
@@ -32,6 +35,10 @@ from crm_sync_pipeline.contact_queue.reading.report import Report
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import DATABASE_URL, Settings
 from crm_sync_pipeline.settings.values import plain
+
+T = TypeVar("T")
+
+DESCRIBED_AGAIN_AFTER_SECONDS = 60
 
 AS_READ = "crm_sync_url"
 """The engine's execution option that holds the PostgresUrl, with what an engine's URL leaves out."""
@@ -169,14 +176,12 @@ class DatabaseResource(dg.ConfigurableResource[None]):
 
     def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
-        found, kind = in_transaction(
-            self.engine,
-            lambda connection: (
-                find_contacts_table(connection, self.contacts_table),
-                other_kind(connection, self.contacts_table),
-            ),
-            patience,
-        )
+
+        def describe(connection: sa.Connection) -> tuple[ContactsTable | None, str | None]:
+            found = find_contacts_table(connection, self.contacts_table)
+            return found, None if found else other_kind(connection, self.contacts_table)
+
+        found, kind = in_transaction(self.engine, describe, patience)
         if kind:
             raise DatabaseError(
                 f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
@@ -225,9 +230,35 @@ class DatabaseResource(dg.ConfigurableResource[None]):
 
         `patience`: how long to wait for a database that does not answer now.
         """
-        contacts, crm = self.contacts(patience), CRMS[destination]
-        require_usable(self.engine, contacts, crm)
-        return ContactQueue(self.engine, contacts, crm, self.policy(destination), timedelta(seconds=self.lease_seconds))
+        last = self._last_description(destination)
+        last.contacts = None
+        contacts, described_at = self.contacts(patience), time.monotonic()
+        require_usable(self.engine, contacts, CRMS[destination])
+        last.contacts, last.described_at = contacts, described_at
+        return self._queue_on(contacts, destination)
+
+    def ask(self, destination: str, question: Callable[[ContactQueue], T]) -> T:
+        """The answer of a destination's queue, for questions that are asked all the time and change nothing.
+
+        The catalogue is read once a minute instead of for each question. Where PostgreSQL refuses a statement, the
+        table may have changed (a column, a type or a table of ours is gone): it is described again, and asked again.
+        """
+        last = self._last_description(destination)
+        contacts = last.contacts
+        if contacts is not None and time.monotonic() < last.described_at + DESCRIBED_AGAIN_AFTER_SECONDS:
+            try:
+                return question(self._queue_on(contacts, destination))
+            except DatabaseError as error:
+                if not error.is_refusal:
+                    raise
+        return question(self.queue(destination))
+
+    def _queue_on(self, contacts: ContactsTable, destination: str) -> ContactQueue:
+        lease = timedelta(seconds=self.lease_seconds)
+        return ContactQueue(self.engine, contacts, CRMS[destination], self.policy(destination), lease)
+
+    def _last_description(self, destination: str) -> "_Description":
+        return _last_description(plain(self.url), self.contacts_table, destination)
 
     def selection(self) -> Selection:
         """What people decide: select, unselect, requeue."""
@@ -244,3 +275,17 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def report(self) -> Report:
         """What people ask: status, explain."""
         return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
+
+
+@dataclass
+class _Description:
+    """A contacts table that was found fit for a destination, and when, by this process's clock."""
+
+    contacts: ContactsTable | None = None
+    described_at: float = 0.0
+
+
+@lru_cache(maxsize=64)
+def _last_description(_url: str, _contacts_table: str, _destination: str) -> _Description:
+    """One for all resources of the process: Dagster makes a new resource for each tick."""
+    return _Description()

@@ -60,3 +60,15 @@ def probe_delay(probes_done: int) -> timedelta:
     if probes_done < 0:
         raise ValueError(f"probes_done is {probes_done}; it counts from 0.")
     return min(FIRST_PROBE_AFTER * (1 << min(probes_done, 10)), LONGEST_PROBE_DELAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run would find: `due` contacts, and whether there is something to recover, looked for where none is due.
+
+    While the destination is down and no probe is due, neither is looked for.
+    """
+
+    down: Down | None
+    due: int = 0
+    needs_recovery: bool = False

@@ -103,7 +103,7 @@ def observed(
     if not at_once and time.time() - seen.get("looked_at", 0) < LOOKS_AT_QUEUE_EVERY.total_seconds():
         return [], cursor
     try:
-        figures = asdict(database.queue(destination).figures.now())
+        figures = asdict(database.ask(destination, lambda queue: queue.figures.now()))
     except CrmSyncError:
         return [], json.dumps({**seen, "looked_at": time.time()})
     figures["lag_seconds"] = round(figures["lag_seconds"] or 0.0, 1)

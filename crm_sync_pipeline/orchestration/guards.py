@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -74,39 +75,53 @@ def due_or_reason(
     """How many contacts a run should take; or why none should be started now."""
     try:
         under_way = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
-        queue = database.queue(destination)
-        if len(under_way) - _end_dead_runs(instance, queue, under_way) >= max_runs:
+        if len(under_way) - _end_dead_runs(instance, database, destination, under_way) >= max_runs:
             return NotNow(f"{job_name} is under way; the next tick looks again.")
-        down = queue.breaker.state()
-        if down and not down.probe_is_due:
-            wait = round(down.next_probe_in.total_seconds())
-            return NotNow(f"{queue.crm.title} is down; the next probe is due in {wait} s. {down.message}")
-        depth = queue.depth(limit.counted_up_to())
-        if not depth and not queue.needs_recovery():
-            return NotNow(f"No contact is due for {queue.crm.title}.")
+        due = database.ask(destination, lambda queue: _due_or_reason(queue, limit))
+        if isinstance(due, NotNow):
+            return due
         if reason := reason_to_wait(instance, own, job_name):
             return NotNow(reason, may_change=False)
-        return limit.size(depth)
+        database.queue(destination)  # reads the catalogue: no run is started that could not work
+        return limit.size(due)
     except CrmSyncError as error:
         return NotNow(str(error))
 
 
-def _end_dead_runs(instance: dg.DagsterInstance, queue: ContactQueue, records: Sequence[dg.RunRecord]) -> int:
+def _due_or_reason(queue: ContactQueue, limit: BatchLimit) -> int | NotNow:
+    work = queue.work(limit.counted_up_to())
+    if work.down and not work.down.probe_is_due:
+        wait = round(work.down.next_probe_in.total_seconds())
+        return NotNow(f"{queue.crm.title} is down; the next probe is due in {wait} s. {work.down.message}")
+    if not work.due and not work.needs_recovery:
+        return NotNow(f"No contact is due for {queue.crm.title}.")
+    return work.due
+
+
+def _end_dead_runs(
+    instance: dg.DagsterInstance, database: DatabaseResource, destination: str, records: Sequence[dg.RunRecord]
+) -> int:
     """Mark runs as failed whose worker is gone; returns how many.
 
     When worker and code server die together, Dagster never learns of it, and the run would keep its place until
     max_runtime ends it. A run that holds no live claim and has said nothing for a lease does no work: should its worker
     be alive after all, its token is void.
     """
+    lease = timedelta(seconds=database.lease_seconds)
     begun = [record.dagster_run for record in records if record.dagster_run.status in BEGUN]
-    dead = [run for run in begun if _silent_for(instance, run, queue.lease) and not queue.is_held_by_run(run.run_id)]
+    silent = [run for run in begun if _silent_for(instance, run, lease)]
+    dead = [run for run in silent if not database.ask(destination, partial(_is_held, run))]
     for run in dead:
         instance.report_run_failed(
             run,
             f"The worker of this run is gone: it holds no claim, and has said nothing for "
-            f"{queue.lease.total_seconds():g} s. The next run takes up its contacts.",
+            f"{lease.total_seconds():g} s. The next run takes up its contacts.",
         )
     return len(dead)
+
+
+def _is_held(run: dg.DagsterRun, queue: ContactQueue) -> bool:
+    return queue.is_held_by_run(run.run_id)
 
 
 def _silent_for(instance: dg.DagsterInstance, run: dg.DagsterRun, wait: timedelta) -> bool:

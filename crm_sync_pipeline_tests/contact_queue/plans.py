@@ -59,6 +59,7 @@ def statements(world: World) -> dict[str, Statement]:
     late = {"late_contact": ids[0], "sent_late": "a"}
     found: dict[str, Statement] = {
         "sensor: depth": (due_sql.due_now(columns), {"limit": 10_000}),
+        "sensor: work for a run": (due_sql.work_for_a_run(columns), {"limit": 10_000, **lease}),
         "sensor: is anything left behind": (due_sql.left_behind(columns), lease),
         "sensor: held by a run": (due_sql.held_by_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),

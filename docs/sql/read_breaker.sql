@@ -2,7 +2,7 @@
 --
 -- Why the destination is down and when the next probe is due; no row while the breaker is closed.
 --
--- Used by BreakerRecord.state.
+-- Used by BreakerRecord.read.
 
 \set destination_1 'brevo'
 SELECT crm_sync.destinations.reason,

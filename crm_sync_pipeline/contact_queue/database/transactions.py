@@ -25,11 +25,13 @@ class DatabaseError(CrmSyncError):
     """The database can't be reached, is not what we need, or refused a statement.
 
     `row_refusal` has PostgreSQL's words where it may have refused the data of one row, so that others can go on.
+    `is_refusal`: PostgreSQL refused the statement, and would refuse it again.
     """
 
-    def __init__(self, sentence: str, row_refusal: str | None = None) -> None:
+    def __init__(self, sentence: str, row_refusal: str | None = None, *, is_refusal: bool = False) -> None:
         super().__init__(sentence)
         self.row_refusal = row_refusal
+        self.is_refusal = is_refusal
 
 
 TRANSIENT = ("40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "25006")
@@ -82,7 +84,8 @@ def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T], patien
     try:
         result: T = _trying(patience)(_once, engine, work)
     except sa.exc.DBAPIError as error:
-        raise DatabaseError(what_happened(engine, error), blames_row(error)) from None
+        is_refusal = refused_because(error) is not None and not is_transient(error)
+        raise DatabaseError(what_happened(engine, error), blames_row(error), is_refusal=is_refusal) from None
     return result
 
 

@@ -101,8 +101,11 @@ class BreakerRecord:
 
     def state(self) -> Down | None:
         """None while the breaker is closed."""
-        query = read_breaker(self._destination)
-        row = in_transaction(self._engine, lambda connection: connection.execute(query).one_or_none())
+        return in_transaction(self._engine, self.read)
+
+    def read(self, connection: sa.Connection) -> Down | None:
+        """The state, read within a transaction that asks for more than that."""
+        row = connection.execute(read_breaker(self._destination)).one_or_none()
         if row is None:
             return None
         return Down(row.reason, row.message, row.probes_done, timedelta(seconds=float(row.seconds or 0)))

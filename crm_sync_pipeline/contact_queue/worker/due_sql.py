@@ -11,7 +11,11 @@ from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_exp
 @built_once
 def due_now(columns: DestinationColumns) -> sa.Executable:
     """How many deliveries are due, counted up to :limit: walks the index, never the table."""
-    some = (
+    return sa.select(sa.func.count()).select_from(_first_due(columns))
+
+
+def _first_due(columns: DestinationColumns) -> sa.Subquery:
+    return (
         sa.select(sa.literal_column("1"))
         .select_from(columns.table)
         .where(columns.is_queued, columns.is_due)
@@ -19,7 +23,14 @@ def due_now(columns: DestinationColumns) -> sa.Executable:
         .limit(sa.bindparam("limit", type_=sa.Integer))
         .subquery()
     )
-    return sa.select(sa.func.count()).select_from(some)
+
+
+@built_once
+def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
+    """How many deliveries are due, counted up to :limit; where none is, whether dead runs left something behind."""
+    counted = sa.select(sa.func.count().label("due")).select_from(_first_due(columns)).subquery()
+    needs_recovery = sa.case((counted.c.due == 0, _is_left_behind(columns)), else_=sa.false())
+    return sa.select(counted.c.due, needs_recovery.label("needs_recovery"))
 
 
 @built_once
@@ -28,12 +39,16 @@ def left_behind(columns: DestinationColumns) -> sa.Executable:
 
     The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
     """
+    return sa.select(_is_left_behind(columns))
+
+
+def _is_left_behind(columns: DestinationColumns) -> sa.ColumnElement[bool]:
     expired = (
         sa.select(deliveries.c.contact_id)
         .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
         .order_by(deliveries.c.lease_expires_at)
     )
-    return sa.select(sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns)))))
+    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns))))
 
 
 @built_once
