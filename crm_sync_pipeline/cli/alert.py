@@ -9,11 +9,11 @@ from rich.table import Table
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
+from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.reading.alert_ledger import AlertLedger
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.monitoring.alerts import Watch, limits_of
 from crm_sync_pipeline.monitoring.channels import AlertNotSentError, Channel, channels_of, missing_for_channels
-from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 
 TEST = "crm-sync: this is a test. Alerts reach you here; nothing is wrong."

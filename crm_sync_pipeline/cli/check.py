@@ -8,11 +8,11 @@ from rich.table import Table
 
 from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
+from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
-from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import SettingsError, load_settings
 
 _MARKS = {State.GREEN: "[green]ok[/]", State.YELLOW: "[yellow]note[/]", State.RED: "[red]WRONG[/]"}

@@ -12,6 +12,7 @@ from crm_sync_pipeline.cli.acts import actor, one_crm
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
+from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
@@ -23,7 +24,6 @@ from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
-from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 
 

@@ -24,7 +24,6 @@ from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
-from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import Settings, load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -44,9 +43,8 @@ class Demo:
     console: Console
 
 
-def run_demo(size: int) -> None:
+def run_demo(size: int, console: Console) -> None:
     """Do all of it; leaves nothing behind. `size` is how many contacts are loaded, 50 or more."""
-    console = terminal()
     console.print("[bold]crm_sync_pipeline demo[/]: an embedded PostgreSQL, a stand-in for Brevo, real Dagster runs.\n")
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["extended"]))
     with temporary() as postgres, running(simulator.app) as server, _instance() as instance:

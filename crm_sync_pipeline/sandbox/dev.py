@@ -20,7 +20,6 @@ from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
-from crm_sync_pipeline.sandbox.terminal import terminal
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -33,14 +32,13 @@ class DevError(CrmSyncError):
     """`./run dev` can't start."""
 
 
-def run_dev(var: Path, port: int) -> None:
+def run_dev(var: Path, port: int, console: Console) -> None:
     """Run until Ctrl-C or SIGTERM, then stop everything within five seconds. DevError where it can't start."""
     if not (Path("dagster.yaml").exists() and Path("workspace.yaml").exists()):
         raise DevError(
             "There is no dagster.yaml and workspace.yaml here. Nothing was started. Go to the checkout first."
         )
     _require_free(port)
-    console = terminal(stderr=True)
     stop = threading.Event()
     with _told_to_stop(stop), ExitStack() as parts:  # a second Ctrl-C must not end the stopping
         environment = _prepare(parts, var, console)
