@@ -148,7 +148,9 @@ def _understood(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that these arguments reach, and what is left for it. KeyError where there is none."""
     command: click.Command = crm_sync
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+        found = command.get_command(click.Context(command), arguments[0])
+        assert found is not None, arguments[0]
+        command, arguments = found, arguments[1:]
     return command, arguments
 
 
@@ -182,7 +184,8 @@ def test_the_readme_shows_every_command() -> None:
 
 
 def _leaves(group: click.Group) -> Iterator[click.Command]:
-    for command in group.commands.values():
+    context = click.Context(group)
+    for command in filter(None, (group.get_command(context, name) for name in group.list_commands(context))):
         yield from _leaves(command) if isinstance(command, click.Group) else (command,)
 
 

@@ -1,31 +1,107 @@
 """The command line, crm-sync. Exit codes: 0 done, 1 something failed, 2 wrong use."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
 
-from crm_sync_pipeline.cli.acts import hold, list_acts, release, requeue, select, unselect
-from crm_sync_pipeline.cli.alert import alert
-from crm_sync_pipeline.cli.check import check_crm
-from crm_sync_pipeline.cli.contacts import explain, resume_crm, status, sync_now
-from crm_sync_pipeline.cli.db import db
-from crm_sync_pipeline.cli.history import forget, prune
-from crm_sync_pipeline.cli.metrics import show_metrics
-from crm_sync_pipeline.cli.output import say
-from crm_sync_pipeline.cli.sandbox import demo, dev, simulate
-from crm_sync_pipeline.contact_queue.people.selection import SelectionError
 from crm_sync_pipeline.domain.characters import safe_to_print
-from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.settings import SettingsError
+from crm_sync_pipeline.domain.errors import CrmSyncError, WrongUseError
 
 FAILED, WRONG_USE = 1, 2
 
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "acts": ("acts", "list_acts", "Show what people did last: who, when, what, and to how many contacts."),
+    "alert": ("alert", "alert", "Try the channels that alerts go to, and see what is wrong now."),
+    "check": (
+        "check",
+        "check_crm",
+        "Tell whether deliveries will work, before the first one: settings, database, key, list, attributes, clocks.",
+    ),
+    "db": ("db", "db", "Check and prepare the database."),
+    "demo": (
+        "sandbox",
+        "demo",
+        "Deliver sample contacts to a stand-in for Brevo, through real Dagster runs, and show what became of them.",
+    ),
+    "dev": ("sandbox", "dev", "Run Dagster with schedule and sensor on, beside stand-ins for whatever is not set."),
+    "explain": (
+        "contacts",
+        "explain",
+        "Tell why CONTACT (an id or e-mail address) is, or is not, at a CRM: its attempts, and what happens next.",
+    ),
+    "forget": (
+        "history",
+        "forget",
+        "Remove all that this program keeps on CONTACT (an id or e-mail address): for requests of erasure.",
+    ),
+    "hold": (
+        "acts",
+        "hold",
+        "Put contacts on hold: no run takes them until they are released, also when they are selected again.",
+    ),
+    "metrics": ("metrics", "show_metrics", "Print the queue's metrics as OpenMetrics, or --serve them to Prometheus."),
+    "prune": (
+        "history",
+        "prune",
+        "Remove old attempts, and the history of contacts that are gone, as the job prune_history does each night.",
+    ),
+    "release": ("acts", "release", "Let contacts go that are on hold."),
+    "requeue": (
+        "acts",
+        "requeue",
+        "Send contacts again at once, with fresh retries: those in Error or waiting for a retry.",
+    ),
+    "resume": (
+        "contacts",
+        "resume_crm",
+        "Ask a CRM that is down at once, by one due contact, instead of waiting for the next probe.",
+    ),
+    "select": ("acts", "select", "Select contacts: they are delivered with the next run."),
+    "simulate": ("sandbox", "simulate", "Stand in for a CRM's API, on this machine only."),
+    "status": ("contacts", "status", "Show the queue: counts by state, due, lag, next retry, why contacts wait."),
+    "sync-now": (
+        "contacts",
+        "sync_now",
+        "Deliver CONTACT (an id or e-mail address) to one CRM at once, past schedule and queue.",
+    ),
+    "unselect": (
+        "acts",
+        "unselect",
+        "Take contacts back: they are not sent, unless a run is delivering them at this moment.",
+    ),
+}
+"""By name: the module in this package, the command in it, and the first sentence of its help."""
+
 
 class _Commands(click.Group):
-    """Wrong use is told without what would steer a terminal: the name of a file, for one, can hold escape sequences."""
+    """Imports a command when it runs: Dagster and SQLAlchemy take seconds, which `--help` and `status` need not.
+
+    Wrong use is told without what would steer a terminal: the name of a file, for one, can hold escape sequences.
+    """
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=sentence).get_short_help_str(limit))
+                    for name, (_, _, sentence) in sorted(COMMANDS.items())
+                ]
+            )
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         with _safe_to_print():
@@ -59,24 +135,17 @@ def crm_sync() -> None:
     """
 
 
-for command in (
-    *(db, check_crm, select, unselect, requeue, hold, release, sync_now, resume_crm),
-    *(status, explain, list_acts, simulate, demo, dev),
-):
-    crm_sync.add_command(command)
-
-
-for command in (alert, show_metrics, prune, forget):
-    crm_sync.add_command(command)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a mistake that a person can mend is told in one sentence, without a stack trace."""
     try:
         crm_sync.main(args=list(arguments) if arguments is not None else None, prog_name="crm-sync")
-    except (SettingsError, SelectionError) as error:
-        say(f"Error: {error}", is_error=True)
+    except WrongUseError as error:
+        _tell(error)
         sys.exit(WRONG_USE)
     except CrmSyncError as error:
-        say(f"Error: {error}", is_error=True)
+        _tell(error)
         sys.exit(FAILED)
+
+
+def _tell(error: CrmSyncError) -> None:
+    click.echo(safe_to_print(f"Error: {error}"), err=True)

@@ -1,2 +1,6 @@
 class CrmSyncError(Exception):
     """Something a person can mend. Its text is one or two sentences: what, what follows, what to do."""
+
+
+class WrongUseError(CrmSyncError):
+    """What a person has set or asked for cannot be right; nothing was tried."""

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.errors import WrongUseError
 from crm_sync_pipeline.settings.values import plain
 
 DATABASE_URL = "DATABASE_URL"
@@ -13,7 +13,7 @@ OUR_DATABASE_URL = "CRM_SYNC_DATABASE_URL"
 ENV_FILE = ".env"
 
 
-class SettingsError(CrmSyncError):
+class SettingsError(WrongUseError):
     """A setting is missing or wrong."""
 
 

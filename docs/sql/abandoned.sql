@@ -3,7 +3,7 @@
 -- The contacts that stand Processing though nobody holds them, and that nothing has touched for a
 -- lease.
 --
--- Used by _is_left_behind, past_their_lease, release_abandoned.
+-- Used by _is_left_behind, longest_expired, release_abandoned.
 --
 -- Parameters:
 -- \set lease_seconds '300'

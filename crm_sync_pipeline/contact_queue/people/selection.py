@@ -16,13 +16,13 @@ from crm_sync_pipeline.contact_queue.people.stretches import Progress, Refusal, 
 from crm_sync_pipeline.contact_queue.people.verbs import Verb, select_changed
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
-from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.domain.errors import CrmSyncError, WrongUseError
 from crm_sync_pipeline.domain.masking import redacted
 
 SAMPLE = 10
 
 
-class SelectionError(CrmSyncError):
+class SelectionError(WrongUseError):
     """A selection that names something we do not know."""
 
 
