@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from benchmarks.contender import peak_mib
 from benchmarks.people import load_people
 from benchmarks.site import LONGEST_SECONDS, ROOT, BenchmarkError, databases, environment
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally

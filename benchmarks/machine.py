@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.site import databases
-from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 
 LIBRARIES = ("aiohttp", "brevo-python", "dagster", "httpx", "psycopg", "sqlalchemy")
 

@@ -17,7 +17,8 @@ import psutil
 
 from benchmarks.contender import Measured, Task
 from benchmarks.people import load_people
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, start
 
 LONGEST_SECONDS = 1200

@@ -17,8 +17,9 @@ from rich.table import Table
 
 from benchmarks.site import BenchmarkError, databases
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.contact_queue.database.engine import engine_without_time_outs
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, engine_without_time_outs
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres

@@ -10,11 +10,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.engine import engine_for, engine_without_time_outs
 from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult, Acts
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for, engine_without_time_outs
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced

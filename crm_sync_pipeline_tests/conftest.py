@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crm_sync_pipeline.contact_queue.resource import _engine_for, engine_for
+from crm_sync_pipeline.contact_queue.database.engine import _engine_for, engine_for
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary

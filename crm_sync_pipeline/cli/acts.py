@@ -18,7 +18,6 @@ from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.destinations import DESTINATIONS
 
 several_crms = click.option(
     "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=("brevo",), show_default=True
@@ -60,6 +59,8 @@ def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only:
     if json_wanted:
         print_json(asdict(result) if result.dry_run else _as_selection(result, which))
     else:
+        from crm_sync_pipeline.destinations import DESTINATIONS  # which import Dagster
+
         say(result.message)
         for crm in result.crms if action == "select" else ():
             if crm not in DESTINATIONS:

@@ -9,7 +9,7 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
@@ -43,7 +43,7 @@ def _report(crm: str, create_attributes: bool) -> CheckReport:
         return CheckReport(kind.title, (Line("Settings", State.RED, str(error)),))
     with progress(f"Asking the database and {kind.title}"):
         report = check(
-            DatabaseResource.from_settings(settings, secrets_from_environment=False),
+            DatabaseOfSettings.read(settings),
             kind.from_settings(settings, secrets_from_environment=False),
             create_attributes=create_attributes,
         )

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -16,15 +16,14 @@ from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
-from crm_sync_pipeline.delivery.door import deliver_contact
-from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.destinations import DESTINATIONS
-from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
 from crm_sync_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from crm_sync_pipeline.destinations.http import HttpDestination
 
 
 @click.command()
@@ -125,7 +124,9 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
     return f"attempt {each.number}", each.outcome, escape(each.reason), http, str(each.milliseconds), said
 
 
-def _destination(crm: str) -> HttpDestination:
+def _destination(crm: str) -> "HttpDestination":
+    from crm_sync_pipeline.destinations import DESTINATIONS  # which import Dagster: a second of CPU
+
     if crm not in DESTINATIONS:
         raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
     return DESTINATIONS[crm].from_settings(load_settings(), secrets_from_environment=False)
@@ -139,6 +140,8 @@ def resume_crm(crm: str, json_wanted: bool) -> None:
 
     Use it after you mended what made it go down. If it answers, the queue goes on.
     """
+    from crm_sync_pipeline.delivery.probe import resume
+
     destination = _destination(crm)
     source = database()
     with progress(f"Asking {destination.title}"):
@@ -158,6 +161,8 @@ def resume_crm(crm: str, json_wanted: bool) -> None:
 @click.pass_context
 def sync_now(context: click.Context, contact: str, crm: str, json_wanted: bool) -> None:
     """Deliver CONTACT (an id or e-mail address) to one CRM at once, past schedule and queue."""
+    from crm_sync_pipeline.delivery.door import deliver_contact
+
     destination = _destination(crm)
     destination.require_ready()
     source = database()

@@ -7,13 +7,13 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
 from crm_sync_pipeline.settings import load_settings
 
 
-def database() -> DatabaseResource:
+def database() -> DatabaseOfSettings:
     """The database that the environment names."""
-    return DatabaseResource.from_settings(load_settings(), secrets_from_environment=False)
+    return DatabaseOfSettings.read(load_settings())
 
 
 @click.group()

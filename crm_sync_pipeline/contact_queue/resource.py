@@ -1,107 +1,13 @@
-"""The database as a Dagster resource, and the engine behind it."""
+"""The database as a Dagster resource."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, TypeVar
+from datetime import timedelta
 
 import dagster as dg
-import psycopg
-import sqlalchemy as sa
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
-from crm_sync_pipeline.contact_queue.database.connection import BoundedConnection, connect_args
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
-from crm_sync_pipeline.contact_queue.database.ddl import connect_without_time_outs
-from crm_sync_pipeline.contact_queue.database.finding import Finding
-from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
-from crm_sync_pipeline.contact_queue.database.transactions import (
-    AT_ONCE,
-    READ_FROM,
-    DatabaseError,
-    in_transaction,
-    what_happened,
-)
-from crm_sync_pipeline.contact_queue.database.upgrade import Say, upgrade
-from crm_sync_pipeline.contact_queue.database.url import LOOKS_LIKE, DatabaseUrlError, parsed
-from crm_sync_pipeline.contact_queue.people.acts import Actor, Acts
-from crm_sync_pipeline.contact_queue.people.pruning import History
-from crm_sync_pipeline.contact_queue.people.selection import Selection
-from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.reading.report import Report
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import DATABASE_URL, Settings
-from crm_sync_pipeline.settings.values import plain
-
-T = TypeVar("T")
-
-DESCRIBED_AGAIN_AFTER_SECONDS = 60
-
-AS_READ = "crm_sync_url"
-"""The engine's execution option that holds the PostgresUrl, with what an engine's URL leaves out."""
-
-
-def engine_for(url: str, variable: str = DATABASE_URL) -> sa.Engine:
-    """The process's engine for a URL: psycopg 3 whatever driver the URL names, short time-outs, checked connections.
-
-    DatabaseUrlError where the URL can't be one of PostgreSQL's; it names `variable`, which the URL was read from.
-    """
-    return _engine_for(url, variable)
-
-
-@lru_cache(maxsize=8)
-def _engine_for(url: str, variable: str) -> sa.Engine:
-    postgres = parsed(url, variable)
-    engine = sa.create_engine(
-        postgres.url,
-        pool_pre_ping=True,
-        hide_parameters=True,  # they are people's data, and an error's text ends in logs
-        use_native_hstore=False,  # nothing of ours is one, and each new connection would ask for it
-        pool_size=5,
-        max_overflow=10,
-        connect_args=connect_args(postgres) | {"application_name": "crm_sync_pipeline"},
-        execution_options={READ_FROM: variable, AS_READ: postgres},
-    )
-
-    @sa.event.listens_for(engine, "do_connect")
-    def connect(*arguments: Any) -> BoundedConnection:
-        _dialect, _record, words, options = arguments
-        return BoundedConnection.connect(*words, **options, autocommit=True).prepared(postgres.search_path)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            ours: Any = connection.connection.driver_connection
-            connection.exec_driver_sql(ours.begin)
-
-    return engine
-
-
-def engine_without_time_outs(engine: sa.Engine) -> sa.Engine:
-    """For migrations: an index of a large table may take long, and may have to wait long.
-
-    No statement is prepared: behind a pooler in transaction mode the next one may run on another server connection.
-    """
-    options = engine.get_execution_options()
-    own = {"prepare_threshold": None, "application_name": "crm_sync_pipeline"}
-    unlimited = sa.create_engine(
-        engine.url,
-        poolclass=sa.NullPool,
-        hide_parameters=True,
-        isolation_level="READ COMMITTED",  # an idle transaction of another level would keep a snapshot
-        connect_args=connect_args(options[AS_READ]) | own,
-        execution_options={name: options[name] for name in (READ_FROM, AS_READ)},
-    )
-
-    @sa.event.listens_for(unlimited, "do_connect")
-    def connect(*arguments: Any) -> psycopg.Connection[Any]:
-        _dialect, _record, words, options = arguments
-        return connect_without_time_outs(words, options)
-
-    return unlimited
 
 
 class RetryConfig(dg.Config):
@@ -119,7 +25,7 @@ class RetryConfig(dg.Config):
         return RetryPolicy(self.max_retries, delay, self.exponential, self.retry_rejected)
 
 
-class DatabaseResource(dg.ConfigurableResource[None]):
+class DatabaseResource(dg.ConfigurableResource[None], Database):
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
     url: str = Field(repr=False, description="postgresql://...; env CRM_SYNC_DATABASE_URL or DATABASE_URL.")
@@ -149,143 +55,6 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             },
         )
 
-    @property
-    def engine(self) -> sa.Engine:
-        """The engine for `url`. DatabaseUrlError where there is no URL, or a wrong one."""
-        return engine_for(self._url_that_is_set(), self.url_variable)
-
-    def _url_that_is_set(self) -> str:
-        url = plain(self.url)  # Dagster hands it on as it stands in the environment
-        if not url:
-            raise DatabaseUrlError(
-                f"{self.url_variable} is not set. Nothing was done. Set it to the PostgreSQL that holds your contacts, "
-                f"such as {LOOKS_LIKE}, or try `./run demo`, which brings its own."
-            )
-        return url
-
-    def giving_up_after(self, seconds: int) -> "DatabaseResource":
-        """The same database, for who would rather have no answer than a late one: so long may connecting take."""
-        url = parsed(self._url_that_is_set(), self.url_variable)
-        return DatabaseResource(
-            url=url.rendered(connect_timeout=str(seconds)),
-            url_variable=self.url_variable,
-            contacts_table=self.contacts_table,
-            lease_seconds=self.lease_seconds,
-            retries=self.retries,
-        )
-
-    def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
-        """The contacts table as it is now. DatabaseError where it can't be reached or found."""
-
-        def describe(connection: sa.Connection) -> tuple[ContactsTable | None, str | None]:
-            found = find_contacts_table(connection, self.contacts_table)
-            return found, None if found else other_kind(connection, self.contacts_table)
-
-        found, kind = in_transaction(self.engine, describe, patience)
-        if kind:
-            raise DatabaseError(
-                f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
-                "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
-            )
-        if found is None:
-            raise DatabaseError(
-                f"There is no table {self.contacts_table} in the database. Nothing was done. Name yours with "
-                "CRM_SYNC_CONTACTS_TABLE, or let `crm-sync db upgrade` create one."
-            )
-        return found
-
-    def check(self, destination: str | None = None) -> list[Finding]:
-        """Every fault of the database, and what is well, for one destination or all: `crm-sync db check`."""
-        contacts = self.contacts()
-        crms = [CRMS[destination]] if destination else list(CRMS.values())
-        return in_transaction(self.engine, lambda connection: check(connection, contacts, crms))
-
-    def clock(self) -> datetime:
-        """PostgreSQL's time, with its zone."""
-        query = sa.select(sa.func.clock_timestamp())
-        now: datetime = in_transaction(self.engine, lambda connection: connection.execute(query).scalar_one(), AT_ONCE)
-        return now
-
-    def upgrade(self, say: Say) -> ContactsTable:
-        """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
-        try:
-            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), say)
-        except sa.exc.DBAPIError as error:
-            raise DatabaseError(what_happened(self.engine, error)) from None
-
-    def _table_to_upgrade(self) -> str:
-        """With the schema that the URL's search path leads to: an upgrade's sessions do not have that path."""
-        path = self.engine.get_execution_options()[AS_READ].search_path
-        if path is None or "." in self.contacts_table:
-            return self.contacts_table
-        found = in_transaction(self.engine, lambda connection: find_contacts_table(connection, self.contacts_table))
-        return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
-
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""
         return self.retries.get(destination, RetryConfig()).policy
-
-    def queue(self, destination: str, patience: timedelta = AT_ONCE) -> ContactQueue:
-        """The queue of one destination. DatabaseError names what its columns or our tables lack.
-
-        `patience`: how long to wait for a database that does not answer now.
-        """
-        last = self._last_description(destination)
-        last.contacts = None
-        contacts, described_at = self.contacts(patience), time.monotonic()
-        require_usable(self.engine, contacts, CRMS[destination])
-        last.contacts, last.described_at = contacts, described_at
-        return self._queue_on(contacts, destination)
-
-    def ask(self, destination: str, question: Callable[[ContactQueue], T]) -> T:
-        """The answer of a destination's queue, for questions that are asked all the time and change nothing.
-
-        The catalogue is read once a minute instead of for each question. Where PostgreSQL refuses a statement, the
-        table may have changed (a column, a type or a table of ours is gone): it is described again, and asked again.
-        """
-        last = self._last_description(destination)
-        contacts = last.contacts
-        if contacts is not None and time.monotonic() < last.described_at + DESCRIBED_AGAIN_AFTER_SECONDS:
-            try:
-                return question(self._queue_on(contacts, destination))
-            except DatabaseError as error:
-                if not error.is_refusal:
-                    raise
-        return question(self.queue(destination))
-
-    def _queue_on(self, contacts: ContactsTable, destination: str) -> ContactQueue:
-        lease = timedelta(seconds=self.lease_seconds)
-        return ContactQueue(self.engine, contacts, CRMS[destination], self.policy(destination), lease)
-
-    def _last_description(self, destination: str) -> "_Description":
-        return _last_description(plain(self.url), self.contacts_table, destination)
-
-    def selection(self) -> Selection:
-        """What people decide: select, unselect, requeue."""
-        return Selection(self.engine, self.contacts())
-
-    def acts(self, actor: Actor) -> Acts:
-        """The same, each act recorded with who did it."""
-        return Acts(self.engine, self.contacts(), actor)
-
-    def history(self) -> History:
-        """What ends: prune, forget."""
-        return History(self.engine, self.contacts())
-
-    def report(self) -> Report:
-        """What people ask: status, explain."""
-        return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
-
-
-@dataclass
-class _Description:
-    """A contacts table that was found fit for a destination, and when, by this process's clock."""
-
-    contacts: ContactsTable | None = None
-    described_at: float = 0.0
-
-
-@lru_cache(maxsize=64)
-def _last_description(_url: str, _contacts_table: str, _destination: str) -> _Description:
-    """One for all resources of the process: Dagster makes a new resource for each tick."""
-    return _Description()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from crm_sync_pipeline.contact_queue.reading.alert_ledger import AlertLedger
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.domain.alerting import (
     DATABASE,
     Change,
@@ -76,7 +76,7 @@ class DatabaseTrouble:
 class Watch:
     """The CRMs to look at, each with the health of its job where that is known; whom to tell; from where on."""
 
-    database: DatabaseResource
+    database: Database
     jobs_of_crms: Mapping[str, JobHealth | None]
     channels: Sequence[Channel] = ()
     limits: Limits = Limits()  # noqa: RUF009 # it never changes

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.counting import CALL_SECONDS, AttemptCounter, Totals
 from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 logger = logging.getLogger("crm_sync_pipeline")
@@ -27,7 +27,7 @@ class QueueCollector(Collector):
     Attempts are counted from when this was made, as Prometheus expects of a process.
     """
 
-    def __init__(self, database: DatabaseResource, crms: Sequence[str]) -> None:
+    def __init__(self, database: Database, crms: Sequence[str]) -> None:
         self._database = database
         self._crms = crms
         self._counter: AttemptCounter | None = None

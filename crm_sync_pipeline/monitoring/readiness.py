@@ -8,7 +8,7 @@ from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTabl
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
 from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY, REWRITES, missing_columns
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -27,7 +27,7 @@ def utc_now() -> datetime:
 
 
 def check(
-    database: DatabaseResource,
+    database: Database,
     destination: HttpDestination,
     *,
     create_attributes: bool = False,
@@ -45,7 +45,7 @@ def check(
     return CheckReport(destination.title, tuple(lines))
 
 
-def _of_database(database: DatabaseResource, name: str, clock: Clock) -> tuple[list[Line], ContactQueue | None]:
+def _of_database(database: Database, name: str, clock: Clock) -> tuple[list[Line], ContactQueue | None]:
     lines: list[Line] = []
     try:
         contacts = database.contacts()

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from crm_sync_pipeline import cli
+from crm_sync_pipeline_tests.cli.conftest import Shop
 
 IMPORTED_BY = """
 import json, sys
@@ -36,6 +37,17 @@ def imported_by(*words: str) -> set[str]:
 def test_help_imports_nothing_that_a_command_needs() -> None:
     heavy = {"alembic", "dagster", "httpx", "psycopg", "pydantic", "rich", "sqlalchemy", "starlette", "uvicorn"}
     assert imported_by("--help") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["explain", "jane@example.com"], ["acts"], ["db", "check"], ["hold", "--all"]], ids=" ".join
+)
+def test_what_asks_the_database_alone_imports_neither_dagster_nor_what_calls_a_crm(
+    shop: Shop, words: list[str]
+) -> None:
+    shop.world.add("jane@example.com")
+    heavy = {"aiohttp", "alembic", "dagster", "httpx", "starlette", "uvicorn"}
+    assert imported_by(*words) & heavy == set()
 
 
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline_tests.builders import World, one_run
 from crm_sync_pipeline_tests.pgbouncer import Neighbour, PgBouncer, pgbouncer
 

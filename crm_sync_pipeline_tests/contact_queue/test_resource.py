@@ -6,8 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.connection import HALF_OPEN
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig
+from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import load_settings
@@ -153,10 +155,15 @@ def test_the_environment_sets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_SYNC_CONTACTS_TABLE", "app.people")
     monkeypatch.setenv("BREVO_SYNC_MAX_RETRIES", "5")
     monkeypatch.setenv("BREVO_SYNC_RETRY_DELAY_MINUTES", "1")
-    database = DatabaseResource.from_settings(load_settings(), secrets_from_environment=False)
-    assert database.contacts_table == "app.people"
-    assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
-    assert database.policy("hubspot") == RetryPolicy()
+    settings = load_settings()
+    for database in (
+        DatabaseResource.from_settings(settings, secrets_from_environment=False),
+        DatabaseOfSettings.read(settings),
+    ):
+        assert database.contacts_table == "app.people"
+        assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
+        assert database.policy("hubspot") == RetryPolicy()
+        assert "s3cret" not in repr(database)
 
 
 def _as_a_run_has_it(resource: DatabaseResource) -> DatabaseResource:
@@ -178,7 +185,7 @@ def test_our_own_variable_wins_and_is_the_one_that_is_named(
     with pytest.raises(CrmSyncError, match=r"The database at 127.0.0.1:1 .* Check CRM_SYNC_DATABASE_URL and that"):
         database.contacts()
     with pytest.raises(CrmSyncError, match="Check CRM_SYNC_DATABASE_URL and that"):
-        database.giving_up_after(2).contacts()
+        DatabaseOfSettings.read(load_settings()).giving_up_after(2).contacts()
 
 
 def test_a_batch_can_be_pickled_and_holds_no_personal_data(world: World) -> None:

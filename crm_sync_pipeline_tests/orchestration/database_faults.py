@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.proxy import Port, Proxy, UnixSocket

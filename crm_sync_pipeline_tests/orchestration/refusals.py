@@ -12,8 +12,8 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from crm_sync_pipeline.contact_queue.database import transactions
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.transactions import AT_ONCE
-from crm_sync_pipeline.contact_queue.resource import engine_for
 from crm_sync_pipeline.orchestration import alerts, run_results
 from crm_sync_pipeline_tests.product import Product
 

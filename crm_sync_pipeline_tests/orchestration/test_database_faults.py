@@ -18,7 +18,7 @@ from tenacity import Retrying
 
 from crm_sync_pipeline.contact_queue.database import transactions
 from crm_sync_pipeline.contact_queue.database.connection import BoundedConnection
-from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
 from crm_sync_pipeline.simulators.exchange import Answer, Request
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure

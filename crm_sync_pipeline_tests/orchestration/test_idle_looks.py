@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue import resource
+from crm_sync_pipeline.contact_queue import source
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
@@ -151,8 +151,8 @@ def test_what_breaks_no_look_is_found_a_minute_later(
     assert look(fresh, instance) == IDLE
     fresh.script("ALTER TABLE contacts DROP COLUMN brevo_processing_error")
     assert look(fresh, instance) == IDLE
-    assert resource.DESCRIBED_AGAIN_AFTER_SECONDS == 60
-    monkeypatch.setattr(resource, "DESCRIBED_AGAIN_AFTER_SECONDS", 0)  # as if the minute were over
+    assert source.DESCRIBED_AGAIN_AFTER_SECONDS == 60
+    monkeypatch.setattr(source, "DESCRIBED_AGAIN_AFTER_SECONDS", 0)  # as if the minute were over
     found = look(fresh, instance)
     assert isinstance(found, NotNow)
     assert "brevo_processing_error" in found.says

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 import crm_sync_pipeline
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import engine_for
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.settings import load_settings

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline_tests.pgbouncer import Neighbour, pgbouncer
 from crm_sync_pipeline_tests.product import Product
 

@@ -16,8 +16,8 @@ from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 import crm_sync_pipeline
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import engine_for
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from psycopg import pq
 
 from crm_sync_pipeline.contact_queue.database.connection import connect_args
+from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.database.url import DatabaseUrlError, PostgresUrl, parsed
 from crm_sync_pipeline.contact_queue.database.url_options import IGNORED, INSTEAD, LIBPQ
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, engine_for
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
 from crm_sync_pipeline_tests.builders import World
 
 PLAIN = "postgresql://anna:pw@db.example.com:5432/crm"
@@ -388,8 +390,9 @@ def test_a_real_server_is_reached_by_each_form(world: World, form: str) -> None:
     text = form.format(folder=folder, encoded=quote(folder, safe=""), port=port, name=name)
     database = DatabaseResource(url=text)
     assert database.contacts().name == "contacts"
-    assert database.giving_up_after(2).contacts().name == "contacts"
-    database.giving_up_after(2).engine.dispose()
+    in_a_hurry = DatabaseOfSettings(text, "DATABASE_URL", "contacts", 300, {}).giving_up_after(2)
+    assert in_a_hurry.contacts().name == "contacts"
+    in_a_hurry.engine.dispose()
     database.engine.dispose()
 
 
