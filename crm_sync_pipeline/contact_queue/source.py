@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
 from crm_sync_pipeline.contact_queue.database.engine import AS_READ, engine_for, engine_without_time_outs
 from crm_sync_pipeline.contact_queue.database.finding import Finding
@@ -69,17 +69,9 @@ class Database:
 
     def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
-
-        def describe(connection: sa.Connection) -> tuple[ContactsTable | None, str | None]:
-            found = find_contacts_table(connection, self.contacts_table)
-            return found, None if found else other_kind(connection, self.contacts_table)
-
-        found, kind = in_transaction(self.engine, describe, patience)
-        if kind:
-            raise DatabaseError(
-                f"{self.contacts_table} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
-                "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
-            )
+        found = in_transaction(
+            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table), patience
+        )
         if found is None:
             raise DatabaseError(
                 f"There is no table {self.contacts_table} in the database. Nothing was done. Name yours with "

@@ -14,24 +14,24 @@ LOSSES_UNTIL_ERROR = 4
 
 
 class SyncStatus(str, Enum):
-    """`{crm}_sync_status`: a person's decision, and what people see. Labels are case-sensitive."""
+    """`{crm}_sync_status`: a person's decision, and what people see. Named as its labels, for forms."""
 
-    NEW = "New"
-    SELECTED = "Selected"
-    QUEUED = "Queued"
-    PROCESSING = "Processing"
-    COMPLETE = "Complete"
-    ERROR = "Error"
-    SKIPPED = "Skipped"
+    New = "New"
+    Selected = "Selected"
+    Queued = "Queued"
+    Processing = "Processing"
+    Complete = "Complete"
+    Error = "Error"
+    Skipped = "Skipped"
 
 
 class ProcessingStatus(str, Enum):
     """`{crm}_processing_status`: the system's state, which the claim polls; NULL where nothing is to be done."""
 
-    QUEUED = "Queued"
-    PROCESSING = "Processing"
-    COMPLETE = "Complete"
-    ERROR = "Error"
+    Queued = "Queued"
+    Processing = "Processing"
+    Complete = "Complete"
+    Error = "Error"
 
 
 class Ending(str, Enum):
@@ -123,8 +123,8 @@ def transition_after_refusal(standing: Standing, refusal: str) -> Transition:
 def _complete() -> Transition:
     return Transition(
         Ending.COMPLETE,
-        SyncStatus.COMPLETE,
-        ProcessingStatus.COMPLETE,
+        SyncStatus.Complete,
+        ProcessingStatus.Complete,
         retry_count=0,
         shared=SharedColumns.CLEAR_IF_OURS,
     )
@@ -133,8 +133,8 @@ def _complete() -> Transition:
 def _again() -> Transition:
     return Transition(
         Ending.AGAIN,
-        SyncStatus.QUEUED,
-        ProcessingStatus.QUEUED,
+        SyncStatus.Queued,
+        ProcessingStatus.Queued,
         retry_count=0,
         due_in=timedelta(0),
         shared=SharedColumns.CLEAR_IF_OURS,
@@ -149,8 +149,8 @@ def _after_failure(standing: Standing, outcome: Failed | Rejected, policy: Retry
         return _error(standing.retries_done, f"Max retries exceeded ({policy.max_retries}). Last error: {last}")
     return Transition(
         Ending.RETRY,
-        SyncStatus.QUEUED,
-        ProcessingStatus.QUEUED,
+        SyncStatus.Queued,
+        ProcessingStatus.Queued,
         retry_count=standing.retries_done + 1,
         due_in=policy.delay(standing.retries_done),
         error=outcome.message[:ERROR_LIMIT],
@@ -161,8 +161,8 @@ def _after_failure(standing: Standing, outcome: Failed | Rejected, policy: Retry
 def _error(retry_count: int, text: str) -> Transition:
     return Transition(
         Ending.ERROR,
-        SyncStatus.ERROR,
-        ProcessingStatus.ERROR,
+        SyncStatus.Error,
+        ProcessingStatus.Error,
         retry_count=retry_count,
         error=text[:ERROR_LIMIT],
         shared=SharedColumns.RECORD_FAILURE,
@@ -172,8 +172,8 @@ def _error(retry_count: int, text: str) -> Transition:
 def _back_in_queue(retry_count: int, losses: int, due_in: timedelta, error: str | None = None) -> Transition:
     return Transition(
         Ending.DEFERRED,
-        SyncStatus.QUEUED,
-        ProcessingStatus.QUEUED,
+        SyncStatus.Queued,
+        ProcessingStatus.Queued,
         retry_count=retry_count,
         due_in=due_in,
         error=error,

@@ -23,27 +23,6 @@ class CrmName(str, Enum):
     n8n = "n8n"
 
 
-class Status(str, Enum):
-    """A sync status."""
-
-    New = "New"
-    Selected = "Selected"
-    Queued = "Queued"
-    Processing = "Processing"
-    Complete = "Complete"
-    Error = "Error"
-    Skipped = "Skipped"
-
-
-class State(str, Enum):
-    """A processing status."""
-
-    Queued = "Queued"
-    Processing = "Processing"
-    Complete = "Complete"
-    Error = "Error"
-
-
 class WhichConfig(dg.Config):
     """Which contacts. Give ids, a file or csv_text; or a filter, all of which must be true; or everything.
 
@@ -59,11 +38,11 @@ class WhichConfig(dg.Config):
     ids: list[str] = Field(default=[], description="Contact ids.")
     csv_text: str = Field(default="", description="Contact ids, one a line, or CSV whose first column they are.")
     file: str = Field(default="", description="Path of such a file, as the code location sees it.")
-    statuses: list[Status] = Field(default=[], description="Sync status for the CRM; any of these.")
-    statuses_elsewhere: dict[str, list[Status]] = Field(
+    statuses: list[SyncStatus] = Field(default=[], description="Sync status for the CRM; any of these.")
+    statuses_elsewhere: dict[str, list[SyncStatus]] = Field(
         default={}, description="Sync status for other CRMs, such as {hubspot: [Complete]}; any of these."
     )
-    states: list[State] = Field(default=[], description="Processing status for the CRM; any of these.")
+    states: list[ProcessingStatus] = Field(default=[], description="Processing status for the CRM; any of these.")
     reasons: list[str] = Field(default=[], description="Why it failed last, such as http_503; any of these.")
     failed_since: str = Field(
         default="", description="Failed last since then: '2026-03-01 14:00' (UTC), or so long ago: 90min, 2h, 3d."
@@ -97,7 +76,7 @@ class WhichConfig(dg.Config):
         try:
             return ContactFilter(
                 statuses={**({OWN: _statuses(self.statuses)} if self.statuses else {}), **elsewhere},
-                states=tuple(ProcessingStatus(State(state).value) for state in self.states),
+                states=tuple(ProcessingStatus(state) for state in self.states),
                 reasons=tuple(self.reasons),
                 failed_since=parse_moment(self.failed_since),
                 failed_until=parse_moment(self.failed_until),
@@ -127,5 +106,5 @@ class WhichConfig(dg.Config):
             ) from None
 
 
-def _statuses(wanted: list[Status]) -> tuple[SyncStatus, ...]:
-    return tuple(SyncStatus(Status(status).value) for status in wanted)
+def _statuses(wanted: list[SyncStatus]) -> tuple[SyncStatus, ...]:
+    return tuple(SyncStatus(status) for status in wanted)

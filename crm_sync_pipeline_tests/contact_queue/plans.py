@@ -92,7 +92,7 @@ def statements(world: World) -> dict[str, Statement]:
         "settle: lock the held": (settle_sql.lock_held(columns), {"first": UUID(int=0), **token, **size}),
         "settle: read the journal": (settle_sql.attempts_of("brevo"), {"tokens": ids[:2], **some}),
         "settle: write both": (
-            settle_sql.settle_both(columns, SyncStatus.COMPLETE, ProcessingStatus.COMPLETE),
+            settle_sql.settle_both(columns, SyncStatus.Complete, ProcessingStatus.Complete),
             settled,
         ),
         "settle: write deliveries": (settle_sql.settle_deliveries("brevo"), settled),

@@ -56,8 +56,8 @@ CONTACTS = ContactsTable(
 BREVO = DestinationColumns.of(CONTACTS, CRMS["brevo"])
 
 _FILTER = ContactFilter(
-    statuses={OWN: (SyncStatus.COMPLETE,), "hubspot": (SyncStatus.NEW,)},
-    states=(ProcessingStatus.COMPLETE, ProcessingStatus.ERROR),
+    statuses={OWN: (SyncStatus.Complete,), "hubspot": (SyncStatus.New,)},
+    states=(ProcessingStatus.Complete, ProcessingStatus.Error),
     reasons=("http_503",),
     failed_since=timedelta(days=1),
     failed_until=timedelta(hours=1),
@@ -75,8 +75,8 @@ EXAMPLES: Mapping[Any, tuple[Any, ...]] = {
     Crm: (CRMS["brevo"],),
     "destination": ("brevo",),
     bool: (False, True),
-    SyncStatus: (SyncStatus.COMPLETE,),
-    ProcessingStatus: (ProcessingStatus.COMPLETE,),
+    SyncStatus: (SyncStatus.Complete,),
+    ProcessingStatus: (ProcessingStatus.Complete,),
     ContactFilter: (_FILTER,),
     "limit": (20,),
     "ids_shown": (10,),

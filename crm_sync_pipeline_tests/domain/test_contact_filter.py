@@ -16,7 +16,7 @@ ADDRESS = "jane.doe@example.com"
         ({"email_contains": ""}, True),
         ({"email_contains": "@"}, True),
         ({"statuses": {OWN: tuple(SyncStatus)}}, True),
-        ({"statuses": {OWN: (SyncStatus.NEW,)}}, False),
+        ({"statuses": {OWN: (SyncStatus.New,)}}, False),
         ({"has_gmail": False}, False),
         ({"email_contains": "%"}, False),
         ({"failed_since": timedelta(hours=1)}, False),
@@ -28,8 +28,8 @@ def test_a_filter_knows_whether_it_leaves_anybody_out(conditions: dict[str, Any]
 
 def test_a_filter_reads_as_a_sentence_without_the_text_that_was_searched_for() -> None:
     wanted = ContactFilter(
-        statuses={OWN: (SyncStatus.NEW, SyncStatus.ERROR), "hubspot": (SyncStatus.COMPLETE,)},
-        states=(ProcessingStatus.ERROR,),
+        statuses={OWN: (SyncStatus.New, SyncStatus.Error), "hubspot": (SyncStatus.Complete,)},
+        states=(ProcessingStatus.Error,),
         reasons=("http_503",),
         failed_since=timedelta(hours=2),
         failed_until=datetime(2026, 3, 1, 12, tzinfo=timezone.utc),
@@ -64,8 +64,8 @@ def test_what_cannot_be_right_is_refused_without_repeating_it(conditions: dict[s
 
 def test_statuses_are_read_whatever_the_case_and_of_any_crm() -> None:
     assert parse_statuses(["new", "ERROR", "hubspot=Complete", "new"]) == {
-        OWN: (SyncStatus.NEW, SyncStatus.ERROR),
-        "hubspot": (SyncStatus.COMPLETE,),
+        OWN: (SyncStatus.New, SyncStatus.Error),
+        "hubspot": (SyncStatus.Complete,),
     }
     with pytest.raises(ValueError, match=r"There is no such status\. Use New, Selected"):
         parse_statuses(["Neu"])

@@ -30,15 +30,15 @@ SPENT = "Max retries exceeded (3). Last error: "
 
 COMPLETE = Transition(
     Ending.COMPLETE,
-    SyncStatus.COMPLETE,
-    ProcessingStatus.COMPLETE,
+    SyncStatus.Complete,
+    ProcessingStatus.Complete,
     retry_count=0,
     shared=SharedColumns.CLEAR_IF_OURS,
 )
 AGAIN = Transition(
     Ending.AGAIN,
-    SyncStatus.QUEUED,
-    ProcessingStatus.QUEUED,
+    SyncStatus.Queued,
+    ProcessingStatus.Queued,
     retry_count=0,
     due_in=timedelta(0),
     shared=SharedColumns.CLEAR_IF_OURS,
@@ -48,8 +48,8 @@ AGAIN = Transition(
 def retry(retry_count: int, minutes: int, error: str) -> Transition:
     return Transition(
         Ending.RETRY,
-        SyncStatus.QUEUED,
-        ProcessingStatus.QUEUED,
+        SyncStatus.Queued,
+        ProcessingStatus.Queued,
         retry_count=retry_count,
         due_in=timedelta(minutes=minutes),
         error=error,
@@ -60,8 +60,8 @@ def retry(retry_count: int, minutes: int, error: str) -> Transition:
 def error(retry_count: int, text: str) -> Transition:
     return Transition(
         Ending.ERROR,
-        SyncStatus.ERROR,
-        ProcessingStatus.ERROR,
+        SyncStatus.Error,
+        ProcessingStatus.Error,
         retry_count=retry_count,
         due_in=None,
         error=text,
@@ -74,8 +74,8 @@ def deferred(
 ) -> Transition:
     return Transition(
         Ending.DEFERRED,
-        SyncStatus.QUEUED,
-        ProcessingStatus.QUEUED,
+        SyncStatus.Queued,
+        ProcessingStatus.Queued,
         retry_count=retry_count,
         due_in=wait,
         error=text,
@@ -173,8 +173,8 @@ def test_a_loss_spends_no_retry_and_the_fourth_in_a_row_ends_it(
         assert becomes == deferred(retries_done, losses_before + 1)
         return
     assert becomes.ending is Ending.ERROR
-    assert becomes.sync_status is SyncStatus.ERROR
-    assert becomes.processing_status is ProcessingStatus.ERROR
+    assert becomes.sync_status is SyncStatus.Error
+    assert becomes.processing_status is ProcessingStatus.Error
     assert becomes.retry_count == retries_done
     assert becomes.due_in is None
     assert becomes.error is not None
@@ -239,8 +239,8 @@ def test_both_statuses_tell_the_same_and_only_what_is_queued_is_due(
 ) -> None:
     becomes = transition(standing, outcome, policy)
     assert becomes.sync_status.value == becomes.processing_status.value
-    assert becomes.sync_status is not SyncStatus.PROCESSING
-    assert (becomes.due_in is not None) == (becomes.processing_status is ProcessingStatus.QUEUED)
+    assert becomes.sync_status is not SyncStatus.Processing
+    assert (becomes.due_in is not None) == (becomes.processing_status is ProcessingStatus.Queued)
     assert becomes.due_in is None or becomes.due_in >= timedelta(0)
 
 

@@ -309,11 +309,6 @@ def test_an_escaped_identifier_is_one_segment(http: httpx.Client, brevo: BrevoSi
     assert len(brevo.contacts) == 4
 
 
-def test_the_batch_endpoint_can_be_gone(serve: Serve) -> None:
-    client = serve(BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], batch_gone=True)))
-    assert client.post("/v3/contacts/batch", json={"contacts": []}).status_code == 410
-
-
 @pytest.mark.parametrize(
     "body",
     [

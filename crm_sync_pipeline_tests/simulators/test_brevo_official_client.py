@@ -267,21 +267,6 @@ def test_an_import_without_a_list_is_refused(client: Brevo) -> None:
     assert refused.value.status_code == 400
 
 
-def test_a_batch_updates_all_or_none(client: Brevo, brevo: BrevoSimulator) -> None:
-    for name in ("a", "b"):
-        client.contacts.create_contact(email=f"{name}@example.com", attributes={"FIRSTNAME": name})
-    rows = [
-        {"email": "a@example.com", "attributes": {"FIRSTNAME": "changed"}},
-        {"email": "nobody@example.com", "attributes": {"FIRSTNAME": "changed"}},
-    ]
-    with pytest.raises(ApiError) as refused:
-        client.contacts.update_batch_contacts(contacts=rows)
-    assert refused.value.status_code == 400
-    assert brevo.contacts["a@example.com"].attributes["FIRSTNAME"] == "a"
-    client.contacts.update_batch_contacts(contacts=rows[:1])
-    assert brevo.contacts["a@example.com"].attributes["FIRSTNAME"] == "changed"
-
-
 def test_an_unknown_process_is_404(client: Brevo) -> None:
     with pytest.raises(ApiError) as missing:
         client.process.get_process(99)
@@ -326,8 +311,6 @@ def test_an_unknown_list_is_404(client: Brevo, call: str) -> None:
         ("POST", "/contacts/lists/1/contacts/add", {"emails": ["a@example.com"], "ids": [1]}),
         ("POST", "/contacts/lists/1/contacts/add", {"ids": list(range(151))}),
         ("POST", "/contacts/lists/1/contacts/add", {"emails": [1]}),
-        ("POST", "/contacts/batch", {"contacts": "all"}),
-        ("POST", "/contacts/batch", {"contacts": [{}]}),
         ("POST", "/contacts/import", {"jsonBody": [1], "listIds": [1]}),
         ("POST", "/contacts/import", {"jsonBody": [{"email": "a@example.com", "attributes": 1}], "listIds": [1]}),
         ("POST", "/contacts/import", {"fileBody": 1, "listIds": [1]}),

@@ -101,7 +101,6 @@ PATHS = (
     "GET /v3/contacts",
     "PUT /v3/contacts/1",
     "PUT /v3/contacts/a%40b.com?identifierType=email_id",
-    "POST /v3/contacts/batch",
     "POST /v3/contacts/import",
     "POST /v3/contacts/lists",
     "POST /v3/contacts/folders",

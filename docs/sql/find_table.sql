@@ -1,6 +1,6 @@
 -- find_table
 --
--- Used by _FIND_TABLE, _find.
+-- Used by _FIND_TABLE, find_contacts_table.
 --
 -- Parameters:
 -- \set name 'contacts'

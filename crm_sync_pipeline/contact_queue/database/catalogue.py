@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable
+from crm_sync_pipeline.domain.errors import CrmSyncError
 
 LETS_ALL_THROUGH = """
     NOT EXISTS (
@@ -78,20 +79,18 @@ _RULES = sa.text(
 _OTHER_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 
-def other_kind(connection: sa.Connection, name: str) -> str | None:
-    """What `name` (or schema.name) is, where it is there and no ordinary table: "a view" and the like."""
-    found = _find(connection, name)
-    return None if found is None else _OTHER_KINDS.get(found.kind)
-
-
-def _find(connection: sa.Connection, name: str) -> Any:
-    schema, _, table = name.rpartition(".")
-    return connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
-
-
 def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable | None:
-    """The table `name` (or schema.name) as it is now; None where there is no ordinary table of that name."""
-    found = _find(connection, name)
+    """The table `name` (or schema.name) as it is now; None where there is none.
+
+    CrmSyncError where it is a view, or another thing whose rows can't be locked.
+    """
+    schema, _, table = name.rpartition(".")
+    found = connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
+    if found and (kind := _OTHER_KINDS.get(found.kind)):
+        raise CrmSyncError(
+            f"{name} is {kind}; the queue needs an ordinary table, whose rows it can lock. Nothing was done. Name the "
+            "table behind it with CRM_SYNC_CONTACTS_TABLE."
+        )
     if found is None or found.kind != "r":
         return None
     columns = {row.name: _column(row) for row in connection.execute(_FIND_COLUMNS, {"oid": found.oid})}

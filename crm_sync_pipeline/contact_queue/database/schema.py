@@ -75,7 +75,7 @@ def _is_status(column: Column) -> bool:
     return column.labels is not None or _is_text(10)(column)
 
 
-_WRITTEN_SYNC = tuple(status.value for status in SyncStatus if status is not SyncStatus.SKIPPED)
+_WRITTEN_SYNC = tuple(status.value for status in SyncStatus if status is not SyncStatus.Skipped)
 _WRITTEN_PROCESSING = tuple(status.value for status in ProcessingStatus)
 
 _SHARED = (

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from crm_sync_pipeline.contact_queue.database import building
-from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
+from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.creating import create_contacts
 from crm_sync_pipeline.contact_queue.database.ddl import Say, change, one_at_a_time
@@ -72,11 +72,6 @@ def upgrade(engine: sa.Engine, contacts_name: str, say: Say = lambda _line: None
 def _look(engine: sa.Engine, contacts_name: str) -> _Plan:
     """What is left to do; SchemaError where that can't be done, or would be of no use."""
     with engine.connect() as connection:
-        if kind := other_kind(connection, contacts_name):
-            raise SchemaError(
-                f"{contacts_name} is {kind}; the queue needs an ordinary table, whose rows it can lock. "
-                "Nothing was done. Name the table behind it with CRM_SYNC_CONTACTS_TABLE."
-            )
         contacts = find_contacts_table(connection, contacts_name)
         if contacts is not None and (faults := unusable_because(connection, contacts)):
             raise SchemaError(f"Nothing was changed. {' '.join(str(fault) for fault in faults)}")

@@ -162,7 +162,7 @@ class Report:
 def _overwritten_by(connection: sa.Connection, columns: DestinationColumns, row: Any, contact_id: UUID) -> Twin | None:
     """Asked only of what was delivered, because it takes a look at every address."""
     address = normal_form(row.email or "")
-    if row.processing_status != ProcessingStatus.COMPLETE.value or row.synced_at is None or not address:
+    if row.processing_status != ProcessingStatus.Complete.value or row.synced_at is None or not address:
         return None
     key = {"id": contact_id, "synced_at": row.synced_at, "payload_hash": row.payload_hash, **parameters_for(address)}
     found = connection.execute(report_sql.overwritten_by(columns), key)

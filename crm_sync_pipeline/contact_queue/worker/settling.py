@@ -172,7 +172,7 @@ class Settling:
 
     def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
         """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
-        if becomes.sync_status is not SyncStatus.COMPLETE or attempt is None:
+        if becomes.sync_status is not SyncStatus.Complete or attempt is None:
             return None
         return contact.email if self.crm.holds_address else attempt.remote_id
 

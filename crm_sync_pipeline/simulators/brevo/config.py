@@ -88,7 +88,6 @@ class BrevoConfig:
     old_duplicate_wording      "Contact already exist" for a duplicate, as Brevo said until mid-2024
     tells_no_id                201 with {"id": null}, as the SDKs of Brevo document; no recording of it
     unknown_list_is_404        404 for a list that is not there, where 400 is as likely; no recording of either
-    batch_gone                 410 from /v3/contacts/batch, which Brevo may end after 30 October 2026
     import_seconds             how long an import takes; the first third it is queued
     import_ends                how: completed, or failed or cancelled, with nobody imported
     import_clears_blocklist    an import without emailBlacklist re-subscribes, as some users of Brevo fear
@@ -106,7 +105,6 @@ class BrevoConfig:
     old_duplicate_wording: bool = False
     tells_no_id: bool = False
     unknown_list_is_404: bool = False
-    batch_gone: bool = False
     import_seconds: float = 1
     import_ends: str = "completed"
     import_clears_blocklist: bool = False

@@ -7,19 +7,16 @@ from typing import Any
 from crm_sync_pipeline.simulators.brevo import lists
 from crm_sync_pipeline.simulators.brevo.answers import (
     NO_CONTENT,
-    NO_IDENTIFIER,
     NO_PROCESS,
     NOT_JSON,
     NOT_JSON_TYPE,
     Refused,
-    error,
-    invalid,
 )
 from crm_sync_pipeline.simulators.brevo.config import BrevoConfig
 from crm_sync_pipeline.simulators.brevo.contacts import update, upsert
 from crm_sync_pipeline.simulators.brevo.imports import Imports, read_order
 from crm_sync_pipeline.simulators.brevo.reads import find_contact, page, selected, shown_contact
-from crm_sync_pipeline.simulators.brevo.state import Account, BrevoContact
+from crm_sync_pipeline.simulators.brevo.state import Account
 from crm_sync_pipeline.simulators.brevo.values import natural_number
 from crm_sync_pipeline.simulators.exchange import Answer, Request, json_answer
 from crm_sync_pipeline.simulators.limiter import Clock
@@ -61,7 +58,6 @@ class BrevoEndpoints:
         account = self._account
         table: dict[str, dict[str, Handler]] = {
             r"/contacts": {"POST": self.create_contact, "GET": self.contacts},
-            r"/contacts/batch": {"POST": self.batch},
             r"/contacts/import": {"POST": self.start_import},
             r"/contacts/attributes": {"GET": lambda _: lists.all_attributes(account)},
             r"/contacts/attributes/([^/]+)/([^/]+)": {
@@ -123,36 +119,6 @@ class BrevoEndpoints:
         """DELETE /v3/contacts/{identifier}."""
         self._account.delete(find_contact(self._account, identifier, request.query()))
         return NO_CONTENT
-
-    def batch(self, request: Request) -> Answer:
-        """POST /v3/contacts/batch: all contacts are updated, or none. Deprecated, and gone on request."""
-        if self._config.batch_gone:
-            # Announced in https://developers.brevo.com/changelog/2026/5/12; status and sentence are invented.
-            return error(410, "method_not_allowed", "This endpoint is deprecated, use /v3/contacts/import instead")
-        rows = body_of(request).get("contacts")
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise invalid("contacts should be an array of objects")  # invented
-        former: list[BrevoContact] = []
-        try:
-            for row in rows:
-                contact = self._named_in(row)
-                former.append(contact)
-                update(self._account, self._config, contact, row)
-        except Refused:
-            for contact in reversed(former):
-                self._account.save(contact)
-            raise
-        return NO_CONTENT
-
-    def _named_in(self, row: Mapping[str, Any]) -> BrevoContact:
-        for name, kind in (("id", "contact_id"), ("email", "email_id"), ("ext_id", "ext_id"), ("sms", "phone_id")):
-            if row.get(name) is not None:
-                try:
-                    return find_contact(self._account, str(row[name]), {"identifierType": [kind]})
-                except Refused as refused:
-                    # The document declares 204 and 400 for this path, and no 404.
-                    raise Refused(error(400, "invalid_parameter", "Contact does not exist")) from refused
-        raise Refused(NO_IDENTIFIER)
 
     def start_import(self, request: Request) -> Answer:
         """POST /v3/contacts/import: 202 with the number of the process."""

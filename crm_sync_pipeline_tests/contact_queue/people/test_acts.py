@@ -15,7 +15,7 @@ from crm_sync_pipeline.domain.outcome import Failed, Rejected, Synced
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline_tests.builders import TESTS, World, one_run
 
-NEW, ERROR = (SyncStatus.NEW,), (ProcessingStatus.ERROR,)
+NEW, ERROR = (SyncStatus.New,), (ProcessingStatus.Error,)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def people(world: World) -> dict[str, UUID]:
         ({"email_contains": "B_X@EXAMPLE"}, {"bob_x"}),
         ({"email_contains": "n_@"}, set()),
         ({"name_contains": "0% o'n"}, {"ann"}),
-        ({"statuses": {"hubspot": (SyncStatus.COMPLETE,)}}, {"carl"}),
+        ({"statuses": {"hubspot": (SyncStatus.Complete,)}}, {"carl"}),
         ({"statuses": {OWN: NEW, "hubspot": NEW}}, {"ann", "bob_x"}),
         ({"statuses": {OWN: NEW}, "states": ERROR}, set()),
         ({"email_contains": "example", "has_gmail": True}, {"ann"}),
@@ -96,7 +96,7 @@ def test_what_failed_is_found_by_its_newest_reason_and_time(world: World) -> Non
     assert found(reasons=("http_503", "invalid_email")) == {early, late}
     assert found(failed_since=timedelta(hours=1)) == {late}
     assert found(failed_until=timedelta(hours=1)) == {early}
-    assert mended not in found(states=(ProcessingStatus.QUEUED,))
+    assert mended not in found(states=(ProcessingStatus.Queued,))
     assert by(world, "requeue", ContactFilter(reasons=("invalid_email",))).contacts == 1
     assert (world.status(late), world.status(early)) == (("Selected", "Queued"), ("Queued", "Queued"))
 
@@ -109,7 +109,7 @@ def test_a_filter_without_a_status_sends_nothing_again_and_takes_back_what_is_wa
     assert by(world, "select", wanted).contacts == 1
     assert by(world, "unselect", wanted).contacts == 1
     assert (world.status(done)[0], world.status(new)) == ("Complete", ("New", None))
-    again = ContactFilter(statuses={OWN: (SyncStatus.COMPLETE,)})
+    again = ContactFilter(statuses={OWN: (SyncStatus.Complete,)})
     assert by(world, "select", again).contacts == 1
     assert world.status(done) == ("Selected", "Queued")
 
@@ -181,7 +181,7 @@ def test_a_column_that_the_table_does_not_have_is_refused_by_name(brevo_only: Wo
 def test_text_statuses_and_a_table_of_few_columns_will_do(brevo_only: World) -> None:
     (contact,) = brevo_only.add("a@example.com", name="Ann", selected=False)
     assert by(brevo_only, "select", ContactFilter(statuses={OWN: NEW}, name_contains="ANN")).contacts == 1
-    assert by(brevo_only, "hold", ContactFilter(states=(ProcessingStatus.QUEUED,))).contacts == 1
+    assert by(brevo_only, "hold", ContactFilter(states=(ProcessingStatus.Queued,))).contacts == 1
     assert brevo_only.queue().depth() == 0
     assert by(brevo_only, "release", ContactFilter(email_contains="a@")).contacts == 1
     assert brevo_only.status(contact) == ("Queued", "Queued")
