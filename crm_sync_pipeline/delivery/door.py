@@ -4,10 +4,11 @@ import time
 from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery.bulk import deliver_in_bulk
-from crm_sync_pipeline.delivery.run import Progress, deliver
+from crm_sync_pipeline.delivery.bulk import way_by_import
+from crm_sync_pipeline.delivery.engine import Engine, Progress
+from crm_sync_pipeline.delivery.run import deliver, one_by_one
 from crm_sync_pipeline.destinations.http import HttpDestination
-from crm_sync_pipeline.domain.batch import Batch, Tally
+from crm_sync_pipeline.domain.batch import Batch, Sent, Tally
 
 __all__ = ["Progress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
 
@@ -22,10 +23,11 @@ def deliver_batch(
     progress: Progress | None = None,
 ) -> Tally:
     """Attempt every contact of the batch once: by import what is long enough or was begun so, the rest one by one."""
-    tally = deliver_in_bulk(queue, destination, batch, run_id, progress)
-    if not tally.down:
-        tally.add(deliver(queue, destination, batch, run_id, progress and _after(tally, progress)))
-    return tally
+    if not batch.size:
+        return Tally()
+    by_import = way_by_import(queue, destination, batch)
+    ways = [by_import, one_by_one] if by_import else [one_by_one]
+    return Engine(queue, destination, batch, run_id, progress).run(*ways)
 
 
 def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
@@ -40,31 +42,19 @@ def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_i
         queue.settle(batch.token)
 
 
-def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, tally: Tally, run_id: str) -> None:
+def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, sent: Sent, run_id: str) -> None:
     """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
 
     After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
-    hour. Should one of them kill this worker, those before it are done. What they came to is added to `tally`.
+    hour. Should one of them kill this worker, those before it are done. What they came to is added to `sent`.
     """
     ends_at = time.monotonic() + KEPT_APART_SECONDS
-    while not tally.down and time.monotonic() < ends_at:
+    while not sent.tally.down and time.monotonic() < ends_at:
         batch = queue.claim(1, run_id=run_id, only_alone=True)
         if not batch.size:
             return
-        tally.followed_by.append(batch.token)
+        sent.followed_by.append(batch.token)
         try:
-            tally.add(deliver(queue, destination, batch, run_id))
+            sent.tally.add(deliver(queue, destination, batch, run_id))
         finally:
-            tally.settled.add(queue.settle(batch.token))
-
-
-def _after(done: Tally, progress: Progress) -> Progress:
-    """What follows counts from what is done already."""
-
-    def tell(tally: Tally, size: int) -> None:
-        so_far = Tally()
-        so_far.add(done)
-        so_far.add(tally)
-        progress(so_far, size)
-
-    return tell
+            sent.settled.add(queue.settle(batch.token))

@@ -11,15 +11,13 @@ from uuid import UUID
 import httpx
 
 from crm_sync_pipeline.contact_queue.bulk.imports import Entry, Import
-from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.delivery.lease import Holding
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
-from crm_sync_pipeline.destinations.http import HttpDestination
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
+from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.bulk import Results, address_hash
 from crm_sync_pipeline.domain.delivered import fields_of
-from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced, is_rate_limit
 
 T = TypeVar("T")
 
@@ -53,11 +51,7 @@ class OneByOneError(Exception):
 
 
 class DownError(Exception):
-    """The destination is down, by the word of this outcome."""
-
-    def __init__(self, opened_by: Failed | DestinationDown) -> None:
-        super().__init__(opened_by.reason)
-        self.opened_by = opened_by
+    """Nothing gets through to the destination, as the verdicts of the run say."""
 
 
 @dataclass(slots=True)
@@ -71,69 +65,52 @@ class Load:
 
 
 class Importer:
-    """Imports of one claim. What it asks for, and what comes of it, is counted in `tally`."""
+    """Imports of one run. What it asks for, and what comes of it, is counted in the run's tally."""
 
-    def __init__(
-        self,
-        queue: ContactQueue,
-        destination: HttpDestination,
-        bulk: BulkImport,
-        batch: Batch,
-        run_id: str | None,
-        holding: Holding,
-    ) -> None:
-        self.tally = Tally()
-        self.has_answered = False
-        self._queue = queue
-        self._imports = queue.imports
-        self._destination = destination
+    def __init__(self, engine: Engine, client: httpx.AsyncClient, bulk: BulkImport) -> None:
+        self._engine = engine
+        self._client = client
         self._bulk = bulk
-        self._token = batch.token
-        self._run_id = run_id
-        self._holding = holding
-        self._breaker = Breaker()
+        self._imports = engine.queue.imports
+        self._holding = Holding(engine)
         self._newest: int | None = None
         self._lost = 0
         self._seconds_a_contact: float | None = None
 
-    def be_a_probe(self) -> None:
-        """The destination is down: one more failure, and it stays so."""
-        self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)
-
-    async def send(self, client: httpx.AsyncClient, load: Load) -> Import | None:
+    async def send(self, load: Load) -> Import | None:
         """Start an import of what was made ready, without those whom a person took back since; None: all of them."""
         if self._newest is None:
-            self._newest = await self._newest_process(client)
+            self._newest = await self._newest_process()
         await self._holding.extend()
         under_way = Import(load.import_id, len(load.entries), self._newest)
-        held = await asyncio.to_thread(self._imports.begin, self._token, self._run_id, under_way, load.entries)
+        held = await asyncio.to_thread(
+            self._imports.begin, self._engine.token, self._engine.run_id, under_way, load.entries
+        )
         if not held:
             return None
         rows = [row for row, entry in zip(load.rows, load.entries, strict=True) if entry.contact_id in held]
-        process_id = await self._post(client, under_way, self._bulk.body(rows))
+        process_id = await self._post(under_way, self._bulk.body(rows))
         return replace(under_way, contacts=len(held), process_id=process_id)
 
-    async def _newest_process(self, client: httpx.AsyncClient) -> int:
+    async def _newest_process(self) -> int:
         """What a lost answer is told apart from: what is later may be ours."""
         reason = ""
         for _ in range(MOST_POSTS):
-            newest = await self._ask(lambda: self._bulk.newest(client))
+            newest = await self._ask(lambda: self._bulk.newest(self._client))
             if isinstance(newest, int):
                 return newest
             reason = newest.reason
         raise OneByOneError(reason)
 
-    async def _post(self, client: httpx.AsyncClient, under_way: Import, body: bytes) -> int:
+    async def _post(self, under_way: Import, body: bytes) -> int:
         """Start an import; its process. Where no answer came it is looked for before it is sent again."""
         try:
             for _ in range(MOST_POSTS):
-                wait = await asyncio.to_thread(self._queue.pace.reserve, 1 / self._destination.requests_per_second)
-                await self._holding.sleep(wait)
-                answer = await self._ask(lambda: self._bulk.post(client, body), paces_all=True)
+                answer = await self._ask(lambda: self._bulk.post(self._client, body), is_throttled=True)
                 process_id = answer if isinstance(answer, int) else None
                 if isinstance(answer, Rejected):
                     break  # whatever in it is refused, single calls will tell
-                process_id = process_id or await self._search(client, under_way)
+                process_id = process_id or await self._search(under_way)
                 if process_id:
                     await self._note(under_way, process_id)
                     return process_id
@@ -147,28 +124,28 @@ class Importer:
         await asyncio.to_thread(self._imports.note_process, under_way.id, process_id)
         self._newest = max(self._newest or 0, process_id)
 
-    async def _search(self, client: httpx.AsyncClient, under_way: Import) -> int | None:
+    async def _search(self, under_way: Import) -> int | None:
         """The process of an import whose answer was lost; None where there is none, or no telling which one is it.
 
         That is so too while another import of ours has no process: either may have become the one that is there.
         """
         for wait in SEARCH_AFTER_SECONDS:
             await self._holding.sleep(wait)
-            found = await self._ask(partial(self._bulk.find, client, under_way.after_process_id))
+            found = await self._ask(partial(self._bulk.find, self._client, under_way.after_process_id))
             if isinstance(found, Sequence) and found:
                 process_id = await asyncio.to_thread(self._imports.only_its_own, under_way, found)
                 if process_id:
                     return process_id
         return None
 
-    async def results(self, client: httpx.AsyncClient, under_way: Import) -> Finding | None:
+    async def results(self, under_way: Import) -> Finding | None:
         """Wait for an import; what it came to, which `journal` writes down. None where nobody knows of it."""
         if under_way.process_id is None:
-            process_id = await self._search(client, under_way)
+            process_id = await self._search(under_way)
             if process_id:
                 await self._note(under_way, process_id)
             under_way = replace(under_way, process_id=process_id)
-        results = await self._results(client, under_way) if under_way.process_id else None
+        results = await self._results(under_way) if under_way.process_id else None
         if results:
             return under_way, results
         await asyncio.to_thread(self._imports.give_up, under_way.id)
@@ -177,14 +154,14 @@ class Importer:
             raise OneByOneError("process_unknown")
         return None
 
-    async def _results(self, client: httpx.AsyncClient, under_way: Import) -> Results | None:
+    async def _results(self, under_way: Import) -> Results | None:
         """What an import came to; None where the destination does not know it."""
         process_id, asked_from = under_way.process_id or 0, time.monotonic()
         wait = max(self._first_look_seconds(under_way.contacts) - under_way.age_seconds, 0.0)
         age = under_way.age_seconds
         while age < PATIENCE_SECONDS:
             await self._holding.sleep(wait)
-            state = await self._ask(lambda: self._bulk.look(client, process_id))
+            state = await self._ask(lambda: self._bulk.look(self._client, process_id))
             age = under_way.age_seconds + time.monotonic() - asked_from
             if isinstance(state, Finished):
                 self._seconds_a_contact = age / max(under_way.contacts, 1)
@@ -194,7 +171,7 @@ class Importer:
             if state is Stage.UNKNOWN:
                 return None
             wait = min(max(age, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-        title = self._destination.title
+        title = self._engine.destination.title
         minutes = round(PATIENCE_SECONDS / 60)
         return Results(Failed("import_timeout", f"{title}'s import {process_id} came to no end in {minutes} minutes"))
 
@@ -206,7 +183,7 @@ class Importer:
 
     async def _results_of(self, under_way: Import, finished: Finished) -> Results:
         """Everybody is imported but those that are refused by name. Nobody is, where a name can't be told."""
-        self.tally.requests += len(finished.refusals)
+        self._engine.tally.requests += len(finished.refusals)
         refused = await self._holding.while_waiting_for(lambda: self._bulk.refused(finished))
         if isinstance(refused, Failed):
             return Results(refused)
@@ -214,15 +191,14 @@ class Importer:
         unknown = await asyncio.to_thread(self._imports.unknown, under_way, list(by_hash))
         if not unknown:
             return Results(Synced(reason="imported"), by_hash)
-        what = (
-            f"{self._destination.title}'s import {under_way.process_id} refused {unknown} contacts that can't be told"
-        )
+        title = self._engine.destination.title
+        what = f"{title}'s import {under_way.process_id} rejected {unknown} contacts that could not be identified"
         return Results(Failed("import_unclear", what), by_hash)
 
     async def journal(self, found: Finding) -> None:
         """Write down what became of each contact of an import."""
         under_way, results = found
-        if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._token):
+        if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._engine.token):
             late = [
                 Attempt(
                     each.contact_id,
@@ -233,28 +209,35 @@ class Importer:
                 )
                 for each in overtaken
             ]
-            await asyncio.to_thread(self._queue.journal, self._token, late, self._run_id)
-        finish = partial(self._imports.finish, under_way, self._token, self._run_id, results)
+            await asyncio.to_thread(self._engine.queue.journal, self._engine.token, late, self._engine.run_id)
+        finish = partial(self._imports.finish, under_way, self._engine.token, self._engine.run_id, results)
         for outcome, count in (await asyncio.to_thread(finish)).items():
-            self.tally.count(outcome, count)
+            self._engine.tally.count(outcome, count)
 
-    async def _ask(self, call: Callable[[], Awaitable[T | Outcome]], paces_all: bool = False) -> T | Outcome:
-        """One answer that is no 429. DownError where nothing gets through."""
+    async def _ask(self, call: Callable[[], Awaitable[T | Outcome]], is_throttled: bool = False) -> T | Outcome:
+        """One answer that is not a 429. DownError if nothing gets through.
+
+        What `is_throttled` counts against the account's rate limit, and its 429 makes all runs wait.
+        """
+        traffic, verdicts = self._engine.traffic, self._engine.verdicts
         for _ in range(MOST_PAUSES):
-            answer = await self._holding.while_waiting_for(call)
-            self.tally.requests += 1
-            if isinstance(answer, Deferred) and not isinstance(answer, DestinationDown):
-                self.tally.rate_limited += 1
-                if paces_all:
-                    await asyncio.to_thread(self._queue.pace.pause, answer.wait.total_seconds())
-                await self._holding.sleep(answer.wait.total_seconds())
+            if is_throttled:
+                await self._holding.while_waiting_for(traffic.take_off)
+            try:
+                answer = await self._holding.while_waiting_for(call)
+            finally:
+                if is_throttled:
+                    traffic.land()
+            self._engine.tally.requests += 1
+            if is_rate_limit(answer):
+                self._engine.tally.rate_limited += 1
+                if is_throttled:
+                    await traffic.pause(answer.wait.total_seconds())
+                else:
+                    await self._holding.sleep(answer.wait.total_seconds())
                 continue
-            if isinstance(answer, (DestinationDown, Failed)):
-                self._breaker.observe(answer)
-                if self._breaker.opened_by:
-                    raise DownError(self._breaker.opened_by)
-            else:
-                self._breaker.observe(Synced())
-                self.has_answered = True
+            verdicts.observe_shared(answer if isinstance(answer, (DestinationDown, Failed)) else Synced())
+            if verdicts.is_open:
+                raise DownError
             return answer
         raise OneByOneError("rate_limited")

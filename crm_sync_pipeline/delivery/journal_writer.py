@@ -64,8 +64,12 @@ class JournalWriter:
             return time.monotonic() - self._writing_since
         return time.monotonic() - self._arrived_since if self._arrived else 0.0
 
-    async def keep(self) -> None:
-        """Group commit, until the end: what came in while the last write ran goes into the next."""
+    def begin(self) -> asyncio.Task[None]:
+        """Write what is noted, in groups, until `end`: what came in while the last write ran goes into the next."""
+        self._is_over = False
+        return asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
         try:
             while not self._is_over or self._arrived:
                 await self._wake.wait()
@@ -104,7 +108,7 @@ class JournalWriter:
         self._written.set()
 
     def end(self) -> None:
-        """Nothing more comes: `keep` writes what is there, and returns."""
+        """Nothing more comes: what is there is written, and the task of `begin` ends."""
         self._is_over = True
         self._wake.set()
 

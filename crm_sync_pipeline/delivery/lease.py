@@ -5,10 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
-from uuid import UUID
 
-from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.delivery.run import GRACE_SECONDS
+from crm_sync_pipeline.delivery.engine import GRACE_SECONDS, Engine
 
 T = TypeVar("T")
 
@@ -24,49 +22,29 @@ class StoppedError(Exception):
 
 
 class Holding:
-    """Keeps one claim alive while something else is waited for. `waited_seconds` is how long that took in all."""
+    """Keeps the claim of a run alive while something else is waited for; its tally counts how long that takes."""
 
-    def __init__(self, queue: ContactQueue, token: UUID, run_id: str | None) -> None:
-        self.waited_seconds = 0.0
-        self._queue = queue
-        self._token = token
-        self._run_id = run_id
-        self._every_seconds = queue.lease.total_seconds() / EXTENSIONS_A_LEASE
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._every_seconds = engine.queue.lease.total_seconds() / EXTENSIONS_A_LEASE
         self._extended_at = float("-inf")
-        self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_told_to_stop = False
-
-    def begin(self) -> None:
-        """Within the event loop that it is used in."""
-        self._loop = asyncio.get_running_loop()
-        if self._is_told_to_stop:
-            self._stopping.set()
-
-    def stop(self) -> None:
-        """Wait for nothing more. From another thread; harmless before the loop has begun, and once all is done."""
-        self._is_told_to_stop = True
-        if self._loop:
-            with suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def extend(self) -> None:
-        """See that the lease lasts. LeaseLostError where there is none any more, StoppedError when told to stop."""
-        if self._stopping.is_set():
+        """See that the lease lasts. LeaseLostError if there is none any more, StoppedError if the run is to stop."""
+        if self._engine.stopping.is_set():
             raise StoppedError
         if time.monotonic() - self._extended_at < self._every_seconds:
             return
         asked_at = time.monotonic()
-        held = await asyncio.to_thread(self._queue.journal, self._token, (), self._run_id, look=False)
-        if not held.total:
+        if not await self._engine.journal.extend():
             raise LeaseLostError
         self._extended_at = asked_at
 
     async def sleep(self, seconds: float) -> None:
         """Do nothing for so long."""
         with suppress(asyncio.TimeoutError):
-            await self.while_waiting_for(lambda: asyncio.wait_for(self._stopping.wait(), seconds))
-        if self._stopping.is_set():
+            await self.while_waiting_for(lambda: asyncio.wait_for(self._engine.stopping.wait(), seconds))
+        if self._engine.stopping.is_set():
             raise StoppedError
 
     async def while_waiting_for(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -77,7 +55,7 @@ class Holding:
         began_at = time.monotonic()
         await self.extend()
         task = asyncio.ensure_future(work())
-        told = asyncio.ensure_future(self._stopping.wait())
+        told = asyncio.ensure_future(self._engine.stopping.wait())
         try:
             while not told.done():
                 await asyncio.wait({task, told}, timeout=self._every_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -92,4 +70,4 @@ class Holding:
         finally:
             task.cancel()
             told.cancel()
-            self.waited_seconds += time.monotonic() - began_at
+            self._engine.tally.waited_seconds += time.monotonic() - began_at

@@ -16,11 +16,11 @@ class Traffic:
     `waiting` is how many requests are still to come: no more of the account's time is asked for.
     """
 
-    def __init__(self, shared: SharedPace, requests_per_second: float, concurrency: int, waiting: int) -> None:
+    def __init__(self, shared: SharedPace, requests_per_second: float, concurrency: int, waiting: int = 1) -> None:
         self._shared = shared
         self._pace = Pace(requests_per_second * SHARE_OF_LIMIT)
         self._air = InTheAir(concurrency)
-        self._waiting = waiting
+        self.waiting = waiting
         self._stopping = asyncio.Event()
         self._landed = asyncio.Event()
         self._asking = asyncio.Lock()
@@ -38,7 +38,7 @@ class Traffic:
             await self._landed.wait()
         while not self._stopping.is_set() and not await self._has_a_place():
             pass
-        self._waiting -= 1
+        self.waiting -= 1
 
     async def _has_a_place(self) -> bool:
         """Wait for the next place, or for what stands in the way of one."""
@@ -59,7 +59,7 @@ class Traffic:
         async with self._asking:
             if self._granted_at > asked_at:
                 return
-            places = self._pace.wanted(self._waiting)
+            places = self._pace.wanted(self.waiting)
             begins_in = await asyncio.to_thread(self._shared.reserve, self._pace.seconds_of(places))
             self._granted_at = time.monotonic()
             self._pace.grant(self._granted_at + begins_in, places)

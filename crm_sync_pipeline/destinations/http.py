@@ -55,7 +55,7 @@ LOOKED_UP_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RequestResult:
     """What one request came to: an attempt for each record, and one `outcome` for the request as a whole.
 
     `outcome` is what the breaker counts: a Failed among successes is not the destination's. `pause` is how long the
@@ -177,7 +177,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
             return Attempt(contact.id, Rejected("unsendable", why), contact.fingerprint())
         return Record(contact, call, body, payload_hash(body), before)
 
-    async def send(self, client: httpx.AsyncClient, records: Sequence[Record]) -> Sent:
+    async def send(self, client: httpx.AsyncClient, records: Sequence[Record]) -> RequestResult:
         """One request for these records, of one route. Never raises for what the network or the vendor does."""
         started = time.monotonic()
         method, path = records[0].route
@@ -185,14 +185,14 @@ class HttpDestination(dg.ConfigurableResource[None]):
         milliseconds = round((time.monotonic() - started) * 1000)
         if isinstance(answer, Failed):
             failed = [self._attempt(record, answer, None, milliseconds, len(records)) for record in records]
-            return Sent(failed, answer, milliseconds=milliseconds)
+            return RequestResult(failed, answer, milliseconds=milliseconds)
         reading, pause = self.reading(records, answer), timedelta(seconds=self.pause_after(answer))
         if isinstance(reading, Split):
-            return Sent([], reading.refused_by, pause, answer.status, milliseconds, is_split=True)
+            return RequestResult([], reading.refused_by, pause, answer.status, milliseconds, is_split=True)
         attempts = [
             self._attempt(record, reading[record.contact.id], answer, milliseconds, len(records)) for record in records
         ]
-        return Sent(attempts, _overall(reading.values()), pause, answer.status, milliseconds)
+        return RequestResult(attempts, _overall(reading.values()), pause, answer.status, milliseconds)
 
     def _attempt(
         self, record: Record, outcome: Outcome, answer: Answer | None, milliseconds: int, request_size: int

@@ -76,8 +76,8 @@ class Attempt:
 class Tally:
     """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
 
-    `waited_seconds` of its `seconds` went by while an import was sent and carried out. `settled` is what was settled
-    already, of claims that followed the batch; `followed_by` are their tokens. `call_times` are those of single calls.
+    `waited_seconds` of its `seconds` went by while an import was sent and carried out. `call_times` are those of single
+    calls.
     `numbers_left_out` counts the contacts that were sent without the phone number that they have.
     """
 
@@ -89,8 +89,6 @@ class Tally:
     seconds: float = 0.0
     waited_seconds: float = 0.0
     down: str | None = None
-    settled: "Settlement" = field(default_factory=lambda: Settlement())
-    followed_by: list[UUID] = field(default_factory=list)
     call_times: CallTimes = field(default_factory=CallTimes)
 
     def count(self, outcome: Outcome, times: int = 1) -> None:
@@ -109,7 +107,6 @@ class Tally:
         self.numbers_left_out += other.numbers_left_out
         self.seconds += other.seconds
         self.waited_seconds += other.waited_seconds
-        self.followed_by += other.followed_by
         self.call_times.add(other.call_times)
         self.down = self.down or other.down
 
@@ -170,3 +167,16 @@ class Settlement:
     def as_metadata(self) -> dict[str, int]:
         """One number an ending, zeros included, and `superseded`."""
         return {ending.value: self.endings[ending] for ending in Ending} | {"superseded": self.superseded}
+
+
+@dataclass(slots=True)
+class Sent:
+    """What the second step of a run passes on: the tally of all attempts.
+
+    `followed_by` are the tokens of claims that were made, and settled, after the batch; `settled` is what became of
+    them.
+    """
+
+    tally: Tally
+    followed_by: list[UUID] = field(default_factory=list)
+    settled: Settlement = field(default_factory=Settlement)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeGuard
 
 UNCHANGED = "unchanged"
 """The reason of a contact that was not sent, because its payload is the one that the destination took last."""
@@ -86,3 +87,8 @@ def outcome_of(name: str, reason: str, message: str, remote_id: str | None) -> O
     if name == "deferred":
         return Deferred(reason, message)
     raise ValueError(f"'{name}' is no outcome: it is one of {', '.join(sorted(set(OUTCOME_NAMES.values())))}.")
+
+
+def is_rate_limit(answer: object) -> TypeGuard[Deferred]:
+    """Whether an answer only asks to wait: it costs no contact anything, and the request is sent again."""
+    return isinstance(answer, Deferred) and not isinstance(answer, DestinationDown)

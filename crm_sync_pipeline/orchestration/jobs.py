@@ -51,7 +51,7 @@ def build_sync_job(
     )
     def sync_job() -> None:
         batch = claim_batch()
-        record_results(batch=batch, tally=sync_op(batch))
+        record_results(batch=batch, sent=sync_op(batch))
 
     return sync_job
 

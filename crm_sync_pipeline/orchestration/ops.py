@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.delivery.door import deliver_batch, deliver_those_kept_apart
 from crm_sync_pipeline.delivery.probe import resume
 from crm_sync_pipeline.destinations.http import HttpDestination
-from crm_sync_pipeline.domain.batch import Batch, Tally
+from crm_sync_pipeline.domain.batch import Batch, Sent
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.actor import actor_of
 from crm_sync_pipeline.orchestration.assets import FAILURES_SHOWN, delivered
@@ -78,7 +78,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     name = destination.destination
 
     @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", "open_claims", name}, tags={"kind": name})
-    def sync(context: dg.OpExecutionContext, batch: Batch) -> Tally:
+    def sync(context: dg.OpExecutionContext, batch: Batch) -> Sent:
         """Call the destination for each contact of the batch, and journal each outcome as it arrives."""
         with plain_failure():
             queue = context.resources.database.queue(batch.destination, PATIENCE_FOR_RESULTS)
@@ -87,17 +87,17 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
             with plain_failure():
                 crm.require_ready()
                 with progress_in(context.log, name) as progress:
-                    tally = deliver_batch(queue, crm, batch, context.run_id, progress)
+                    sent = Sent(deliver_batch(queue, crm, batch, context.run_id, progress))
                 if batch.is_alone:
-                    deliver_those_kept_apart(queue, crm, tally, context.run_id)
+                    deliver_those_kept_apart(queue, crm, sent, context.run_id)
         except BaseException:
             with plain_failure():
                 # What is journaled counts, what an import holds is left to the next claim, the rest is given back.
                 queue.settle(batch.token)
             context.resources.open_claims.close(batch.token)
             raise
-        context.add_output_metadata(tally.as_metadata())
-        return tally
+        context.add_output_metadata(sent.tally.as_metadata())
+        return sent
 
     return sync
 
@@ -108,7 +108,7 @@ def record_results(
     database: DatabaseResource,
     open_claims: dg.ResourceParam[OpenClaims],
     batch: Batch,
-    tally: Tally,
+    sent: Sent,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[None]]:
     """Write what became of each contact, give back the rest, then report.
 
@@ -118,7 +118,8 @@ def record_results(
         queue = database.queue(batch.destination, PATIENCE_FOR_RESULTS)
         settled = queue.settle(batch.token)
     open_claims.close(batch.token)
-    settled.add(tally.settled)
+    settled.add(sent.settled)
+    tally = sent.tally
     if recorded := batch.recovered + (settled.total if batch.size else 0):
         context.instance.add_run_tags(context.run_id, {RECORDED_TAG: str(recorded)})
     elif batch.put_aside:
@@ -128,18 +129,18 @@ def record_results(
     counts = " ".join(f"{name}={count}" for name, count in settled.as_metadata().items())
     context.log.info("batch_recorded destination=%s %s seconds=%.1f", batch.destination, counts, tally.seconds)
     if batch.size:
-        yield delivered(batch.destination, metadata, _failures(queue, batch, tally))
+        yield delivered(batch.destination, metadata, _failures(queue, batch, sent))
     if problem := tally.problem() or batch.problem():
         raise dg.Failure(problem, metadata=metadata, allow_retries=False)
     yield dg.Output(None)
 
 
-def _failures(queue: ContactQueue, batch: Batch, tally: Tally) -> list[Failure]:
+def _failures(queue: ContactQueue, batch: Batch, sent: Sent) -> list[Failure]:
     """For people to look at: that they can't be read is no reason to fail a run that has recorded everything."""
-    if not (tally.outcomes["failed"] or tally.outcomes["rejected"]):
+    if not (sent.tally.outcomes["failed"] or sent.tally.outcomes["rejected"]):
         return []
     with suppress(CrmSyncError):
-        return queue.figures.failures([batch.token, *tally.followed_by], FAILURES_SHOWN)
+        return queue.figures.failures([batch.token, *sent.followed_by], FAILURES_SHOWN)
     return []
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from crm_sync_pipeline.delivery.run import GRACE_SECONDS
+from crm_sync_pipeline.delivery.engine import GRACE_SECONDS
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running

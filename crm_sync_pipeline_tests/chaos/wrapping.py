@@ -17,7 +17,7 @@ from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.delivery.importer import Importer, Load
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.contract import Record
-from crm_sync_pipeline.destinations.http import HttpDestination, Sent
+from crm_sync_pipeline.destinations.http import HttpDestination, RequestResult
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
@@ -114,7 +114,9 @@ def _wrap_destination(trace: Trace, points: Points, numbers: Iterator[int]) -> N
     send, client = HttpDestination.send, HttpDestination.client
 
     @wraps(send)
-    async def watched_send(self: HttpDestination, client: httpx.AsyncClient, records: Sequence[Record]) -> Sent:
+    async def watched_send(
+        self: HttpDestination, client: httpx.AsyncClient, records: Sequence[Record]
+    ) -> RequestResult:
         number = f"{trace.worker}/{next(numbers)}"
         _call.set(number)
         if any(record.contact.name == KILLER for record in records):
@@ -202,10 +204,10 @@ def _wrap_importer(trace: Trace, points: Points, numbers: Iterator[int]) -> None
     send, post = Importer.send, BrevoImport.post
 
     @wraps(send)
-    async def watched_send(self: Importer, client: httpx.AsyncClient, load: Load) -> Import | None:
+    async def watched_send(self: Importer, load: Load) -> Import | None:
         ids = [entry.contact_id for entry in load.entries]
         _contacts.set(dict(zip((json.loads(row)["email"] for row in load.rows), ids, strict=True)))
-        return await send(self, client, load)
+        return await send(self, load)
 
     @wraps(post)
     async def watched_post(self: BrevoImport, client: httpx.AsyncClient, body: bytes) -> int | Outcome:

@@ -271,7 +271,7 @@ def answer_of(result: dict[str, Any]) -> bytes:
 
 
 def no_striking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_run._Delivery, "_without_those_taken_back", lambda _self, records: records)
+    monkeypatch.setattr(delivery_run._Calls, "_without_those_taken_back", lambda _self, records: records)
 
 
 def test_without_the_address_rule_one_request_holds_an_address_twice(

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.delivery.run import _Delivery
+from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -332,9 +332,9 @@ def test_what_a_stopped_run_held_back_is_given_back_and_says_nothing_of_the_dest
     world: World, brevo: BrevoResource, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contacts = many(world, 3)
-    main, stopped, send_no_more = threading.get_ident(), threading.Event(), _Delivery._send_no_more
+    main, stopped, send_no_more = threading.get_ident(), threading.Event(), Engine.send_no_more
 
-    def told(delivery: _Delivery) -> None:
+    def told(delivery: Engine) -> None:
         send_no_more(delivery)
         stopped.set()
 
@@ -344,7 +344,7 @@ def test_what_a_stopped_run_held_back_is_given_back_and_says_nothing_of_the_dest
             assert stopped.wait(10)
         return FORBIDDEN
 
-    monkeypatch.setattr(_Delivery, "_send_no_more", told)
+    monkeypatch.setattr(Engine, "send_no_more", told)
     gate.rule = stop_at_the_third
     queue = world.queue()
     batch = queue.claim(3)

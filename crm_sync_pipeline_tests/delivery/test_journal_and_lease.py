@@ -13,7 +13,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.delivery.run import lease_margin_seconds
+from crm_sync_pipeline.delivery.engine import lease_margin_seconds
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError

@@ -14,7 +14,7 @@ import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.domain.batch import Batch, Tally
+from crm_sync_pipeline.domain.batch import Batch, Sent
 from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure
@@ -107,7 +107,7 @@ def test_only_a_token_and_counts_pass_between_ops(product: Product) -> None:
     product.world.add("a@example.com")
     result = product.run()
     assert type(result.output_for_node("claim_batch")) is Batch
-    assert type(result.output_for_node("sync_to_brevo")) is Tally
+    assert type(result.output_for_node("sync_to_brevo")) is Sent
 
 
 # When a run is red

@@ -34,9 +34,7 @@ def run(queue: ContactQueue, brevo: BrevoResource, size: int = 1000) -> tuple[Ta
 
 def finished(queue: ContactQueue, batch: Batch, tally: Tally) -> tuple[Tally, Settlement]:
     """As the op that records results does."""
-    settled = queue.settle(batch.token)
-    settled.add(tally.settled)
-    return tally, settled
+    return tally, queue.settle(batch.token)
 
 
 def endings(settled: Settlement) -> dict[str, int]:

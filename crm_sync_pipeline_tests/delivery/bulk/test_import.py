@@ -11,6 +11,7 @@ from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.domain.pacing import SHARE_OF_LIMIT
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, asked, endings, run
@@ -24,6 +25,21 @@ def test_all_are_delivered_by_one_import(world: World, brevo: BrevoResource, sim
     assert asked(simulator) == {"GET /v3/processes": 1, POST: 1, LOOK: 1}
     assert (tally.requests, tally.outcomes, tally.reasons) == (3, Counter(synced=300), Counter(imported=300))
     assert world.value("SELECT count(*) FROM crm_sync.import_contacts") == 0
+
+
+def test_an_import_takes_its_place_in_the_pace_that_single_calls_keep(world: World, brevo: BrevoResource) -> None:
+    world.add_many(3)
+    run(world.queue(), brevo.model_copy(update={"requests_per_second": 0.1}))
+    taken = "SELECT extract(epoch FROM paced_until - posted_at) FROM crm_sync.destinations, crm_sync.imports"
+    assert float(world.value(taken)) >= 10 / SHARE_OF_LIMIT
+
+
+def test_an_import_waits_as_long_as_any_run_was_asked_to(world: World, brevo: BrevoResource) -> None:
+    world.add_many(3)
+    world.queue().pace.pause(0.7)
+    run(world.queue(), brevo)
+    at = world.value("SELECT paced_until FROM crm_sync.destinations")
+    assert world.value("SELECT finished_at FROM crm_sync.imports") > at
 
 
 def test_bodies_are_no_longer_than_brevo_takes_and_all_of_a_long_batch_goes(

@@ -8,6 +8,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.delivery.importer import Importer
 from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
@@ -287,7 +288,7 @@ def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20
 
 
-def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World) -> None:
+def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: BrevoResource) -> None:
     world.add_many(1)
     queue = world.queue()
     batch = queue.claim(1)
@@ -299,9 +300,7 @@ def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World) -> None:
         begun.append("a request")
 
     async def work() -> None:
-        holding = Holding(queue, batch.token, None)
-        holding.begin()
-        await holding.while_waiting_for(send)
+        await Holding(Engine(queue, brevo, batch)).while_waiting_for(send)
 
     with pytest.raises(LeaseLostError):
         asyncio.run(work())
