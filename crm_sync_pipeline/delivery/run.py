@@ -165,7 +165,6 @@ class _Calls:
         finally:
             self._traffic.land(was_pushed_back)
         self._engine.tally.requests += 1
-        self._engine.tally.call_times.note(result.milliseconds)
         self._verdicts.observe(result.outcome)
         further = halves_of(records) if result.is_split else await self._results(records, result)
         if self._verdicts.is_open:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from crm_sync_pipeline.domain.call_times import CallTimes
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, UNCHANGED, WITHOUT_ITS_NUMBER, Outcome, Synced
 from crm_sync_pipeline.domain.transition import Ending
 
@@ -76,8 +75,7 @@ class Attempt:
 class Tally:
     """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
 
-    `waited_seconds` of its `seconds` went by while an import was sent and carried out. `call_times` are those of single
-    calls.
+    `waited_seconds` of its `seconds` went by while an import was sent and carried out.
     `numbers_left_out` counts the contacts that were sent without the phone number that they have.
     """
 
@@ -89,7 +87,6 @@ class Tally:
     seconds: float = 0.0
     waited_seconds: float = 0.0
     down: str | None = None
-    call_times: CallTimes = field(default_factory=CallTimes)
 
     def count(self, outcome: Outcome, times: int = 1) -> None:
         """Add one attempt, or `times` attempts with the same outcome."""
@@ -107,7 +104,6 @@ class Tally:
         self.numbers_left_out += other.numbers_left_out
         self.seconds += other.seconds
         self.waited_seconds += other.waited_seconds
-        self.call_times.add(other.call_times)
         self.down = self.down or other.down
 
     @property
@@ -129,8 +125,6 @@ class Tally:
     def as_metadata(self) -> dict[str, Any]:
         """Numbers for the UI: Dagster plots ints and floats."""
         names = ("synced", "failed", "rejected", "deferred")
-        p50, p95 = self.call_times.percentile(50), self.call_times.percentile(95)
-        calls = {} if p50 is None else {"p50_milliseconds": p50, "p95_milliseconds": p95}
         return {name: self.outcomes[name] for name in names} | {
             "requests": self.requests,
             "rate_limited": self.rate_limited,
@@ -138,7 +132,6 @@ class Tally:
             "numbers_left_out": self.numbers_left_out,
             "seconds": round(self.seconds, 3),
             "contacts_per_second": round(self.attempted / self.seconds, 1) if self.seconds else 0.0,
-            **calls,
             "waited_seconds": round(self.waited_seconds, 3),
             "reasons": dict(self.reasons),
         }

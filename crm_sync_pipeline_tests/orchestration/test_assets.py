@@ -17,7 +17,7 @@ from crm_sync_pipeline_tests.product import Product
 
 PLOTTED = (
     *("synced", "failed", "rejected", "deferred", "complete", "retry", "error", "seconds", "contacts_per_second"),
-    *("p50_milliseconds", "p95_milliseconds", "requests", "rate_limited", "numbers_left_out"),
+    *("requests", "rate_limited", "numbers_left_out"),
 )
 MATERIALIZED, OBSERVED = dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION
 
@@ -51,7 +51,6 @@ def test_a_run_notes_numbers_that_plot_and_names_by_id_who_failed(product: Produ
     assert kind is MATERIALIZED
     assert all(isinstance(shown[name], (int, float)) for name in PLOTTED)
     assert (shown["synced"], shown["rejected"], shown["retry"], shown["requests"]) == (2, 1, 1, 3)
-    assert 0 < shown["p50_milliseconds"] <= shown["p95_milliseconds"] < 1000 * shown["seconds"]
     (row,) = shown["failures"]
     retry_at = row.pop("next_retry")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", retry_at)

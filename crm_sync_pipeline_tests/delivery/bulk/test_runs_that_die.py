@@ -99,10 +99,11 @@ def test_an_import_that_the_version_before_began_is_finished_after_the_upgrade(
     fresh.script(
         "ALTER TABLE crm_sync.import_contacts ADD COLUMN row_version text NOT NULL DEFAULT '742';"
         "ALTER TABLE crm_sync.import_contacts ALTER COLUMN row_version DROP DEFAULT;"
+        "ALTER TABLE crm_sync.attempts DROP COLUMN request_size;"
         "UPDATE crm_sync.alembic_version SET version_num = '0007'"
     )
     fresh.execute("UPDATE contacts SET name = 'Ann' WHERE email = '7@example.com'")
-    assert fresh.upgrade() == ["migrated schema crm_sync from 0007 to 0008"]
+    assert fresh.upgrade() == ["migrated schema crm_sync from 0007 to 0009"]
     fresh.pass_time(PAST_THE_LEASE)
     simulator.requests.clear()
     _, settled = run(fresh.queue(), brevo)
