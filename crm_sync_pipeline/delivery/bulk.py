@@ -69,6 +69,9 @@ class _ByImport:
             pass  # what is under way is taken up by the next claim
         except OneByOneError as why:
             logger.warning("import_left destination=%s reason=%s", self._destination.destination, why)
+        else:
+            if self._importer.has_answered:
+                self._engine.verdicts.has_answered()
         finally:
             await asyncio.to_thread(self._imports.let_go, self._engine.token)
 

@@ -73,6 +73,7 @@ class Importer:
         self._bulk = bulk
         self._imports = engine.queue.imports
         self._holding = Holding(engine)
+        self.has_answered = False
         self._newest: int | None = None
         self._lost = 0
         self._seconds_a_contact: float | None = None
@@ -239,5 +240,6 @@ class Importer:
             verdicts.observe_shared(answer if isinstance(answer, (DestinationDown, Failed)) else Synced())
             if verdicts.is_open:
                 raise DownError
+            self.has_answered = self.has_answered or not isinstance(answer, (DestinationDown, Failed))
             return answer
         raise OneByOneError("rate_limited")

@@ -8,7 +8,7 @@ from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.blame import Blame
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome
 from crm_sync_pipeline.domain.sentences import sentences
 
 
@@ -42,7 +42,10 @@ class Verdicts:
     def observe_shared(self, outcome: Outcome) -> None:
         """Take note of an answer that is about many contacts: what it refuses is not one contact's."""
         self._breaker.observe(outcome)
-        self._blame.has_answered |= isinstance(outcome, (Synced, Rejected))
+
+    def has_answered(self) -> None:
+        """The destination did what it was asked: where this run is a probe, the breaker closes."""
+        self._blame.has_answered = True
 
     async def take(self, attempt: Attempt) -> None:
         """Pass an attempt on, or hold it back. What a run holds back when it dies is sent again, which does no harm."""

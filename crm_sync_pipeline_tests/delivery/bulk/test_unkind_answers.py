@@ -116,6 +116,23 @@ def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_
     assert asked(simulator)[POST] == 1
 
 
+def test_a_probe_whose_import_is_refused_is_decided_by_its_single_call(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+) -> None:
+    """Brevo has answered, and yet nothing got through."""
+    world.add_many(1)
+    world.queue().breaker.open("http_503", "Brevo API error (503)")
+    world.pass_time(timedelta(seconds=61))
+    simulator.inject("status-400:path=/v3/contacts/import")
+    simulator.inject("status-503")
+    tally, _ = run(world.queue(), brevo)
+    assert asked(simulator) == {"GET /v3/processes": 1, POST: 1, "POST /v3/contacts": 1}
+    assert tally.down
+    down = world.queue().breaker.state()
+    assert down is not None
+    assert down.probes_done == 1
+
+
 def test_five_failures_in_a_row_open_the_breaker(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
     world.add_many(20)
     simulator.inject("status-503:method=GET:path=/v3/processes/*")
