@@ -123,7 +123,7 @@ class Engine:
             self.stopping.set()
         async with self.destination.client() as client:
             for way in ways:
-                if not self.tally.down:
+                if self.may_go_on and not self.tally.down:
                     await self._go(way, client)
         self.tally.seconds = time.monotonic() - began_at
         return self.tally
