@@ -11,6 +11,7 @@
 
 \set milliseconds_1 1
 \set milliseconds_2 0
+\set coalesce_1 0
 SELECT crm_sync.attempts.destination,
     crm_sync.attempts.outcome,
     crm_sync.attempts.reason,
@@ -27,8 +28,17 @@ SELECT crm_sync.attempts.destination,
         30000]
     ) AS bucket,
     count(*) AS total,
-    count(*) FILTER (WHERE crm_sync.attempts.milliseconds > :'milliseconds_2'::INTEGER) AS calls,
-    sum(crm_sync.attempts.milliseconds) AS milliseconds
+    coalesce(
+        sum(
+            1.0::double precision / CAST(crm_sync.attempts.request_size AS NUMERIC)
+        ) FILTER (WHERE crm_sync.attempts.milliseconds > :'milliseconds_2'::INTEGER),
+        :'coalesce_1'::INTEGER
+    ) AS calls,
+    sum(
+        crm_sync.attempts.milliseconds * (
+            1.0::double precision / CAST(crm_sync.attempts.request_size AS NUMERIC)
+        )
+    ) AS milliseconds
 FROM crm_sync.attempts
 WHERE crm_sync.attempts.id > :'after'::BIGINT AND crm_sync.attempts.id <= :'until'::BIGINT
 GROUP BY crm_sync.attempts.destination,

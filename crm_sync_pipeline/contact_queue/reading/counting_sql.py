@@ -31,6 +31,9 @@ _LIMITS: sa.ColumnElement[Any] = sa.literal_column(
 )
 _BUCKET = sa.func.width_bucket(attempts.c.milliseconds - 1, _LIMITS).label("bucket")
 
+_SHARE: sa.ColumnElement[Any] = sa.literal_column("1.0::double precision") / attempts.c.request_size
+"""Of one request: those that it carried together make one call."""
+
 counts: sa.Select[Any] = (
     sa.select(
         attempts.c.destination,
@@ -38,8 +41,8 @@ counts: sa.Select[Any] = (
         attempts.c.reason,
         _BUCKET,
         sa.func.count().label("total"),
-        sa.func.count().filter(attempts.c.milliseconds > 0).label("calls"),
-        sa.func.sum(attempts.c.milliseconds).label("milliseconds"),
+        sa.func.coalesce(sa.func.sum(_SHARE).filter(attempts.c.milliseconds > 0), 0).label("calls"),
+        sa.func.sum(attempts.c.milliseconds * _SHARE).label("milliseconds"),
     )
     .where(attempts.c.id > _AFTER, attempts.c.id <= _UNTIL)
     .group_by(attempts.c.destination, attempts.c.outcome, attempts.c.reason, _BUCKET)
