@@ -6,7 +6,7 @@ import warnings
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
@@ -20,7 +20,7 @@ from crm_sync_pipeline.orchestration.own_runs import installation_tag
 from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_memory
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
-from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.settings import Settings
 
 logger = logging.getLogger("crm_sync_pipeline")
 
@@ -37,7 +37,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }
-    for name, destination in DESTINATIONS.items():
+    for name in delivered():
+        destination = DESTINATIONS[name].resource()
         sync = settings.sync[name]
         resource = destination.from_settings(settings, secrets_from_environment=True)
         off_because = _off_because(destination, settings)
@@ -59,14 +60,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 sync.scheduler_max_instances,
                 sync.sensor_batch_limit,
             )
-    jobs.append(build_resume_job(list(DESTINATIONS), owner, tags))
-    jobs += build_act_jobs(list(DESTINATIONS), owner, tags)
-    jobs.append(build_check_job(list(DESTINATIONS), owner, tags))
+    jobs.append(build_resume_job(delivered(), owner, tags))
+    jobs += build_act_jobs(delivered(), owner, tags)
+    jobs.append(build_check_job(delivered(), owner, tags))
     schedules.append(build_check_queue_schedule(checks, owner, tags, is_on=bool(settings.general.database)))
     prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner, tags)
     jobs.append(prune)
     schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database)))
-    jobs_of_crms = {name: f"{name}_sync" for name in DESTINATIONS}
+    jobs_of_crms = {name: f"{name}_sync" for name in delivered()}
     sensors.append(build_alert_sensor(settings, jobs_of_crms, [prune.name], owner))
     return dg.Definitions(
         jobs=jobs, schedules=schedules, sensors=sensors, assets=assets, asset_checks=checks, resources=resources

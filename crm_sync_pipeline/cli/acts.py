@@ -17,7 +17,7 @@ from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.sandbox.terminal import terminal
 
 several_crms = click.option(
@@ -62,7 +62,7 @@ def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only:
     else:
         say(result.message)
         for crm in result.crms if action == "select" else ():
-            if crm not in DESTINATIONS:
+            if crm not in delivered():
                 say(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
     sys.exit(1 if result.refused or (which.ids and not result.contacts) else 0)
 

@@ -9,17 +9,17 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.sandbox.terminal import terminal
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.settings import SettingsError
 
 _MARKS = {State.GREEN: "[green]ok[/]", State.YELLOW: "[yellow]note[/]", State.RED: "[red]WRONG[/]"}
 
 
 @click.command(name="check")
-@click.option("--crm", type=click.Choice(list(DESTINATIONS)), default="brevo", show_default=True)
+@click.option("--crm", type=click.Choice(delivered()), default="brevo", show_default=True)
 @click.option("--create-attributes", is_flag=True, help="Make the attributes that the CRM lacks. Changes nothing else.")
 @as_json
 def check_crm(crm: str, create_attributes: bool, json_wanted: bool) -> None:
@@ -36,15 +36,15 @@ def check_crm(crm: str, create_attributes: bool, json_wanted: bool) -> None:
 
 
 def _report(crm: str, create_attributes: bool) -> CheckReport:
-    kind = DESTINATIONS[crm]
+    entry = DESTINATIONS[crm]
     try:
         settings = load_settings()
     except SettingsError as error:
-        return CheckReport(kind.title, (Line("Settings", State.RED, str(error)),))
-    with progress(f"Asking the database and {kind.title}"):
+        return CheckReport(entry.title, (Line("Settings", State.RED, str(error)),))
+    with progress(f"Asking the database and {entry.title}"):
         report = check(
             DatabaseResource.from_settings(settings, secrets_from_environment=False),
-            kind.from_settings(settings, secrets_from_environment=False),
+            entry.resource().from_settings(settings, secrets_from_environment=False),
             create_attributes=create_attributes,
         )
     read = Line("Settings", State.GREEN, "read from the environment and .env")

@@ -15,14 +15,13 @@ from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
 from crm_sync_pipeline.sandbox.terminal import terminal
-from crm_sync_pipeline.settings import load_settings
 
 
 @click.command()
@@ -114,9 +113,10 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
 
 
 def _destination(crm: str) -> HttpDestination:
-    if crm not in DESTINATIONS:
-        raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
-    return DESTINATIONS[crm].from_settings(load_settings(), secrets_from_environment=False)
+    entry = DESTINATIONS[crm]
+    if entry.import_resource is None:
+        raise click.UsageError(f"{entry.title} is not delivered to by this version. Nothing was sent.")
+    return entry.resource().from_settings(load_settings(), secrets_from_environment=False)
 
 
 @click.command(name="resume")

@@ -7,8 +7,8 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.sandbox.terminal import terminal
-from crm_sync_pipeline.settings import load_settings
 
 
 def database() -> DatabaseResource:

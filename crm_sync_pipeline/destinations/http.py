@@ -6,6 +6,7 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -34,6 +35,8 @@ from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.settings import Settings, SettingsError
+from crm_sync_pipeline.settings.base import FromEnvironment
+from crm_sync_pipeline.settings.groups import DeliveryOptions
 
 MESSAGE_LIMIT = 300
 
@@ -97,6 +100,11 @@ class Prepared:
         return self.is_plain and self.payload_hash == self.before.payload_hash
 
 
+def like(group: type[FromEnvironment], name: str) -> Any:
+    """The field of a resource that is a setting too: its default, bounds and description are the setting's."""
+    return copy(group.model_fields[name])
+
+
 class HttpDestination(dg.ConfigurableResource[None]):
     """A CRM behind an HTTP API. A subclass says what to send, and what its answers mean.
 
@@ -110,9 +118,9 @@ class HttpDestination(dg.ConfigurableResource[None]):
     timeout_seconds: float = Field(
         default=30, gt=0, description="For one whole call, from connecting to the last byte."
     )
-    concurrency: int = Field(default=8, ge=1, le=64, description="Requests in the air at the same time.")
-    requests_per_second: float = Field(default=10, gt=0, description="The account's limit; a little less is used.")
-    skip_unchanged: bool = Field(default=False, description="Do not send again what was delivered last.")
+    requests_per_second: float = like(DeliveryOptions, "requests_per_second")
+    concurrency: int = like(DeliveryOptions, "concurrency")
+    skip_unchanged: bool = like(DeliveryOptions, "skip_unchanged")
     bulk_threshold: int | None = Field(default=None, ge=1, description="Imports begin at so many contacts.")
     bulk_batch_limit: int = Field(default=50_000, ge=1, description="How many contacts a run takes that imports.")
 
@@ -124,6 +132,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
         With `secrets_from_environment` the resource holds the names of the variables and Dagster reads them when a run
         starts, so that its UI never shows a key; otherwise it holds the values.
         """
+
+    @classmethod
+    def alike(cls, group: FromEnvironment) -> dict[str, Any]:
+        """The values of all settings in the group that the resource has a field of the same name for."""
+        return {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
 
     @classmethod
     @abstractmethod

@@ -18,12 +18,13 @@ from rich.table import Table
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.sandbox.terminal import terminal
-from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.settings import Settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 

@@ -17,11 +17,12 @@ import psutil
 from rich.console import Console
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.sandbox.terminal import terminal
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
@@ -61,8 +62,8 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # it says so at every start
         **{name: value for name, value in os.environ.items() if value},
     }
-    if settings.brevo.api_key:
-        console.print(f"Brevo: your account, by {settings.brevo.api_base_url}")
+    if (brevo := settings.of(BrevoSettings)).api_key:
+        console.print(f"Brevo: your account, by {brevo.api_base_url}")
     else:
         simulator = parts.enter_context(running(BrevoSimulator().app))
         environment.update(BREVO_API_KEY=DEFAULT_KEY, BREVO_API_BASE_URL=f"{simulator.base_url}/v3")

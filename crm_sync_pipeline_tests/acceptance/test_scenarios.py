@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.connection import HALF_OPEN
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, engine_for
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.builders import World
 
 LOOKS_LIKE = "postgresql://user:password@host:5432/database"

@@ -7,10 +7,11 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.settings import SettingsError
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -69,7 +70,7 @@ def test_a_number_that_becomes_free_goes_out_with_the_next_selection(
 
 def test_reject_sends_such_a_contact_nowhere_as_before(world: World, brevo: BrevoResource) -> None:
     world.add("a@example.com", "b@example.com", phone_number=NUMBER)
-    tally = run(world, brevo.model_copy(update={"omits_sms_in_use": False}))
+    tally = run(world, brevo.model_copy(update={"sms_in_use": "reject"}))
     assert states(world) == {"Complete": 1, "Queued": 1}
     assert tally.reasons["sms_in_use"] == 1
 

@@ -460,7 +460,7 @@ def test_numbers_that_several_contacts_share_are_a_yellow_line(
     world.add("a@example.com", "b@example.com", "c@example.com", phone_number="+1 415 555 2671")
     world.add("A@example.com ", phone_number="001 415 555 2671")
     world.add("other@example.com", phone_number="+1 415 555 2672")
-    report = check(world.database, brevo.model_copy(update={"omits_sms_in_use": omits}))
+    report = check(world.database, brevo.model_copy(update={"sms_in_use": "omit" if omits else "reject"}))
     (line,) = [line for line in report.lines if line.name == "Shared numbers"]
     assert line.state is State.YELLOW
     assert re.match(rf"2 of the 5 contacts .* the others are {says}$", line.says)

@@ -5,7 +5,7 @@ https://developers.brevo.com/reference/create-contact
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import dagster as dg
 import httpx
@@ -24,7 +24,8 @@ from crm_sync_pipeline.destinations.brevo.changes import (
 )
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
 from crm_sync_pipeline.destinations.brevo.readiness import BrevoCheck, numbers_left_out, numbers_shared
-from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError, Prepared, number_in
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings, key_hint
+from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError, Prepared, like, number_in
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
@@ -35,7 +36,7 @@ from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.settings.values import key_hint, plain
+from crm_sync_pipeline.settings.values import plain
 
 _AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
 
@@ -55,36 +56,36 @@ class BrevoResource(HttpDestination):
     destination: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
 
-    base_url: str = Field(default="https://api.brevo.com/v3", description="BREVO_API_BASE_URL")
+    base_url: str = like(BrevoSettings, "api_base_url")
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
-    list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
-    omits_sms_in_use: bool = Field(default=True, description="Deliver without a number that another contact has.")
-    moves_contacts: bool = Field(default=True, description="Change the address of a contact that Brevo has already.")
-    phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
+    list_id: int | None = like(BrevoSettings, "list_id")
+    sms_in_use: Literal["omit", "reject"] = like(BrevoSettings, "sms_in_use")
+    on_address_change: Literal["move", "new"] = like(BrevoSettings, "on_address_change")
+    phone_region: str | None = like(BrevoSettings, "phone_region")
 
     @classmethod
     def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "BrevoResource":
-        """See HttpDestination."""
-        brevo = settings.brevo
+        """The resource as the environment sets it; a key is handed on by its variable, or by its value."""
+        brevo = settings.of(BrevoSettings)
         key = brevo.api_key.get_secret_value() if brevo.api_key else ""
         return cls(
-            base_url=brevo.api_base_url,
-            api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
-            list_id=brevo.list_id,
-            omits_sms_in_use=brevo.sms_in_use == "omit",
-            moves_contacts=brevo.on_address_change == "move",
-            phone_region=brevo.phone_region,
-            concurrency=brevo.concurrency,
-            requests_per_second=brevo.requests_per_second,
-            skip_unchanged=brevo.skip_unchanged,
-            bulk_threshold=brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
-            bulk_batch_limit=brevo.bulk_batch_limit,
+            **cls.alike(brevo)
+            | {
+                "base_url": brevo.api_base_url,
+                "api_key": dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
+                "bulk_threshold": brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
+            }
         )
 
     @classmethod
     def missing_setting(cls, settings: Settings) -> str | None:
-        """See HttpDestination."""
-        return None if settings.brevo.api_key else "BREVO_API_KEY"
+        """BREVO_API_KEY where it is not set: nothing can be sent without it."""
+        return None if settings.of(BrevoSettings).api_key else "BREVO_API_KEY"
+
+    @property
+    def omits_sms_in_use(self) -> bool:
+        """Whether a contact is delivered without a number that another contact has."""
+        return self.sms_in_use == "omit"
 
     def require_ready(self) -> None:
         """NotReadyError without a key."""
@@ -232,7 +233,11 @@ class BrevoResource(HttpDestination):
         Its owner may have opted out, and Brevo lifts that when an address changes.
         """
         prepared = super().prepare(contact, before)
-        return prepared if isinstance(prepared, Attempt) else first_request(prepared, moves=self.moves_contacts)
+        return (
+            prepared
+            if isinstance(prepared, Attempt)
+            else first_request(prepared, moves=self.on_address_change == "move")
+        )
 
     def next_request(self, prepared: Prepared, outcome: Outcome) -> Prepared | None:
         """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.

@@ -1,0 +1,27 @@
+"""What the registry says of a destination: all that other rooms may know of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings.base import FromEnvironment
+
+if TYPE_CHECKING:
+    from crm_sync_pipeline.destinations.http import HttpDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One destination. `import_resource` imports its class; None where this version does not deliver to it yet."""
+
+    name: str
+    title: str
+    settings: type[FromEnvironment]
+    import_resource: "Callable[[], type[HttpDestination]] | None" = None
+
+    def resource(self) -> "type[HttpDestination]":
+        """The class that delivers to it. CrmSyncError where there is none yet."""
+        if self.import_resource is None:
+            raise CrmSyncError(f"{self.title} is not delivered to by this version. Nothing was sent.")
+        return self.import_resource()

@@ -1,0 +1,6 @@
+"""HubSpot: its settings and its columns on the contacts table. It is not delivered to yet."""
+
+from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
+
+HUBSPOT = Entry("hubspot", "HubSpot", HubspotSettings)

@@ -1,0 +1,6 @@
+"""Mautic: its settings and its columns on the contacts table. It is not delivered to yet."""
+
+from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.destinations.mautic.settings import MauticSettings
+
+MAUTIC = Entry("mautic", "Mautic", MauticSettings)
