@@ -16,7 +16,8 @@ from benchmarks.installation import Installation, installation
 from benchmarks.people import load_people
 from benchmarks.site import BenchmarkError, databases
 from benchmarks.throughput import Say
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
@@ -68,7 +69,7 @@ def _ways(selections: int, say: Say) -> Sequence[Way]:
             BREVO_API_BASE_URL=f"{server.base_url}/v3",
         ) as dev,
     ):
-        database = DatabaseResource(url=url)
+        database = DatabaseResource(url=url, crms=as_config(CRMS))
         ids = load_people(database.engine, selections + 1, selected=False)
         for number, contact_id in enumerate(ids):
             simulator.requests.clear()

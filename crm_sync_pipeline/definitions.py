@@ -6,7 +6,7 @@ import warnings
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import DESTINATIONS, delivered, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
@@ -33,7 +33,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner, tags = settings.general.crm_sync_owner, installation_tag(settings)
     resources: dict[str, dg.ConfigurableResource[None] | dg.ResourceDefinition] = {
-        "database": DatabaseResource.from_settings(settings, secrets_from_environment=True),
+        "database": DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=True),
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }

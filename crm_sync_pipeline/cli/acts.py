@@ -14,10 +14,9 @@ from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.filters import chosen, which_contacts
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations import CRMS, delivered
 from crm_sync_pipeline.sandbox.terminal import terminal
 
 several_crms = click.option(

@@ -9,7 +9,7 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import DESTINATIONS, delivered, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.sandbox.terminal import terminal
@@ -43,7 +43,7 @@ def _report(crm: str, create_attributes: bool) -> CheckReport:
         return CheckReport(entry.title, (Line("Settings", State.RED, str(error)),))
     with progress(f"Asking the database and {entry.title}"):
         report = check(
-            DatabaseResource.from_settings(settings, secrets_from_environment=False),
+            DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False),
             entry.resource().from_settings(settings, secrets_from_environment=False),
             create_attributes=create_attributes,
         )

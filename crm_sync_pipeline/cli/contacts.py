@@ -11,11 +11,10 @@ from crm_sync_pipeline.cli.acts import actor, one_crm
 from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError

@@ -7,13 +7,13 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.sandbox.terminal import terminal
 
 
 def database() -> DatabaseResource:
     """The database that the environment names."""
-    return DatabaseResource.from_settings(load_settings(), secrets_from_environment=False)
+    return DatabaseResource.from_settings(load_settings(), CRMS, secrets_from_environment=False)
 
 
 @click.group()

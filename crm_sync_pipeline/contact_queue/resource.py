@@ -11,7 +11,7 @@ from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table, other_kind
 from crm_sync_pipeline.contact_queue.database.connection import BoundedConnection, connect_args
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.ddl import connect_without_time_outs
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
@@ -29,6 +29,7 @@ from crm_sync_pipeline.contact_queue.people.pruning import History
 from crm_sync_pipeline.contact_queue.people.selection import Selection
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.report import Report
+from crm_sync_pipeline.domain.crm import Crm, Crms
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import DATABASE_URL, Settings
 from crm_sync_pipeline.settings.values import plain
@@ -112,6 +113,30 @@ class RetryConfig(dg.Config):
         return RetryPolicy(self.max_retries, delay, self.exponential, self.retry_rejected)
 
 
+class CrmConfig(dg.Config):
+    """A CRM's columns on the contacts table: the fields of the domain's Crm, as Dagster writes them down."""
+
+    name: str
+    title: str
+    id_column: str
+    holds_address: bool = False
+    carries: dict[str, list[str]] = Field(default={})
+
+
+def as_config(crms: Crms) -> list[CrmConfig]:
+    """These CRMs, for the field `crms` of a DatabaseResource."""
+    return [
+        CrmConfig(
+            name=crm.name,
+            title=crm.title,
+            id_column=crm.id_column,
+            holds_address=crm.holds_address,
+            carries={column: list(fields) for column, fields in crm.carries.items()},
+        )
+        for crm in crms.values()
+    ]
+
+
 class DatabaseResource(dg.ConfigurableResource[None]):
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
@@ -120,9 +145,10 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
     retries: dict[str, RetryConfig] = Field(default={}, description="By destination; the default for one not named.")
+    crms: list[CrmConfig] = Field(default=[], description="The CRMs that the contacts table may have columns for.")
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "DatabaseResource":
+    def from_settings(cls, settings: Settings, crms: Crms, *, secrets_from_environment: bool) -> "DatabaseResource":
         """The database as the environment sets it; with `secrets_from_environment` Dagster reads the URL itself."""
         variable, secret = settings.general.database_variable, settings.general.database
         url = secret.get_secret_value() if secret else ""
@@ -140,7 +166,13 @@ class DatabaseResource(dg.ConfigurableResource[None]):
                 )
                 for name, sync in settings.sync.items()
             },
+            crms=as_config(crms),
         )
+
+    @property
+    def known_crms(self) -> Crms:
+        """The CRMs that the contacts table may have columns for, by name."""
+        return {each.name: Crm(**each.model_dump()) for each in self.crms}
 
     @property
     def engine(self) -> sa.Engine:
@@ -165,6 +197,7 @@ class DatabaseResource(dg.ConfigurableResource[None]):
             contacts_table=self.contacts_table,
             lease_seconds=self.lease_seconds,
             retries=self.retries,
+            crms=self.crms,
         )
 
     def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
@@ -172,7 +205,7 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         found, kind = in_transaction(
             self.engine,
             lambda connection: (
-                find_contacts_table(connection, self.contacts_table),
+                find_contacts_table(connection, self.contacts_table, self.known_crms),
                 other_kind(connection, self.contacts_table),
             ),
             patience,
@@ -192,7 +225,7 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def check(self, destination: str | None = None) -> list[Finding]:
         """Every fault of the database, and what is well, for one destination or all: `crm-sync db check`."""
         contacts = self.contacts()
-        crms = [CRMS[destination]] if destination else list(CRMS.values())
+        crms = [contacts.crms[destination]] if destination else None
         return in_transaction(self.engine, lambda connection: check(connection, contacts, crms))
 
     def clock(self) -> datetime:
@@ -204,7 +237,7 @@ class DatabaseResource(dg.ConfigurableResource[None]):
     def upgrade(self, say: Say) -> ContactsTable:
         """Add schema crm_sync and the indexes, and the contacts table where there is none; `say` hears each step."""
         try:
-            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), say)
+            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), self.known_crms, say)
         except sa.exc.DBAPIError as error:
             raise DatabaseError(what_happened(self.engine, error)) from None
 
@@ -213,7 +246,9 @@ class DatabaseResource(dg.ConfigurableResource[None]):
         path = self.engine.get_execution_options()[AS_READ].search_path
         if path is None or "." in self.contacts_table:
             return self.contacts_table
-        found = in_transaction(self.engine, lambda connection: find_contacts_table(connection, self.contacts_table))
+        found = in_transaction(
+            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table, self.known_crms)
+        )
         return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
 
     def policy(self, destination: str) -> RetryPolicy:
@@ -225,7 +260,8 @@ class DatabaseResource(dg.ConfigurableResource[None]):
 
         `patience`: how long to wait for a database that does not answer now.
         """
-        contacts, crm = self.contacts(patience), CRMS[destination]
+        contacts = self.contacts(patience)
+        crm = contacts.crms[destination]
         require_usable(self.engine, contacts, crm)
         return ContactQueue(self.engine, contacts, crm, self.policy(destination), timedelta(seconds=self.lease_seconds))
 

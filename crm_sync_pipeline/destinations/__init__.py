@@ -7,9 +7,18 @@ from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.hubspot import HUBSPOT
 from crm_sync_pipeline.destinations.mautic import MAUTIC
 from crm_sync_pipeline.destinations.n8n import N8N
+from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.settings import Settings, reading
 
 DESTINATIONS: Mapping[str, Entry] = {entry.name: entry for entry in (BREVO, HUBSPOT, MAUTIC, N8N)}
+
+
+def crms_of(destinations: Mapping[str, Entry]) -> Crms:
+    """What the contacts table may have for each of these."""
+    return {name: entry.crm for name, entry in destinations.items()}
+
+
+CRMS = crms_of(DESTINATIONS)
 
 
 def delivered(destinations: Mapping[str, Entry] = DESTINATIONS) -> list[str]:

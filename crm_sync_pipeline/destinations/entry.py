@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings.base import FromEnvironment
 
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
 class Entry:
     """One destination. `import_resource` imports its class; None where this version does not deliver to it yet."""
 
-    name: str
-    title: str
+    crm: Crm
     settings: type[FromEnvironment]
     import_resource: "Callable[[], type[HttpDestination]] | None" = None
+
+    @property
+    def name(self) -> str:
+        """Its name in columns, options, jobs and variables."""
+        return self.crm.name
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.crm.title
 
     def resource(self) -> "type[HttpDestination]":
         """The class that delivers to it. CrmSyncError where there is none yet."""

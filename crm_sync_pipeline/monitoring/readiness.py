@@ -6,11 +6,12 @@ from datetime import datetime, timezone
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY, REWRITES, missing_columns
+from crm_sync_pipeline.contact_queue.database.sent_columns import REWRITES, missing_columns
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 
@@ -65,15 +66,15 @@ def _of_database(database: DatabaseResource, name: str, clock: Clock) -> tuple[l
     except CrmSyncError as error:
         return [*lines, Line("Database", State.RED, str(error))], None
     lines.append(Line("Schema", State.GREEN, "every column, right, table and index that is needed is there"))
-    lines += _of_missing_columns(contacts)
+    lines += _of_missing_columns(contacts, queue.crm)
     return lines, queue
 
 
-def _of_missing_columns(contacts: ContactsTable) -> list[Line]:
+def _of_missing_columns(contacts: ContactsTable, crm: Crm) -> list[Line]:
     missing = missing_columns(contacts)
     if not missing:
         return []
-    unsent = [attribute for column in missing for attribute in CARRIED_BY[column.name]]
+    unsent = [attribute for column in missing for attribute in crm.carries.get(column.name, (column.name,))]
     says = (
         f"{contacts.qualified} has no {', '.join(column.name for column in missing)}; contacts are delivered without "
         f"{', '.join(unsent)}"

@@ -7,11 +7,11 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.delivery.door import deliver_contact
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain

@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError, Which, parse_ids
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter, ids_in, parse_moment
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 

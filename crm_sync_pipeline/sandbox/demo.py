@@ -15,10 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
@@ -50,7 +49,7 @@ def run_demo(size: int) -> None:
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["extended"]))
     with temporary() as postgres, running(simulator.app) as server, _instance() as instance:
         settings = _settings(postgres.url, f"{server.base_url}/v3")
-        database = DatabaseResource.from_settings(settings, secrets_from_environment=False)
+        database = DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False)
         try:
             demo = Demo(database, simulator, console)
             database.upgrade(lambda _line: None)

@@ -16,8 +16,8 @@ import httpx
 import psutil
 from rich.console import Console
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
@@ -74,7 +74,9 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         return environment
     postgres = parts.enter_context(start(var / "postgres"))
     environment["DATABASE_URL"] = postgres.url
-    database = DatabaseResource(url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table)
+    database = DatabaseResource(
+        url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table, crms=as_config(CRMS)
+    )
     parts.callback(lambda: database.engine.dispose())
     database.upgrade(lambda line: console.print(f"  {line}"))
     if not database.report().contacts_count():

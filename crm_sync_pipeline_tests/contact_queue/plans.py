@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, settle_import_sql, take_up_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
 from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql, counting_sql, figures_sql, report_sql
@@ -28,6 +27,7 @@ from crm_sync_pipeline.contact_queue.worker import (
     pending_imports_sql,
     settle_sql,
 )
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.selection import Selection, Which
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline_tests.builders import LEASE, World, attempt

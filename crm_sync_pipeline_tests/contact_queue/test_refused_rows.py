@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline_tests.builders import World, one_run

@@ -7,10 +7,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import Answer, explain

@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain

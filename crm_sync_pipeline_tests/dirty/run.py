@@ -9,7 +9,7 @@ from uuid import UUID
 import dagster as dg
 import httpx
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.explanation import Answer, explain
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline.simulators.request_log import LoggedRequest

@@ -8,8 +8,8 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Act, Actor
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline.orchestration.which import CrmName, State, Status
 from crm_sync_pipeline_tests.orchestration.test_job import events

@@ -15,6 +15,7 @@ from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
 from crm_sync_pipeline.destinations.mautic.settings import MauticSettings
 from crm_sync_pipeline.destinations.n8n.settings import N8nSettings
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.settings import Settings, SettingsError, SyncSettings
 from crm_sync_pipeline.settings.base import FromEnvironment
 
@@ -433,7 +434,7 @@ def test_a_destination_of_another_package_has_its_settings_read_beside_ours(monk
 
     monkeypatch.setenv("ACME_TOKEN", "hunter2")
     monkeypatch.setenv("ACME_SYNC_MAX_RETRIES", "7")
-    found = load_settings({**DESTINATIONS, "acme": Entry("acme", "Acme", AcmeSettings)})
+    found = load_settings({**DESTINATIONS, "acme": Entry(Crm("acme", "Acme", "acme_id"), AcmeSettings)})
     token = found.of(AcmeSettings).token
     assert token is not None
     assert token.get_secret_value() == "hunter2"

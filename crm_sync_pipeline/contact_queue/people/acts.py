@@ -8,12 +8,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
 from crm_sync_pipeline.contact_queue.people.selection import ACTIONS, Found, Selection, SelectionError, Which, selected
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
+from crm_sync_pipeline.domain.crm import Crm
 
 IDS_NAMED = 3
 
@@ -117,7 +118,7 @@ class Acts:
             progress=progress,
             afterwards=count,
         )
-        message = _would(verb, names, found) if dry_run else _done(verb, names, which, found)
+        message = _would(verb, targets, found) if dry_run else _done(verb, targets, which, found)
         return ActResult(
             verb, names, scope, found.contacts, found.changes, found.sample, dry_run, message, found.refused
         )
@@ -163,15 +164,15 @@ def scope_of(which: Which) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _would(verb: str, crms: tuple[str, ...], found: Found) -> str:
+def _would(verb: str, crms: Sequence[Crm], found: Found) -> str:
     some = f" Such as {', '.join(str(contact_id) for contact_id in found.sample)}." if found.sample else ""
     return f"Would {verb} {found.contacts} contacts for {_titles(crms)}. Nothing was changed.{some}"
 
 
-def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
+def _done(verb: str, crms: Sequence[Crm], which: Which, found: Found) -> str:
     if verb in ACTIONS:
         named = None if which.ids is None else len(which.ids)
-        return f"{selected(verb, found, crms, named).message}."
+        return f"{selected(verb, found, tuple(crm.name for crm in crms), named).message}."
     left_out = len(which.ids or ()) - found.contacts - found.refused
     why = {"requeue": "not in Error and not waiting for a retry", "hold": "on hold already", "release": "not on hold"}
     unknown = f" {left_out} left out: unknown, or {why[verb]}." if left_out > 0 else ""
@@ -179,5 +180,5 @@ def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
     return f"{VERBS[verb].past} {found.contacts} contacts for {_titles(crms)}.{unknown}{refused}"
 
 
-def _titles(crms: tuple[str, ...]) -> str:
-    return " and ".join(CRMS[crm].title for crm in crms)
+def _titles(crms: Sequence[Crm]) -> str:
+    return " and ".join(crm.title for crm in crms)

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from crm_sync_pipeline.destinations.brevo.attributes import CARRIED_BY
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.domain.crm import Crm
 
 if TYPE_CHECKING:
     from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
@@ -15,4 +17,6 @@ def _resource() -> "type[BrevoResource]":
     return BrevoResource
 
 
-BREVO = Entry("brevo", "Brevo", BrevoSettings, _resource)
+BREVO = Entry(
+    Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True, carries=CARRIED_BY), BrevoSettings, _resource
+)

@@ -9,6 +9,17 @@ from typing import Any
 
 from crm_sync_pipeline.domain.check import Line, State
 
+CARRIED_BY: Mapping[str, tuple[str, ...]] = {
+    "name": ("FIRSTNAME", "LASTNAME"),
+    "phone_number": ("SMS",),
+    "domain_id": ("DOMAIN_ID",),
+    "page_id": ("PAGE_ID",),
+    "email_type": ("EMAIL_TYPE",),
+    "source_url": ("SOURCE_URL",),
+    "has_gmail": ("HAS_GMAIL",),
+}
+"""The attributes that each optional column of the contacts table fills."""
+
 SENT_TYPES: Mapping[str, str] = {
     "FIRSTNAME": "text",
     "LASTNAME": "text",

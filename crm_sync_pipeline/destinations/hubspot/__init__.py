@@ -2,5 +2,6 @@
 
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
+from crm_sync_pipeline.domain.crm import Crm
 
-HUBSPOT = Entry("hubspot", "HubSpot", HubspotSettings)
+HUBSPOT = Entry(Crm("hubspot", "HubSpot", "hubspot_contact_id"), HubspotSettings)

@@ -2,5 +2,6 @@
 
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.mautic.settings import MauticSettings
+from crm_sync_pipeline.domain.crm import Crm
 
-MAUTIC = Entry("mautic", "Mautic", MauticSettings)
+MAUTIC = Entry(Crm("mautic", "Mautic", "mautic_contact_id"), MauticSettings)

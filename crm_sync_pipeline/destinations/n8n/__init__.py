@@ -2,5 +2,6 @@
 
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.n8n.settings import N8nSettings
+from crm_sync_pipeline.domain.crm import Crm
 
-N8N = Entry("n8n", "n8n", N8nSettings)
+N8N = Entry(Crm("n8n", "n8n", "n8n_workflow_id"), N8nSettings)

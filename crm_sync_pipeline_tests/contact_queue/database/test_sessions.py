@@ -9,10 +9,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.resource import engine_for
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.explanation import explain

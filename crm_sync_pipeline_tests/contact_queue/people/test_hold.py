@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.worker import claim_sql
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.domain.outcome import Failed, Synced

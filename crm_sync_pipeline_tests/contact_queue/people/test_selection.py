@@ -152,8 +152,8 @@ def test_an_id_or_a_crm_named_twice_counts_once(world: World) -> None:
     ("action", "ids", "crms", "named"),
     [
         ("selct", [], ("brevo",), "'selct' is no action"),
-        ("select", [], ("pipedrive",), "'pipedrive' is no CRM"),
-        ("select", [], ("brevo", "Brevo"), "'Brevo' is no CRM"),
+        ("select", [], ("pipedrive",), "'pipedrive' is not a known CRM"),
+        ("select", [], ("brevo", "Brevo"), "'Brevo' is not a known CRM"),
         ("select", ["not-an-id"], ("brevo",), "'not-an-id' is no contact id"),
         ("unselect", [""], ("brevo",), "'' is no contact id"),
     ],
