@@ -20,9 +20,9 @@ from crm_sync_pipeline.destinations import CRMS, delivered
 from crm_sync_pipeline.sandbox.terminal import terminal
 
 several_crms = click.option(
-    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=("brevo",), show_default=True
+    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=(next(iter(CRMS)),), show_default=True
 )
-one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
+one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default=next(iter(CRMS)), show_default=True)
 
 
 def actor() -> Actor:

@@ -19,15 +19,16 @@ _MARKS = {State.GREEN: "[green]ok[/]", State.YELLOW: "[yellow]note[/]", State.RE
 
 
 @click.command(name="check")
-@click.option("--crm", type=click.Choice(delivered()), default="brevo", show_default=True)
-@click.option("--create-attributes", is_flag=True, help="Make the attributes that the CRM lacks. Changes nothing else.")
+@click.option("--crm", type=click.Choice(delivered()), default=delivered()[0], show_default=True)
+@click.option("--create-fields", is_flag=True, help="Create the fields that the CRM lacks. Changes nothing else.")
+@click.option("--create-attributes", "create_fields", is_flag=True, hidden=True, help="The former name.")
 @as_json
-def check_crm(crm: str, create_attributes: bool, json_wanted: bool) -> None:
-    """Tell whether deliveries will work, before the first one: settings, database, key, list, attributes, clocks.
+def check_crm(crm: str, create_fields: bool, json_wanted: bool) -> None:
+    """Tell whether deliveries will work, before the first one: settings, database, account, fields, clocks.
 
     One line a question, with what to do. Sends no contact. Exit code 1 where a line is red.
     """
-    report = _report(crm, create_attributes)
+    report = _report(crm, create_fields)
     if json_wanted:
         print_json({"crm": crm, "is_good": report.is_good, "says": report.sentence(), "lines": report.lines})
     else:
@@ -35,7 +36,7 @@ def check_crm(crm: str, create_attributes: bool, json_wanted: bool) -> None:
     sys.exit(0 if report.is_good else 1)
 
 
-def _report(crm: str, create_attributes: bool) -> CheckReport:
+def _report(crm: str, create_fields: bool) -> CheckReport:
     entry = DESTINATIONS[crm]
     try:
         settings = load_settings()
@@ -45,7 +46,7 @@ def _report(crm: str, create_attributes: bool) -> CheckReport:
         report = check(
             DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False),
             entry.resource().from_settings(settings, secrets_from_environment=False),
-            create_attributes=create_attributes,
+            create_fields=create_fields,
         )
     read = Line("Settings", State.GREEN, "read from the environment and .env")
     return CheckReport(report.title, (read, *report.lines))

@@ -295,12 +295,12 @@ class HttpDestination(dg.ConfigurableResource[None]):
         self,
         client: httpx.AsyncClient,  # noqa: ARG002 # for subclasses, as all three
         *,
-        create_attributes: bool = False,  # noqa: ARG002
+        create_fields: bool = False,  # noqa: ARG002
         clock: Callable[[], datetime],  # noqa: ARG002
     ) -> Sequence[Line]:
         """What the destination says of our set-up, before a contact is sent. Never raises for what it answers.
 
-        `clock` tells this machine's time, to be compared with the destination's. With `create_attributes` the fields
+        `clock` tells this machine's time, to be compared with the destination's. With `create_fields` the fields
         that it lacks are made first.
         """
         return ()

@@ -31,16 +31,16 @@ def check(
     database: DatabaseResource,
     destination: HttpDestination,
     *,
-    create_attributes: bool = False,
+    create_fields: bool = False,
     clock: Clock = utc_now,
 ) -> CheckReport:
     """Ask the database and the destination; whatever fails is a line. Sends no contact.
 
-    With `create_attributes` the destination is given the fields that it lacks; nothing else is changed anywhere.
+    With `create_fields` the destination is given the fields that it lacks; nothing else is changed anywhere.
     """
     name = destination.destination
     lines, queue = _of_database(database, name, clock)
-    lines += _of_destination(destination, create_attributes, clock)
+    lines += _of_destination(destination, create_fields, clock)
     if queue:
         lines += [*_of_queue(queue), *_of_contacts(queue, destination)]
     return CheckReport(destination.title, tuple(lines))
@@ -88,10 +88,10 @@ def _of_missing_columns(contacts: ContactsTable, crm: Crm) -> list[Line]:
     return [Line("Columns", State.YELLOW, says, to_do)]
 
 
-def _of_destination(destination: HttpDestination, create_attributes: bool, clock: Clock) -> Sequence[Line]:
+def _of_destination(destination: HttpDestination, create_fields: bool, clock: Clock) -> Sequence[Line]:
     async def ask() -> Sequence[Line]:
         async with destination.client() as client:
-            return await destination.check(client, create_attributes=create_attributes, clock=clock)
+            return await destination.check(client, create_fields=create_fields, clock=clock)
 
     try:
         destination.require_ready()

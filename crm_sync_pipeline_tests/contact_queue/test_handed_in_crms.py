@@ -33,7 +33,7 @@ def test_contacts_are_selected_and_claimed_for_a_crm_that_is_handed_in_and_for_n
 
     assert "1 contacts for 1 CRM(s)" in done.message
     assert database.queue("acme").claim(10).size == 1
-    with pytest.raises(SelectionError, match="^'brevo' is not a known CRM. Nothing was changed. Use one of acme.$"):
+    with pytest.raises(SelectionError, match=r"^'brevo' is not a known CRM\. Nothing was changed\. Use one of acme\.$"):
         acts.carry_out("select", Which(None), ["brevo"], everything=True)
 
 

@@ -53,14 +53,14 @@ class BrevoCheck:
         self._client = client
         self._clock = clock
 
-    async def lines(self, create_attributes: bool) -> list[Line]:
+    async def lines(self, create_fields: bool) -> list[Line]:
         """Every answer; those that follow a refused key or a lost connection are left out."""
         found: list[Line] = []
         try:
             found += await self._account()
             if self._list_id is not None:
                 found.append(await self._list(self._list_id))
-            found += await self._attributes(create_attributes)
+            found += await self._attributes(create_fields)
         except _Unanswered as end:
             found.append(end.line)
         return found

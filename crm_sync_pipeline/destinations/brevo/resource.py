@@ -213,10 +213,10 @@ class BrevoResource(HttpDestination):
         return answer.headers.get("sib-request-id")
 
     async def check(
-        self, client: httpx.AsyncClient, *, create_attributes: bool = False, clock: Callable[[], datetime]
+        self, client: httpx.AsyncClient, *, create_fields: bool = False, clock: Callable[[], datetime]
     ) -> Sequence[Line]:
         """See HttpDestination."""
-        return await BrevoCheck(self, self.list_id, client, clock).lines(create_attributes)
+        return await BrevoCheck(self, self.list_id, client, clock).lines(create_fields)
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
         """See HttpDestination."""
