@@ -70,7 +70,7 @@ def build_definitions(
                 sync.sensor_batch_limit,
             )
     jobs.append(build_resume_job(served, owner, tags))
-    jobs += build_act_jobs(list(destinations), served, owner, tags)
+    jobs += build_act_jobs(destinations, owner, tags)
     jobs.append(build_check_job(served, owner, tags))
     schedules.append(build_check_queue_schedule(checks, owner, tags, is_on=bool(settings.general.database)))
     prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner, tags)

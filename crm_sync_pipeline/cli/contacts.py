@@ -82,7 +82,7 @@ def explain(contact: str, crm: str, json_wanted: bool) -> None:
     with progress("Looking for the contact"):  # an address that has no index is looked for in the whole table
         contact_id = source.selection().find(contact)
         facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
-    answer = answer_for(facts)
+    answer = answer_for(facts, DESTINATIONS[crm].remedies)
     if json_wanted:
         print_json({"verdict": answer.verdict, "next_step": answer.next_step, "facts": facts})
     else:

@@ -1,7 +1,7 @@
 """What the registry says of a destination: all that other rooms may know of it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crm_sync_pipeline.domain.crm import Crm
@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One destination. `import_resource` imports its class; None where this version does not deliver to it yet."""
+    """One destination.
+
+    `import_resource` imports its class; None where this version does not deliver to it yet. `remedies` says what a
+    person does about its own refusals, by their reasons.
+    """
 
     crm: Crm
     settings: type[FromEnvironment]
     import_resource: "Callable[[], type[HttpDestination]] | None" = None
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -113,6 +113,8 @@ class HttpDestination(dg.ConfigurableResource[None]):
 
     destination: ClassVar[str]
     title: ClassVar[str]
+    access: ClassVar[str] = "Account"
+    """What lets us in, in a word, for the line of a check that finds it missing."""
 
     base_url: str = Field(description="Where the API is.")
     timeout_seconds: float = Field(
@@ -176,7 +178,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """CrmSyncError where a setting is missing without which nothing can be sent."""
 
     def error_text(self, answer: Answer, instead: str = "") -> str:
-        """'Brevo API error (400): Invalid email address', without personal data."""
+        """'{title} API error (400): Invalid email address', without personal data."""
         if answer.status in REDIRECTS:
             said = redirect_words(answer.headers, self.base_url)
         else:

@@ -97,7 +97,7 @@ def _of_destination(destination: HttpDestination, create_fields: bool, clock: Cl
         destination.require_ready()
         return asyncio.run(ask())
     except CrmSyncError as error:
-        return [Line("Key", State.RED, str(error))]
+        return [Line(destination.access, State.RED, str(error))]
     except Exception as error:  # such as a proxy's address in the environment that can't be read
         why = f"can't be asked ({type(error).__name__}: {redacted(str(error).partition(chr(10))[0])})"
         return [Line(destination.title, State.RED, why, "Check the proxy settings of this machine.")]

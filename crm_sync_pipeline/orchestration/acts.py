@@ -1,7 +1,7 @@
 """Acts of people as jobs: select_contacts, requeue, hold, release, sync_contact_now."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 
 import dagster as dg
@@ -12,6 +12,8 @@ from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.delivery.door import deliver_contact
+from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
@@ -122,9 +124,9 @@ def _build_job(
     return act
 
 
-def build_sync_contact_op(destinations: Iterable[str], form: type[SyncContactConfig]) -> dg.OpDefinition:
-    """The op `deliver_contact` of the job `sync_contact_now`, for any of these."""
-    known = sorted(destinations)
+def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncContactConfig]) -> dg.OpDefinition:
+    """The op `deliver_contact` of the job `sync_contact_now`, for any of these that is delivered to."""
+    known = sorted(delivered(destinations))
 
     @dg.op(name="deliver_contact", required_resource_keys={"database", *known})
     def deliver_one(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # Dagster reads it
@@ -134,16 +136,17 @@ def build_sync_contact_op(destinations: Iterable[str], form: type[SyncContactCon
             name = name_of(wanted.crm)
             (contact_id,) = parse_ids([wanted.contact_id])
             database: DatabaseResource = context.resources.database
-            crm = database.known_crms[name]
-            if name not in known:
-                raise CrmSyncError(f"{crm.title} is not delivered to by this version. Nothing was sent.")
+            entry = destinations[name]
+            entry.resource()
             destination: HttpDestination = getattr(context.resources, name)
             destination.require_ready()
             tally = deliver_contact(database.queue(name, PATIENCE_FOR_RESULTS), destination, contact_id, context.run_id)
             database.acts(actor_of(context)).record("sync-now", [name], str(contact_id), tally.outcomes["synced"])
             if tally.down:
                 raise CrmSyncError(tally.down)
-            answer = explain(database.report().facts(crm, contact_id, database.policy(name).max_retries))
+            answer = explain(
+                database.report().facts(entry.crm, contact_id, database.policy(name).max_retries), entry.remedies
+            )
         metadata = {"contact": str(contact_id), "verdict": answer.verdict, "next": answer.next_step}
         if not tally.outcomes["synced"]:
             said = f"{answer.verdict.rstrip('.')}. Next: {answer.next_step}"
@@ -154,14 +157,10 @@ def build_sync_contact_op(destinations: Iterable[str], form: type[SyncContactCon
     return deliver_one
 
 
-def build_act_jobs(
-    crms: Sequence[str], delivered: Iterable[str], owner: str, tags: Mapping[str, str]
-) -> list[dg.JobDefinition]:
-    """The jobs of acts, for these CRMs and those of them that are delivered to.
-
-    Their forms open with something valid that changes nothing, and with the first CRM.
-    """
-    names, first = names_of(crms), crms[0]
+def build_act_jobs(destinations: Mapping[str, Entry], owner: str, tags: Mapping[str, str]) -> list[dg.JobDefinition]:
+    """The jobs of acts. Their forms open with something valid that changes nothing, and with the first destination."""
+    first = next(iter(destinations))
+    names = names_of(list(destinations))
     # Dagster writes a default down as it is, and can't write an enum
     of_crms = (list[names], Field(default=[first], description="For which CRMs."))  # type: ignore[valid-type]
     select_form, which_form = form_for(SelectConfig, crms=of_crms), form_for(WhichConfig, crms=of_crms)
@@ -217,7 +216,7 @@ def build_act_jobs(
             "Deliver one contact to one CRM at once, past schedule and queue, and say what came of it.",
             owner,
             tags,
-            build_sync_contact_op(delivered, contact_form),
+            build_sync_contact_op(destinations, contact_form),
             contact_form(contact_id=NOBODY),
         ),
     ]

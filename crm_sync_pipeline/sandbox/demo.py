@@ -17,7 +17,7 @@ from rich.table import Table
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.destinations import CRMS, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
@@ -156,7 +156,8 @@ def _show(demo: Demo, runs: Counter[str], seconds: float) -> None:
         out.print(why)
         first = max(errors, key=lambda group: group.reason == "invalid_email").contact_ids[0]
         answer = explain(
-            report.facts(CRM, demo.database.selection().find(first), demo.database.policy(NAME).max_retries)
+            report.facts(CRM, demo.database.selection().find(first), demo.database.policy(NAME).max_retries),
+            DESTINATIONS[NAME].remedies,
         )
         out.print(f"\n[bold]crm-sync explain {first}[/]\n  {escape(answer.verdict)}\n  Next: {answer.next_step}")
     held = demo.simulator.counts()

@@ -9,7 +9,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations import CRMS, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import Answer, explain
@@ -34,7 +34,7 @@ def rename(world: World, contact: UUID, address: str) -> None:
 
 
 def why(world: World, contact: UUID) -> Answer:
-    return explain(world.database.report().facts(CRMS["brevo"], contact, 3))
+    return explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies)
 
 
 def addresses(simulator: BrevoSimulator) -> dict[int, str | None]:

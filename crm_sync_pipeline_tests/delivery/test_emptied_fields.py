@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations import CRMS
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
@@ -34,7 +34,7 @@ def edit(world: World, contact: UUID, **values: Any) -> None:
 
 
 def verdict(world: World, contact: UUID) -> str:
-    return explain(world.database.report().facts(CRMS["brevo"], contact, 3)).verdict
+    return explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies).verdict
 
 
 @pytest.fixture

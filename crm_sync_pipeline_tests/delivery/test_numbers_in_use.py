@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations import CRMS, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
@@ -42,7 +42,10 @@ def test_five_addresses_of_one_company_with_one_number_are_all_delivered(
     holders = [contact for contact in simulator.contacts.values() if contact.attributes.get("SMS") == DIGITS]
     assert len(holders) == 1
     assert all(contact.attributes["FIRSTNAME"] == "Eve" for contact in simulator.contacts.values())
-    verdicts = [explain(world.database.report().facts(CRMS["brevo"], each, 3)).verdict for each in ids]
+    verdicts = [
+        explain(world.database.report().facts(CRMS["brevo"], each, 3), DESTINATIONS["brevo"].remedies).verdict
+        for each in ids
+    ]
     assert sum("Sent without its phone number, which another contact at Brevo has." in each for each in verdicts) == 4
 
 

@@ -15,10 +15,11 @@ from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.entry import Entry
-from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination
+from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
+from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.settings import Settings
 from crm_sync_pipeline.settings.groups import DeliveryOptions
 from crm_sync_pipeline_tests.builders import World
@@ -113,6 +114,16 @@ def test_its_contacts_are_selected_in_the_launchpad_and_delivered_by_its_own_job
     assert empty.rows("SELECT acme_sync_status, acme_processing_status FROM contacts") == [
         {"acme_sync_status": "Complete", "acme_processing_status": "Complete"}
     ]
+
+
+def test_a_missing_setting_of_its_own_is_a_red_line_in_its_own_words(empty: World) -> None:
+    class Locked(AcmeResource):
+        def require_ready(self) -> None:
+            raise NotReadyError("ACME_TOKEN is not set. Nothing was sent. Set it.")
+
+    report = check(DatabaseResource(url=empty.url, crms=as_config({"acme": ACME.crm})), Locked(base_url="http://x"))
+
+    assert [line.name for line in report.lines if "ACME_TOKEN" in line.says] == ["Account"]
 
 
 def test_it_has_its_own_schedule_sensor_and_catalogue_and_its_triggers_wait_for_its_settings(

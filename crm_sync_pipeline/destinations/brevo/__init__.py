@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from crm_sync_pipeline.destinations.brevo.answers import REMEDIES
 from crm_sync_pipeline.destinations.brevo.attributes import CARRIED_BY
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.destinations.entry import Entry
@@ -18,5 +19,8 @@ def _resource() -> "type[BrevoResource]":
 
 
 BREVO = Entry(
-    Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True, carries=CARRIED_BY), BrevoSettings, _resource
+    Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True, carries=CARRIED_BY),
+    BrevoSettings,
+    _resource,
+    REMEDIES,
 )

@@ -18,6 +18,7 @@ from crm_sync_pipeline.destinations.brevo.attributes import SENT_TYPES, Attribut
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
 from crm_sync_pipeline.destinations.http import Answer, HttpDestination, printable
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.phone_text import LeftOut
 from crm_sync_pipeline.destinations.statuses import OUR_SETUP
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.contact import Contact
@@ -157,12 +158,18 @@ class BrevoCheck:
         return Line("Brevo", State.RED, says, "Check BREVO_API_BASE_URL, and proxies on the way.")
 
 
+def why_number_left_out(text: str | None, region: str | None) -> str:
+    """What is wrong with the number, and the setting that would help; "" where nothing is wrong."""
+    why = why_left_out(text, region)
+    return f"{why} (see BREVO_PHONE_REGION)" if why == LeftOut.NO_COUNTRY_CODE.value else why
+
+
 def numbers_left_out(contacts: Sequence[Contact], region: str | None) -> list[Line]:
     """A yellow line where phone numbers of these contacts are left out: how many, why, and what to do."""
     reasons: Counter[str] = Counter()
     example = None
     for contact in contacts:
-        if why := why_left_out(contact.phone_number, region):
+        if why := why_number_left_out(contact.phone_number, region):
             reasons[why] += 1
             example = example or contact.id
     if not reasons:

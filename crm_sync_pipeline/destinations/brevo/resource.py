@@ -23,10 +23,15 @@ from crm_sync_pipeline.destinations.brevo.changes import (
     still_there,
 )
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
-from crm_sync_pipeline.destinations.brevo.readiness import BrevoCheck, numbers_left_out, numbers_shared
+from crm_sync_pipeline.destinations.brevo.readiness import (
+    BrevoCheck,
+    numbers_left_out,
+    numbers_shared,
+    why_number_left_out,
+)
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings, key_hint
 from crm_sync_pipeline.destinations.http import Answer, Call, HttpDestination, NotReadyError, Prepared, like, number_in
-from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.phone import international_number
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
@@ -55,6 +60,7 @@ class BrevoResource(HttpDestination):
 
     destination: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
+    access: ClassVar[str] = "Key"
 
     base_url: str = like(BrevoSettings, "api_base_url")
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
@@ -274,5 +280,5 @@ class BrevoResource(HttpDestination):
 
     def left_out(self, contact: Contact) -> str:
         """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""
-        why = why_left_out(contact.phone_number, self.phone_region)
+        why = why_number_left_out(contact.phone_number, self.phone_region)
         return f"{WITHOUT_ITS_NUMBER} {why}" if why else ""
