@@ -243,7 +243,7 @@ def test_each_answer_of_brevo_is_told_as_it_is_taken(answer: Answer) -> None:
     outcome = BrevoResource(api_key="k").read(answer)
     status = "5xx" if answer.status >= 500 else str(answer.status)
     reason = "http_5xx" if status == "5xx" else outcome.reason
-    told = (ROOT / "docs" / "operations.md").read_text()
+    told = (ROOT / "docs" / "destinations" / "brevo.md").read_text()
 
     rows = [line for line in told.splitlines() if f"`{reason}`" in line and re.match(rf"\| [^|]*\b{status}\b", line)]
 
