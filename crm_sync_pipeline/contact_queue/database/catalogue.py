@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable
+from crm_sync_pipeline.domain.crm import Crms
 
 LETS_ALL_THROUGH = """
     NOT EXISTS (
@@ -89,13 +90,16 @@ def _find(connection: sa.Connection, name: str) -> Any:
     return connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
 
 
-def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable | None:
-    """The table `name` (or schema.name) as it is now; None where there is no ordinary table of that name."""
+def find_contacts_table(connection: sa.Connection, name: str, crms: Crms) -> ContactsTable | None:
+    """The table `name` (or schema.name) as it is now; None where there is no ordinary table of that name.
+
+    `crms` are those that it may have columns for.
+    """
     found = _find(connection, name)
     if found is None or found.kind != "r":
         return None
     columns = {row.name: _column(row) for row in connection.execute(_FIND_COLUMNS, {"oid": found.oid})}
-    return ContactsTable(found.schema, found.name, columns, found.hides_rows)
+    return ContactsTable(found.schema, found.name, columns, found.hides_rows, crms)
 
 
 def _column(row: Any) -> Column:
