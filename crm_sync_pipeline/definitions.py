@@ -48,8 +48,8 @@ def build_definitions(
     }
     for name in served:
         destination = destinations[name].resource()
-        sync = settings.sync[name]
         resource = destination.from_settings(settings, secrets_from_environment=True)
+        sync = settings.sync[name]
         off_because = _off_because(destination, settings)
         job = build_sync_job(resource, sync, owner, tags)
         resources[name] = resource

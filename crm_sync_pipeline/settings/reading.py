@@ -25,8 +25,11 @@ class Settings:
     history: HistorySettings
 
     def of(self, kind: type[_Read]) -> _Read:
-        """A destination's own settings, by the class of its group."""
-        return next(group for group in self.destinations.values() if isinstance(group, kind))
+        """A destination's own settings, by the class of its group. SettingsError where they were not read."""
+        for group in self.destinations.values():
+            if isinstance(group, kind):
+                return group
+        raise SettingsError(f"{kind.__name__} was not read. Nothing was done. Read the settings with its destination.")
 
 
 def load_settings(destinations: Mapping[str, type[FromEnvironment]]) -> Settings:

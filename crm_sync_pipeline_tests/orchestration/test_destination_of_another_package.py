@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.contract import Answer, Call
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError
@@ -21,7 +21,7 @@ from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
 from crm_sync_pipeline.monitoring.readiness import check
-from crm_sync_pipeline.settings import Settings
+from crm_sync_pipeline.settings import Settings, SettingsError
 from crm_sync_pipeline.settings.groups import DeliveryOptions
 from crm_sync_pipeline_tests.builders import World
 
@@ -115,6 +115,11 @@ def test_its_contacts_are_selected_in_the_launchpad_and_delivered_by_its_own_job
     assert empty.rows("SELECT acme_sync_status, acme_processing_status FROM contacts") == [
         {"acme_sync_status": "Complete", "acme_processing_status": "Complete"}
     ]
+
+
+def test_settings_that_were_read_without_it_are_refused_in_a_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"^AcmeSettings was not read"):
+        build_definitions(load_settings(), destinations={"acme": ACME})
 
 
 def test_a_missing_setting_of_its_own_is_a_red_line_in_its_own_words(empty: World) -> None:
