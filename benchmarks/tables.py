@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from rich.table import Table
 
 from benchmarks.site import BenchmarkError, databases
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.engine import engine_without_time_outs
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import Synced
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
@@ -94,7 +94,7 @@ def _of_order(order: str, rows: Sequence[int], say: Say) -> list[Took]:
         for size in rows:
             started = time.monotonic()
             while size // 2 * len(tables[size]) < (REPEATS + 2) * BATCH:  # a small one is used up after a few rounds
-                database = DatabaseResource(url=parts.enter_context(copies.with_selected(0)))
+                database = DatabaseResource(url=parts.enter_context(copies.with_selected(0)), crms=as_config(CRMS))
                 _fill(database, size, is_scattered=order == "scattered")
                 _one_round(database, 1)  # so that no statement is new to SQLAlchemy
                 tables[size].append(database)

@@ -2,11 +2,13 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, delivered, load_settings
+from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
@@ -20,7 +22,7 @@ from crm_sync_pipeline.orchestration.own_runs import installation_tag
 from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_memory
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
-from crm_sync_pipeline.settings import Settings, load_settings
+from crm_sync_pipeline.settings import Settings
 
 logger = logging.getLogger("crm_sync_pipeline")
 
@@ -28,18 +30,26 @@ logger = logging.getLogger("crm_sync_pipeline")
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """Jobs, schedules, sensors and resources of every destination, as the settings say."""
+def build_definitions(
+    settings: Settings | None = None, destinations: Mapping[str, Entry] = DESTINATIONS
+) -> dg.Definitions:
+    """Jobs, schedules, sensors and resources of these destinations, as the settings say.
+
+    `destinations` may have one of another package, beside ours or alone. Without `settings` the environment is read.
+    """
+    settings = settings or load_settings(destinations)
+    served = delivered(destinations)
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner, tags = settings.general.crm_sync_owner, installation_tag(settings)
     resources: dict[str, dg.ConfigurableResource[None] | dg.ResourceDefinition] = {
-        "database": DatabaseResource.from_settings(settings, secrets_from_environment=True),
+        "database": DatabaseResource.from_settings(settings, crms_of(destinations), secrets_from_environment=True),
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }
-    for name, destination in DESTINATIONS.items():
-        sync = settings.sync[name]
+    for name in served:
+        destination = destinations[name].resource()
         resource = destination.from_settings(settings, secrets_from_environment=True)
+        sync = settings.sync[name]
         off_because = _off_because(destination, settings)
         job = build_sync_job(resource, sync, owner, tags)
         resources[name] = resource
@@ -59,14 +69,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 sync.scheduler_max_instances,
                 sync.sensor_batch_limit,
             )
-    jobs.append(build_resume_job(list(DESTINATIONS), owner, tags))
-    jobs += build_act_jobs(list(DESTINATIONS), owner, tags)
-    jobs.append(build_check_job(list(DESTINATIONS), owner, tags))
+    jobs.append(build_resume_job(served, owner, tags))
+    jobs += build_act_jobs(destinations, owner, tags)
+    jobs.append(build_check_job(served, owner, tags))
     schedules.append(build_check_queue_schedule(checks, owner, tags, is_on=bool(settings.general.database)))
     prune = build_prune_job(settings.history, [each.name for each in jobs] + ["check_queue"], owner, tags)
     jobs.append(prune)
     schedules.append(build_prune_schedule(prune, owner, is_on=bool(settings.general.database)))
-    jobs_of_crms = {name: f"{name}_sync" for name in DESTINATIONS}
+    jobs_of_crms = {name: f"{name}_sync" for name in served}
     sensors.append(build_alert_sensor(settings, jobs_of_crms, [prune.name], owner))
     return dg.Definitions(
         jobs=jobs, schedules=schedules, sensors=sensors, assets=assets, asset_checks=checks, resources=resources
@@ -88,4 +98,4 @@ def _off_because(destination: type[HttpDestination], settings: Settings) -> str 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads. SettingsError names each setting that is wrong."""
-    return build_definitions(load_settings())
+    return build_definitions()

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.engine import engine_for, engine_without_time_outs
 from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult, Acts
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, as_config
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
@@ -97,6 +98,7 @@ class World:
         return DatabaseResource(
             url=self.url,
             contacts_table=self.table,
+            crms=as_config(CRMS),
             lease_seconds=int(self.lease.total_seconds()),
             retries=dict(self.retries or {}),
         )
@@ -134,7 +136,7 @@ class World:
     def upgrade(self) -> list[str]:
         said: list[str] = []
         self._found.clear()
-        upgrade(engine_without_time_outs(self.engine), self.table, said.append)
+        upgrade(engine_without_time_outs(self.engine), self.table, CRMS, said.append)
         return said
 
     def queue(self, destination: str = "brevo") -> ContactQueue:

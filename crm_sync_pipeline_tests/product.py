@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 

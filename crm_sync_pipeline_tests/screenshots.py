@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoConfig, BrevoSimulator
@@ -38,7 +39,7 @@ def main() -> None:
         temporary() as postgres,
         running(BrevoSimulator(BrevoConfig()).app) as brevo,
     ):
-        database = DatabaseResource(url=postgres.create_database("pictures"))
+        database = DatabaseResource(url=postgres.create_database("pictures"), crms=as_config(CRMS))
         database.upgrade(lambda _line: None)
         load(database, sample_contacts(CONTACTS))
         environment = {

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 
 from crm_sync_pipeline import settings
 from crm_sync_pipeline.cli import crm_sync
+from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
@@ -24,18 +25,15 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
 ADR = ROOT / "docs" / "adr"
 
-CRM_NAMES = ("BREVO", "HUBSPOT", "MAUTIC", "N8N")
+CRM_NAMES = tuple(name.upper() for name in DESTINATIONS)
 NONE = "-"
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Every variable of settings/groups.py; those that each CRM has stand once, with {CRM} for its name."""
+    """Every variable of ours; those that each CRM has stand once, with {CRM} for its name."""
     groups: list[tuple[str, type[BaseSettings]]] = [
         ("", settings.GeneralSettings),
-        ("BREVO_", settings.BrevoSettings),
-        ("HUBSPOT_", settings.HubspotSettings),
-        ("MAUTIC_", settings.MauticSettings),
-        ("N8N_", settings.N8nSettings),
+        *((str(entry.settings.model_config.get("env_prefix")), entry.settings) for entry in DESTINATIONS.values()),
         ("{CRM}_SYNC_", settings.SyncSettings),
         ("CRM_SYNC_", settings.AlertSettings),
         ("CRM_SYNC_", settings.HistorySettings),
@@ -248,7 +246,7 @@ def test_each_answer_of_brevo_is_told_as_it_is_taken(answer: Answer) -> None:
     outcome = BrevoResource(api_key="k").read(answer)
     status = "5xx" if answer.status >= 500 else str(answer.status)
     reason = "http_5xx" if status == "5xx" else outcome.reason
-    told = (ROOT / "docs" / "operations.md").read_text()
+    told = (ROOT / "docs" / "destinations" / "brevo.md").read_text()
 
     rows = [line for line in told.splitlines() if f"`{reason}`" in line and re.match(rf"\| [^|]*\b{status}\b", line)]
 

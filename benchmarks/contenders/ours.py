@@ -2,21 +2,18 @@
 
 from benchmarks.contender import Task, compete
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.transition import Ending
 
 
 def run(task: Task) -> int:
     """Deliver all that is due; returns how many are Complete."""
-    database = DatabaseResource(url=task.database_url)
-    brevo = BrevoResource(
-        base_url=task.brevo_url,
-        api_key=task.api_key,
-        concurrency=task.in_the_air,
-        requests_per_second=task.requests_per_second,
-    )
+    database = DatabaseResource(url=task.database_url, crms=as_config(CRMS))
+    brevo = BrevoResource(base_url=task.brevo_url, api_key=task.api_key, concurrency=task.in_the_air)
+    brevo = brevo.model_copy(update={"requests_per_second": task.requests_per_second})  # beyond what a setting may be
     complete = 0
     while True:
         batch = database.queue("brevo", PATIENCE).claim(task.batch_size, run_id="benchmark")

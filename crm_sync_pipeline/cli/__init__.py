@@ -19,13 +19,13 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "check": (
         "check",
         "check_crm",
-        "Tell whether deliveries will work, before the first one: settings, database, key, list, attributes, clocks.",
+        "Tell whether deliveries will work, before the first one: settings, database, account, fields, clocks.",
     ),
     "db": ("db", "db", "Check and prepare the database."),
     "demo": (
         "sandbox",
         "demo",
-        "Deliver sample contacts to a stand-in for Brevo, through real Dagster runs, and show what became of them.",
+        "Deliver sample contacts to a simulated CRM, through real Dagster runs, and show what became of them.",
     ),
     "dev": ("sandbox", "dev", "Run Dagster with schedule and sensor on, beside stand-ins for whatever is not set."),
     "explain": (

@@ -15,14 +15,14 @@ from crm_sync_pipeline.cli.filters import chosen, which_contacts
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
+from crm_sync_pipeline.destinations import CRMS, delivered
 
 several_crms = click.option(
-    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=("brevo",), show_default=True
+    "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=(next(iter(CRMS)),), show_default=True
 )
-one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default="brevo", show_default=True)
+one_crm = click.option("--crm", type=click.Choice(list(CRMS)), default=next(iter(CRMS)), show_default=True)
 
 
 def actor() -> Actor:
@@ -59,11 +59,9 @@ def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only:
     if json_wanted:
         print_json(asdict(result) if result.dry_run else _as_selection(result, which))
     else:
-        from crm_sync_pipeline.destinations import DESTINATIONS  # which import Dagster
-
         say(result.message)
         for crm in result.crms if action == "select" else ():
-            if crm not in DESTINATIONS:
+            if crm not in delivered():
                 say(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
     sys.exit(1 if result.refused or (which.ids and not result.contacts) else 0)
 

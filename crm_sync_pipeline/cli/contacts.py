@@ -13,14 +13,13 @@ from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO
 from crm_sync_pipeline.contact_queue.reading.report import QueueStatus
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.address import shown_address
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
-from crm_sync_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from crm_sync_pipeline.destinations.http import HttpDestination
@@ -95,7 +94,7 @@ def explain(contact: str, crm: str, json_wanted: bool) -> None:
     with progress("Looking for the contact"):  # an address that has no index is looked for in the whole table
         contact_id = source.selection().find(contact)
         facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
-    answer = answer_for(facts)
+    answer = answer_for(facts, DESTINATIONS[crm].remedies)
     if json_wanted:
         print_json({"verdict": answer.verdict, "next_step": answer.next_step, "facts": facts})
     else:
@@ -125,11 +124,10 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
 
 
 def _destination(crm: str) -> "HttpDestination":
-    from crm_sync_pipeline.destinations import DESTINATIONS  # which import Dagster: a second of CPU
-
-    if crm not in DESTINATIONS:
-        raise click.UsageError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
-    return DESTINATIONS[crm].from_settings(load_settings(), secrets_from_environment=False)
+    entry = DESTINATIONS[crm]
+    if entry.import_resource is None:
+        raise click.UsageError(f"{entry.title} is not delivered to by this version. Nothing was sent.")
+    return entry.resource().from_settings(load_settings(), secrets_from_environment=False)
 
 
 @click.command(name="resume")

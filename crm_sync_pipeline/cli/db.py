@@ -8,12 +8,12 @@ from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.destinations import CRMS, load_settings
 
 
 def database() -> DatabaseOfSettings:
     """The database that the environment names."""
-    return DatabaseOfSettings.read(load_settings())
+    return DatabaseOfSettings.read(load_settings(), CRMS)
 
 
 @click.group()

@@ -26,7 +26,7 @@ _OPTIONS = [
         "statuses",
         multiple=True,
         metavar="[CRM=]STATUS",
-        help="Sync status, such as New or Complete; hubspot=Complete is that of another CRM. Several: any of them.",
+        help="Sync status, such as New or Complete; name=Complete is that of another CRM. Several: any of them.",
     ),
     click.option(
         "--state",

@@ -7,7 +7,7 @@ from crm_sync_pipeline.cli.db import database
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.destinations import load_settings
 
 
 @click.command()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.bulk.imports import Imports
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
 from crm_sync_pipeline.contact_queue.people import chosen_sql
@@ -21,6 +21,7 @@ from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text
 from crm_sync_pipeline.domain.health import Work
 from crm_sync_pipeline.domain.masking import redacted

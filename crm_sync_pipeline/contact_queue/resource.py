@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.domain.crm import Crm, Crms
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import DATABASE_URL, Settings
 
@@ -25,6 +26,30 @@ class RetryConfig(dg.Config):
         return RetryPolicy(self.max_retries, delay, self.exponential, self.retry_rejected)
 
 
+class CrmConfig(dg.Config):
+    """A CRM's columns on the contacts table: the fields of the domain's Crm, as Dagster writes them down."""
+
+    name: str
+    title: str
+    id_column: str
+    holds_address: bool = False
+    carries: dict[str, list[str]] = Field(default={})
+
+
+def as_config(crms: Crms) -> list[CrmConfig]:
+    """These CRMs, for the field `crms` of a DatabaseResource."""
+    return [
+        CrmConfig(
+            name=crm.name,
+            title=crm.title,
+            id_column=crm.id_column,
+            holds_address=crm.holds_address,
+            carries={column: list(fields) for column, fields in crm.carries.items()},
+        )
+        for crm in crms.values()
+    ]
+
+
 class DatabaseResource(dg.ConfigurableResource[None], Database):
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
@@ -33,9 +58,10 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
     retries: dict[str, RetryConfig] = Field(default={}, description="By destination; the default for one not named.")
+    crms: list[CrmConfig] = Field(default=[], description="The CRMs that the contacts table may have columns for.")
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "DatabaseResource":
+    def from_settings(cls, settings: Settings, crms: Crms, *, secrets_from_environment: bool) -> "DatabaseResource":
         """The database as the environment sets it; with `secrets_from_environment` Dagster reads the URL itself."""
         variable, secret = settings.general.database_variable, settings.general.database
         url = secret.get_secret_value() if secret else ""
@@ -53,7 +79,13 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
                 )
                 for name, sync in settings.sync.items()
             },
+            crms=as_config(crms),
         )
+
+    @property
+    def known_crms(self) -> Crms:
+        """See Database."""
+        return {each.name: Crm(**each.model_dump()) for each in self.crms}
 
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.engine import AS_READ, engine_for, engine_without_time_outs
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
@@ -26,6 +26,7 @@ from crm_sync_pipeline.contact_queue.people.pruning import History
 from crm_sync_pipeline.contact_queue.people.selection import Selection
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.report import Report
+from crm_sync_pipeline.domain.crm import Crm, Crms
 from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.settings import Settings, SyncSettings
 from crm_sync_pipeline.settings.values import plain
@@ -41,13 +42,19 @@ DESCRIBED_AGAIN_AFTER_SECONDS = 60
 class Database:
     """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync.
 
-    Where it is, and when deliveries are tried again, a subclass says: one is read from the settings, one is Dagster's.
+    Where it is, which CRMs it knows, and when deliveries are tried again, a subclass says: one is read from the
+    settings, one is Dagster's.
     """
 
     url: str
     url_variable: str
     contacts_table: str
     lease_seconds: int
+
+    @property
+    def known_crms(self) -> Crms:
+        """The CRMs that the contacts table may have columns for, by name."""
+        raise NotImplementedError
 
     @property
     def engine(self) -> sa.Engine:
@@ -70,7 +77,9 @@ class Database:
     def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
         found = in_transaction(
-            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table), patience
+            self.engine,
+            lambda connection: find_contacts_table(connection, self.contacts_table, self.known_crms),
+            patience,
         )
         if found is None:
             raise DatabaseError(
@@ -82,7 +91,7 @@ class Database:
     def check(self, destination: str | None = None) -> list[Finding]:
         """Every fault of the database, and what is well, for one destination or all: `crm-sync db check`."""
         contacts = self.contacts()
-        crms = [CRMS[destination]] if destination else list(CRMS.values())
+        crms = [contacts.crms[destination]] if destination else None
         return in_transaction(self.engine, lambda connection: check(connection, contacts, crms))
 
     def clock(self) -> datetime:
@@ -96,7 +105,7 @@ class Database:
         try:
             from crm_sync_pipeline.contact_queue.database.upgrade import upgrade  # Alembic, which nothing else needs
 
-            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), say)
+            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), self.known_crms, say)
         except sa.exc.DBAPIError as error:
             raise DatabaseError(what_happened(self.engine, error)) from None
 
@@ -105,7 +114,9 @@ class Database:
         path = self.engine.get_execution_options()[AS_READ].search_path
         if path is None or "." in self.contacts_table:
             return self.contacts_table
-        found = in_transaction(self.engine, lambda connection: find_contacts_table(connection, self.contacts_table))
+        found = in_transaction(
+            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table, self.known_crms)
+        )
         return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
 
     def policy(self, destination: str) -> RetryPolicy:
@@ -120,7 +131,7 @@ class Database:
         last = self._last_description(destination)
         last.contacts = None
         contacts, described_at = self.contacts(patience), time.monotonic()
-        require_usable(self.engine, contacts, CRMS[destination])
+        require_usable(self.engine, contacts, contacts.crms[destination])
         last.contacts, last.described_at = contacts, described_at
         return self._queue_on(contacts, destination)
 
@@ -142,10 +153,10 @@ class Database:
 
     def _queue_on(self, contacts: ContactsTable, destination: str) -> ContactQueue:
         lease = timedelta(seconds=self.lease_seconds)
-        return ContactQueue(self.engine, contacts, CRMS[destination], self.policy(destination), lease)
+        return ContactQueue(self.engine, contacts, contacts.crms[destination], self.policy(destination), lease)
 
     def _last_description(self, destination: str) -> "_Description":
-        return _last_description(plain(self.url), self.contacts_table, destination)
+        return _last_description(plain(self.url), self.contacts_table, tuple(self.known_crms.values()), destination)
 
     def selection(self) -> Selection:
         """What people decide: select, unselect, requeue."""
@@ -172,19 +183,26 @@ class DatabaseOfSettings(Database):
     url_variable: str
     contacts_table: str
     lease_seconds: int
+    crms: Crms
     policies: Mapping[str, RetryPolicy]
 
     @classmethod
-    def read(cls, settings: Settings) -> "DatabaseOfSettings":
-        """As the settings name it."""
+    def read(cls, settings: Settings, crms: Crms) -> "DatabaseOfSettings":
+        """As the settings name it, with these CRMs."""
         general, secret = settings.general, settings.general.database
         return cls(
             url=secret.get_secret_value() if secret else "",
             url_variable=general.database_variable,
             contacts_table=general.crm_sync_contacts_table,
             lease_seconds=general.crm_sync_lease_seconds,
+            crms=crms,
             policies={name: _policy(sync) for name, sync in settings.sync.items()},
         )
+
+    @property
+    def known_crms(self) -> Crms:
+        """See Database."""
+        return self.crms
 
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""
@@ -209,6 +227,6 @@ class _Description:
 
 
 @lru_cache(maxsize=64)
-def _last_description(_url: str, _contacts_table: str, _destination: str) -> _Description:
+def _last_description(_url: str, _contacts_table: str, _crms: tuple[Crm, ...], _destination: str) -> _Description:
     """One for all resources of the process: Dagster makes a new resource for each tick."""
     return _Description()

@@ -1,8 +1,31 @@
-"""The CRMs that we deliver to: a folder and a line each."""
+"""The registry of destinations: a folder and a line each. Nothing else names a vendor."""
 
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from collections.abc import Mapping
 
-DESTINATIONS: dict[str, type[HttpDestination]] = {
-    "brevo": BrevoResource,
-}
+from crm_sync_pipeline.destinations.brevo import BREVO
+from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.destinations.hubspot import HUBSPOT
+from crm_sync_pipeline.destinations.mautic import MAUTIC
+from crm_sync_pipeline.destinations.n8n import N8N
+from crm_sync_pipeline.domain.crm import Crms
+from crm_sync_pipeline.settings import Settings, reading
+
+DESTINATIONS: Mapping[str, Entry] = {entry.name: entry for entry in (BREVO, HUBSPOT, MAUTIC, N8N)}
+
+
+def crms_of(destinations: Mapping[str, Entry]) -> Crms:
+    """What the contacts table may have for each of these."""
+    return {name: entry.crm for name, entry in destinations.items()}
+
+
+CRMS = crms_of(DESTINATIONS)
+
+
+def delivered(destinations: Mapping[str, Entry] = DESTINATIONS) -> list[str]:
+    """The names of those that are delivered to."""
+    return [name for name, entry in destinations.items() if entry.import_resource]
+
+
+def load_settings(destinations: Mapping[str, Entry] = DESTINATIONS) -> Settings:
+    """Read the environment, with each destination's own settings. SettingsError names each variable that is wrong."""
+    return reading.load_settings({name: entry.settings for name, entry in destinations.items()})

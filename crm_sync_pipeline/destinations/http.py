@@ -6,6 +6,7 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -45,6 +46,8 @@ from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.settings import Settings, SettingsError
+from crm_sync_pipeline.settings.base import FromEnvironment
+from crm_sync_pipeline.settings.groups import DeliveryOptions
 
 MESSAGE_LIMIT = 300
 
@@ -80,6 +83,11 @@ class RequestResult:
         return self.status == 429
 
 
+def like(group: type[FromEnvironment], name: str) -> Any:
+    """The field of a resource that is a setting too: its default, bounds and description are the setting's."""
+    return copy(group.model_fields[name])
+
+
 class HttpDestination(dg.ConfigurableResource[None]):
     """A CRM behind an HTTP API. A subclass says what to send, and what its answers mean.
 
@@ -89,14 +97,16 @@ class HttpDestination(dg.ConfigurableResource[None]):
     destination: ClassVar[str]
     title: ClassVar[str]
     limits: ClassVar[Limits] = Limits()
+    access: ClassVar[str] = "Account"
+    """What lets us in, in a word, for the line of a check that finds it missing."""
 
     base_url: str = Field(description="Where the API is.")
     timeout_seconds: float = Field(
         default=30, gt=0, description="For one whole call, from connecting to the last byte."
     )
-    concurrency: int = Field(default=8, ge=1, le=64, description="Requests in the air at the same time.")
-    requests_per_second: float = Field(default=10, gt=0, description="The account's limit; a little less is used.")
-    skip_unchanged: bool = Field(default=False, description="Do not send again what was delivered last.")
+    requests_per_second: float = like(DeliveryOptions, "requests_per_second")
+    concurrency: int = like(DeliveryOptions, "concurrency")
+    skip_unchanged: bool = like(DeliveryOptions, "skip_unchanged")
     bulk_threshold: int | None = Field(default=None, ge=1, description="Imports begin at so many contacts.")
     bulk_batch_limit: int = Field(default=50_000, ge=1, description="How many contacts a run takes that imports.")
 
@@ -108,6 +118,11 @@ class HttpDestination(dg.ConfigurableResource[None]):
         With `secrets_from_environment` the resource holds the names of the variables and Dagster reads them when a run
         starts, so that its UI never shows a key; otherwise it holds the values.
         """
+
+    @classmethod
+    def alike(cls, group: FromEnvironment) -> dict[str, Any]:
+        """The values of all settings in the group that the resource has a field of the same name for."""
+        return {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
 
     @classmethod
     @abstractmethod
@@ -147,7 +162,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         """CrmSyncError where a setting is missing without which nothing can be sent."""
 
     def error_text(self, answer: Answer, instead: str = "") -> str:
-        """'Brevo API error (400): Invalid email address', without personal data."""
+        """'{title} API error (400): Invalid email address', without personal data."""
         if answer.status in REDIRECTS:
             said = redirect_words(answer.headers, self.base_url)
         else:
@@ -298,12 +313,12 @@ class HttpDestination(dg.ConfigurableResource[None]):
         self,
         client: httpx.AsyncClient,  # noqa: ARG002 # for subclasses, as all three
         *,
-        create_attributes: bool = False,  # noqa: ARG002
+        create_fields: bool = False,  # noqa: ARG002
         clock: Callable[[], datetime],  # noqa: ARG002
     ) -> Sequence[Line]:
         """What the destination says of our set-up, before a contact is sent. Never raises for what it answers.
 
-        `clock` tells this machine's time, to be compared with the destination's. With `create_attributes` the fields
+        `clock` tells this machine's time, to be compared with the destination's. With `create_fields` the fields
         that it lacks are made first.
         """
         return ()

@@ -14,7 +14,7 @@ class LeftOut(Enum):
 
     NOT_VALID = "is not valid"
     NOT_VALID_IN_REGION = "is not valid in {region}"
-    NO_COUNTRY_CODE = "lacks a country code (see BREVO_PHONE_REGION)"
+    NO_COUNTRY_CODE = "lacks a country code"
     TWO_READINGS = "can be read as two different numbers (write it in full: +, country code, number)"
     SEVERAL = "may be more than one number"
     OTHER_TEXT = "is mixed with other text"

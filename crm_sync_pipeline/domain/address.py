@@ -66,8 +66,8 @@ def _ascii_label(label: str) -> str:
 def address_problem(address: str) -> tuple[str, str] | None:
     """Reason and message for a normal form that can't be sent as it is; it holds no part of the address. None: it can.
 
-    Mail to a local part that is not ASCII needs SMTPUTF8. Whether Brevo takes such an address is not published; it has
-    refused every domain that is not ASCII.
+    Mail to a local part that is not ASCII needs SMTPUTF8. No vendor says that it takes such an address, and those that
+    were tried refuse every domain that is not ASCII.
     """
     if address.isascii():
         return None

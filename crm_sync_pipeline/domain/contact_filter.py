@@ -109,7 +109,7 @@ def _moment(at: datetime | timedelta) -> str:
 
 
 def parse_statuses(words: Sequence[str]) -> dict[str, tuple[SyncStatus, ...]]:
-    """'Error', for the CRM that the act is for, or 'hubspot=Complete', whatever the case. ValueError for others."""
+    """'Error', for the CRM that the act is for, or 'name=Complete', for another, whatever the case. ValueError else."""
     found: dict[str, tuple[SyncStatus, ...]] = {}
     known = {status.value.lower(): status for status in SyncStatus}
     for word in words:
@@ -118,7 +118,7 @@ def parse_statuses(words: Sequence[str]) -> dict[str, tuple[SyncStatus, ...]]:
         if status is None:
             raise ValueError(
                 f"There is no such status. Use {', '.join(status.value for status in SyncStatus)}, or that of another "
-                "CRM, as hubspot=Complete. Nothing was changed."
+                "CRM, as name=Complete. Nothing was changed."
             )
         key = crm.strip().lower()
         found[key] = tuple(dict.fromkeys([*found.get(key, ()), status]))

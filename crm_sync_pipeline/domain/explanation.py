@@ -1,5 +1,6 @@
 """Why is this contact not at its destination? One answer, from the facts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, datetime, timedelta
 
@@ -7,16 +8,11 @@ from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED, UNCHANGED
 
-_MENDING = {
-    "invalid_email": "Correct its e-mail address",
+_REMEDIES = {
     "invalid_domain": "Correct its e-mail address",
     "address_not_ascii": "Correct its e-mail address",
-    "email_in_use": "Find the other contact there that has its address",
-    "invalid_phone": "Correct or clear its phone number",
-    "sms_in_use": "Clear its phone number, here or in the other contact that has it, and select that one",
-    "opted_out_at_old_address": "Unselect it, or follow what the message says",
 }
-"""What a person does about a refusal, by its reason."""
+"""What a person does about a refusal of ours, by its reason; each destination has those of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +86,28 @@ class Answer:
     next_step: str
 
 
-def explain(facts: Facts) -> Answer:
-    """The one answer for a delivery, whatever its state."""
+def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Answer:
+    """The one answer for a delivery, whatever its state.
+
+    `remedies` says what a person does about each of the destination's own refusals, by its reason.
+    """
+    to_do = _to_do(facts, {**_REMEDIES, **(remedies or {})})
     if not facts.held_at or facts.processing_status == "Processing":
-        return _as_it_stands(facts)
+        return _as_it_stands(facts, to_do)
     release = f"`crm-sync release {facts.contact_id} --crm {facts.destination}`"
     if facts.processing_status == "Queued" and facts.sync_status in ("Selected", "Queued"):
         return Answer(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} lets it go.")
-    answer = _as_it_stands(facts)
+    answer = _as_it_stands(facts, to_do)
     return Answer(
         answer.verdict,
         f"{answer.next_step} It is on hold since {_clock(facts.held_at)}: nothing goes out before {release}.",
     )
 
 
-def _as_it_stands(facts: Facts) -> Answer:
+def _as_it_stands(facts: Facts, to_do: str) -> Answer:
     state, decision = facts.processing_status, facts.sync_status
     if state == "Queued":
-        return _queued(facts)
+        return _queued(facts, to_do)
     if state == "Processing":
         return _processing(facts)
     if state == "Complete":
@@ -115,7 +115,7 @@ def _as_it_stands(facts: Facts) -> Answer:
     if state == "Error":
         return Answer(
             f"Given up: {facts.error or 'no reason was recorded'}",
-            f"Nothing by itself. {_mending(facts) or 'Mend the cause'}, then `crm-sync requeue {facts.contact_id}`.",
+            f"Nothing by itself. {to_do or 'Fix the cause'}, then `crm-sync requeue {facts.contact_id}`.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         return Answer(
@@ -129,7 +129,7 @@ def _as_it_stands(facts: Facts) -> Answer:
     return Answer(f"Never selected for {facts.title} (sync status {decision}).", select)
 
 
-def _queued(facts: Facts) -> Answer:
+def _queued(facts: Facts, to_do: str) -> Answer:
     if facts.sync_status not in ("Selected", "Queued"):
         return Answer(
             f"Not wanted: its sync status is {facts.sync_status}, though its processing status is still Queued.",
@@ -147,7 +147,7 @@ def _queued(facts: Facts) -> Answer:
             f"It goes out once more when that run is done, by {_clock(facts.lease_expires_at)} at the latest.",
         )
     if not facts.has_address:
-        return Answer("Can't be sent: it has no e-mail address.", f"{_mending(facts)}; {_next_look(facts)}.")
+        return Answer("Can't be sent: it has no e-mail address.", f"{to_do}; {_next_look(facts)}.")
     if facts.down:
         return Answer(
             f"Waiting, because {facts.title} is down: {facts.down.message}",
@@ -163,10 +163,10 @@ def _queued(facts: Facts) -> Answer:
             return Answer(
                 f"Put off: {facts.error or 'the run ended early'}", f"It is due at {_clock(facts.next_retry_at)}."
             )
-        mending = f"{_mending(facts)}. ".lstrip(". ")
+        first = f"{to_do}. " if to_do else ""
         return Answer(
             f"Waiting for retry {facts.retry_count} of {facts.max_retries}. Last error: {facts.error}",
-            f"{mending}Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
+            f"{first}Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
             f"({_within(facts.next_retry_at - facts.now)}). It reads the row afresh, so a correction counts.",
         )
     return Answer(
@@ -192,12 +192,12 @@ def _complete(facts: Facts) -> Answer:
     return Answer(f"{facts.title} has it: delivered{when}.{but}", "Nothing. Select it again to send it again.")
 
 
-def _mending(facts: Facts) -> str:
+def _to_do(facts: Facts, remedies: Mapping[str, str]) -> str:
     """What a person does about the cause; "" where only the destination's own words say it."""
     if not facts.has_address:
         return "Fill in its e-mail address"
     last = facts.last
-    return _MENDING.get(last.reason, "") if last and last.outcome == "rejected" else ""
+    return remedies.get(last.reason, "") if last and last.outcome == "rejected" else ""
 
 
 def _next_look(facts: Facts) -> str:

@@ -23,7 +23,7 @@ HALVED_AT_MOST_EVERY_SECONDS = 1.0
 class Pace:
     """Places for requests, evenly spaced, within what was granted of an account's time.
 
-    Even spacing, rather than a bucket of saved-up requests, because Brevo counts per second and other programs spend
+    Even spacing, rather than a bucket of saved-up requests, because a vendor counts per second and other programs spend
     from the same limit.
     """
 

@@ -6,11 +6,12 @@ from datetime import datetime, timezone
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY, REWRITES, missing_columns
+from crm_sync_pipeline.contact_queue.database.sent_columns import REWRITES, missing_columns
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 
@@ -30,16 +31,16 @@ def check(
     database: Database,
     destination: HttpDestination,
     *,
-    create_attributes: bool = False,
+    create_fields: bool = False,
     clock: Clock = utc_now,
 ) -> CheckReport:
     """Ask the database and the destination; whatever fails is a line. Sends no contact.
 
-    With `create_attributes` the destination is given the fields that it lacks; nothing else is changed anywhere.
+    With `create_fields` the destination is given the fields that it lacks; nothing else is changed anywhere.
     """
     name = destination.destination
     lines, queue = _of_database(database, name, clock)
-    lines += _of_destination(destination, create_attributes, clock)
+    lines += _of_destination(destination, create_fields, clock)
     if queue:
         lines += [*_of_queue(queue), *_of_contacts(queue, destination)]
     return CheckReport(destination.title, tuple(lines))
@@ -65,15 +66,15 @@ def _of_database(database: Database, name: str, clock: Clock) -> tuple[list[Line
     except CrmSyncError as error:
         return [*lines, Line("Database", State.RED, str(error))], None
     lines.append(Line("Schema", State.GREEN, "every column, right, table and index that is needed is there"))
-    lines += _of_missing_columns(contacts)
+    lines += _of_missing_columns(contacts, queue.crm)
     return lines, queue
 
 
-def _of_missing_columns(contacts: ContactsTable) -> list[Line]:
+def _of_missing_columns(contacts: ContactsTable, crm: Crm) -> list[Line]:
     missing = missing_columns(contacts)
     if not missing:
         return []
-    unsent = [attribute for column in missing for attribute in CARRIED_BY[column.name]]
+    unsent = [attribute for column in missing for attribute in crm.carries.get(column.name, (column.name,))]
     says = (
         f"{contacts.qualified} has no {', '.join(column.name for column in missing)}; contacts are delivered without "
         f"{', '.join(unsent)}"
@@ -87,16 +88,16 @@ def _of_missing_columns(contacts: ContactsTable) -> list[Line]:
     return [Line("Columns", State.YELLOW, says, to_do)]
 
 
-def _of_destination(destination: HttpDestination, create_attributes: bool, clock: Clock) -> Sequence[Line]:
+def _of_destination(destination: HttpDestination, create_fields: bool, clock: Clock) -> Sequence[Line]:
     async def ask() -> Sequence[Line]:
         async with destination.client() as client:
-            return await destination.check(client, create_attributes=create_attributes, clock=clock)
+            return await destination.check(client, create_fields=create_fields, clock=clock)
 
     try:
         destination.require_ready()
         return asyncio.run(ask())
     except CrmSyncError as error:
-        return [Line("Key", State.RED, str(error))]
+        return [Line(destination.access, State.RED, str(error))]
     except Exception as error:  # such as a proxy's address in the environment that can't be read
         why = f"can't be asked ({type(error).__name__}: {redacted(str(error).partition(chr(10))[0])})"
         return [Line(destination.title, State.RED, why, "Check the proxy settings of this machine.")]

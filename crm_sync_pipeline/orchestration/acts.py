@@ -1,23 +1,25 @@
 """Acts of people as jobs: select_contacts, requeue, hold, release, sync_contact_now."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.delivery.door import deliver_contact
+from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.actor import actor_of
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
-from crm_sync_pipeline.orchestration.which import CrmName, WhichConfig
+from crm_sync_pipeline.orchestration.which import WhichConfig, form_for, name_of, names_of
 
 SAID_EVERY_SECONDS = 5.0
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -43,13 +45,14 @@ class SyncContactConfig(dg.Config):
     """Which contact to deliver, and where."""
 
     contact_id: str = Field(description="The contact's id.")
-    crm: CrmName = Field(default=CrmName.brevo, description="The CRM to deliver it to.")
+    crm: str = Field(default="", description="The CRM to deliver it to.")
 
 
 def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, changed_only: bool = False) -> None:
     with plain_failure():
-        which = config.which()
-        result = context.resources.database.acts(actor_of(context)).carry_out(
+        database: DatabaseResource = context.resources.database
+        which = config.which(database.known_crms)
+        result = database.acts(actor_of(context)).carry_out(
             verb,
             which,
             config.crm_names,
@@ -86,28 +89,22 @@ def _progress(context: dg.OpExecutionContext, verb: str) -> Progress:
     return tell
 
 
-@dg.op(required_resource_keys={"database"}, tags={"kind": "postgres"})
-def select_or_unselect(context: dg.OpExecutionContext, config: SelectConfig) -> None:
-    """Select contacts, or take them back."""
-    _carry_out(context, Action(config.action).value, config, config.changed_only)
+def _build_act_op(name: str, says: str, form: type[WhichConfig], verb: str) -> dg.OpDefinition:
+    @dg.op(name=name, description=says, required_resource_keys={"database"}, tags={"kind": "postgres"})
+    def act(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # Dagster reads it
+        _carry_out(context, verb, config)
+
+    return act
 
 
-@dg.op(required_resource_keys={"database"}, tags={"kind": "postgres"})
-def requeue_contacts(context: dg.OpExecutionContext, config: WhichConfig) -> None:
-    """Make contacts in Error or waiting for a retry due now, with fresh retries."""
-    _carry_out(context, "requeue", config)
+def _build_select_op(form: type[SelectConfig]) -> dg.OpDefinition:
+    @dg.op(name="select_or_unselect", required_resource_keys={"database"}, tags={"kind": "postgres"})
+    def select_or_unselect(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # the same
+        """Select contacts, or take them back."""
+        chosen: SelectConfig = config
+        _carry_out(context, Action(chosen.action).value, chosen, chosen.changed_only)
 
-
-@dg.op(required_resource_keys={"database"}, tags={"kind": "postgres"})
-def hold_contacts(context: dg.OpExecutionContext, config: WhichConfig) -> None:
-    """Put contacts on hold: no run takes them until they are released."""
-    _carry_out(context, "hold", config)
-
-
-@dg.op(required_resource_keys={"database"}, tags={"kind": "postgres"})
-def release_contacts(context: dg.OpExecutionContext, config: WhichConfig) -> None:
-    """Let contacts go that are on hold."""
-    _carry_out(context, "release", config)
+    return select_or_unselect
 
 
 def _build_job(
@@ -127,38 +124,49 @@ def _build_job(
     return act
 
 
-def build_sync_contact_op(destinations: Iterable[str]) -> dg.OpDefinition:
-    """The op `deliver_contact` of the job `sync_contact_now`, for any of these."""
-    known = sorted(destinations)
+def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncContactConfig]) -> dg.OpDefinition:
+    """The op `deliver_contact` of the job `sync_contact_now`, for any of these that is delivered to."""
+    known = sorted(delivered(destinations))
 
     @dg.op(name="deliver_contact", required_resource_keys={"database", *known})
-    def deliver_one(context: dg.OpExecutionContext, config: SyncContactConfig) -> None:
+    def deliver_one(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # Dagster reads it
         """Deliver one contact at once, past schedule and queue; fails unless the CRM has it now."""
+        wanted: SyncContactConfig = config
         with plain_failure():
-            crm = CrmName(config.crm).value
-            (contact_id,) = parse_ids([config.contact_id])
-            if crm not in known:
-                raise CrmSyncError(f"{CRMS[crm].title} is not delivered to by this version. Nothing was sent.")
-            destination: HttpDestination = getattr(context.resources, crm)
+            name = name_of(wanted.crm)
+            (contact_id,) = parse_ids([wanted.contact_id])
+            database: DatabaseResource = context.resources.database
+            entry = destinations[name]
+            entry.resource()
+            destination: HttpDestination = getattr(context.resources, name)
             destination.require_ready()
-            database = context.resources.database
-            tally = deliver_contact(database.queue(crm, PATIENCE_FOR_RESULTS), destination, contact_id, context.run_id)
-            database.acts(actor_of(context)).record("sync-now", [crm], str(contact_id), tally.outcomes["synced"])
+            tally = deliver_contact(database.queue(name, PATIENCE_FOR_RESULTS), destination, contact_id, context.run_id)
+            database.acts(actor_of(context)).record("sync-now", [name], str(contact_id), tally.outcomes["synced"])
             if tally.down:
                 raise CrmSyncError(tally.down)
-            answer = explain(database.report().facts(CRMS[crm], contact_id, database.policy(crm).max_retries))
+            answer = explain(
+                database.report().facts(entry.crm, contact_id, database.policy(name).max_retries), entry.remedies
+            )
         metadata = {"contact": str(contact_id), "verdict": answer.verdict, "next": answer.next_step}
         if not tally.outcomes["synced"]:
             said = f"{answer.verdict.rstrip('.')}. Next: {answer.next_step}"
             raise dg.Failure(said, metadata=metadata, allow_retries=False)
         context.add_output_metadata(metadata)
-        context.log.info("contact_delivered destination=%s contact=%s", crm, contact_id)
+        context.log.info("contact_delivered destination=%s contact=%s", name, contact_id)
 
     return deliver_one
 
 
-def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, str]) -> list[dg.JobDefinition]:
-    """The jobs of acts. Their forms open with something valid that changes nothing."""
+def build_act_jobs(destinations: Mapping[str, Entry], owner: str, tags: Mapping[str, str]) -> list[dg.JobDefinition]:
+    """The jobs of acts. Their forms open with something valid that changes nothing, and with the first destination."""
+    first = next(iter(destinations))
+    names = names_of(list(destinations))
+    # Dagster writes a default down as it is, and can't write an enum
+    of_crms = (list[names], Field(default=[first], description="For which CRMs."))  # type: ignore[valid-type]
+    select_form, which_form = form_for(SelectConfig, crms=of_crms), form_for(WhichConfig, crms=of_crms)
+    contact_form = form_for(
+        SyncContactConfig, crm=(names, Field(default=names[first], description="The CRM to deliver it to."))
+    )
     return [
         _build_job(
             "select_contacts",
@@ -166,8 +174,8 @@ def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, s
             "dry_run, as the form opens, it only says how many.",
             owner,
             tags,
-            select_or_unselect,
-            SelectConfig(),
+            _build_select_op(select_form),
+            select_form(),
         ),
         _build_job(
             "requeue",
@@ -175,8 +183,13 @@ def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, s
             "time or other filters. With dry_run, as the form opens, it only says how many.",
             owner,
             tags,
-            requeue_contacts,
-            WhichConfig(),
+            _build_act_op(
+                "requeue_contacts",
+                "Make contacts in Error or waiting for a retry due now, with fresh retries.",
+                which_form,
+                "requeue",
+            ),
+            which_form(),
         ),
         _build_job(
             "hold",
@@ -184,8 +197,10 @@ def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, s
             "selected again. With dry_run, as the form opens, it only says how many.",
             owner,
             tags,
-            hold_contacts,
-            WhichConfig(),
+            _build_act_op(
+                "hold_contacts", "Put contacts on hold: no run takes them until they are released.", which_form, "hold"
+            ),
+            which_form(),
         ),
         _build_job(
             "release",
@@ -193,15 +208,15 @@ def build_act_jobs(destinations: Sequence[str], owner: str, tags: Mapping[str, s
             "many.",
             owner,
             tags,
-            release_contacts,
-            WhichConfig(),
+            _build_act_op("release_contacts", "Let contacts go that are on hold.", which_form, "release"),
+            which_form(),
         ),
         _build_job(
             "sync_contact_now",
             "Deliver one contact to one CRM at once, past schedule and queue, and say what came of it.",
             owner,
             tags,
-            build_sync_contact_op(destinations),
-            SyncContactConfig(contact_id=NOBODY),
+            build_sync_contact_op(destinations, contact_form),
+            contact_form(contact_id=NOBODY),
         ),
     ]

@@ -11,12 +11,13 @@ from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 
 
 class CheckConfig(dg.Config):
-    """What to ask, and whether to mend."""
+    """What to ask, and whether to create what is missing."""
 
-    destination: str = Field(description="The CRM to ask, such as brevo.")
-    create_attributes: bool = Field(
-        default=False, description="Make the attributes that the CRM lacks. Changes nothing else."
+    destination: str = Field(description="The CRM to ask.")
+    create_fields: bool = Field(
+        default=False, description="Create the fields that the CRM lacks. Changes nothing else."
     )
+    create_attributes: bool = Field(default=False, description="The former name of create_fields.")
 
 
 def build_check_op(destinations: Sequence[str]) -> dg.OpDefinition:
@@ -34,7 +35,7 @@ def build_check_op(destinations: Sequence[str]) -> dg.OpDefinition:
             report = check(
                 context.resources.database,
                 getattr(context.resources, config.destination),
-                create_attributes=config.create_attributes,
+                create_fields=config.create_fields or config.create_attributes,
             )
         metadata = {"lines": dg.MetadataValue.md(report.as_markdown())}
         if not report.is_good:
@@ -51,8 +52,8 @@ def build_check_job(destinations: Sequence[str], owner: str, tags: Mapping[str, 
 
     @dg.job(
         name="check_destination",
-        description="Tell whether deliveries will work, before the first one: database, key, IP address, list, "
-        "attributes, clocks, breaker, how many are due. Sends no contact.",
+        description="Tell whether deliveries will work, before the first one: database, account, fields, clocks, "
+        "breaker, how many are due. Sends no contact.",
         owners=[owner],
         config=dg.RunConfig(ops={"ask_whether_it_works": CheckConfig(destination=destinations[0])}),
         executor_def=dg.in_process_executor,

@@ -1,12 +1,13 @@
 """Which contacts a job is for: the form of the launchpad, and what it means."""
 
+from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError, Which, parse_ids
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter, ids_in, parse_moment
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
@@ -14,13 +15,24 @@ from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 LARGEST_FILE_BYTES = 100_000_000
 
 
-class CrmName(str, Enum):
-    """A CRM. The launchpad knows the names, and refuses others."""
+Form = TypeVar("Form", bound=dg.Config)
 
-    brevo = "brevo"
-    hubspot = "hubspot"
-    mautic = "mautic"
-    n8n = "n8n"
+
+def names_of(crms: Sequence[str]) -> type[Enum]:
+    """The names of these CRMs for forms: the launchpad knows them, and refuses others."""
+    enum: Any = Enum  # mypy wants the members of an enum written out
+    name = "_".join(("CrmName", *crms))  # Dagster takes two enums of one name for the same
+    return cast("type[Enum]", enum(name, [(crm, crm) for crm in crms], type=str))
+
+
+def name_of(crm: str) -> str:
+    """The name that a form holds, as a word."""
+    return str(crm.value) if isinstance(crm, Enum) else crm
+
+
+def form_for(form: type[Form], **fields: tuple[Any, Any]) -> type[Form]:
+    """The form with these fields of a type that is known at run time alone."""
+    return create_model(form.__name__, __base__=form, __doc__=form.__doc__, **fields)  # type: ignore[call-overload,no-any-return] # built from words
 
 
 class WhichConfig(dg.Config):
@@ -31,16 +43,13 @@ class WhichConfig(dg.Config):
     """
 
     dry_run: bool = Field(default=True, description="Only say how many it would be, with ten ids. Nothing is changed.")
-    crms: list[CrmName] = Field(  # Dagster writes a default down as it is, and can't write an enum
-        default=["brevo"],  # type: ignore[list-item]
-        description="For which CRMs.",
-    )
+    crms: list[str] = Field(default=[], description="For which CRMs.")
     ids: list[str] = Field(default=[], description="Contact ids.")
     csv_text: str = Field(default="", description="Contact ids, one a line, or CSV whose first column they are.")
     file: str = Field(default="", description="Path of such a file, as the code location sees it.")
     statuses: list[SyncStatus] = Field(default=[], description="Sync status for the CRM; any of these.")
     statuses_elsewhere: dict[str, list[SyncStatus]] = Field(
-        default={}, description="Sync status for other CRMs, such as {hubspot: [Complete]}; any of these."
+        default={}, description="Sync status for other CRMs, such as {name: [Complete]}; any of these."
     )
     states: list[ProcessingStatus] = Field(default=[], description="Processing status for the CRM; any of these.")
     reasons: list[str] = Field(default=[], description="Why it failed last, such as http_503; any of these.")
@@ -59,19 +68,18 @@ class WhichConfig(dg.Config):
     @property
     def crm_names(self) -> list[str]:
         """The CRMs, as words."""
-        return [CrmName(crm).value for crm in self.crms]
+        return [name_of(crm) for crm in self.crms]
 
-    def which(self) -> Which:
+    def which(self, known_crms: Collection[str]) -> Which:
         """The contacts meant. SelectionError for what can't be right; it repeats no address."""
-        wanted = self._filter()
+        wanted = self._filter(known_crms)
         if not (self.ids or self.csv_text.strip() or self.file.strip()):
             return Which(None, wanted)
         return Which(parse_ids([*self.ids, *ids_in(self.csv_text), *self._in_file()]), wanted)
 
-    def _filter(self) -> ContactFilter:
-        unknown = [crm for crm in self.statuses_elsewhere if crm not in CRMS]
-        if unknown:
-            raise SelectionError(f"statuses_elsewhere must be of {', '.join(CRMS)}. Nothing was changed.")
+    def _filter(self, known_crms: Collection[str]) -> ContactFilter:
+        if any(crm not in known_crms for crm in self.statuses_elsewhere):
+            raise SelectionError(f"statuses_elsewhere must be of {', '.join(known_crms)}. Nothing was changed.")
         elsewhere = {crm: _statuses(wanted) for crm, wanted in self.statuses_elsewhere.items() if wanted}
         try:
             return ContactFilter(

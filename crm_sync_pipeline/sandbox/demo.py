@@ -1,4 +1,4 @@
-"""`./run demo`: sample contacts through the real job, from a real PostgreSQL to a stand-in for Brevo."""
+"""`./run demo`: sample contacts through the real job, from a real PostgreSQL to a simulated CRM."""
 
 import os
 import tempfile
@@ -15,23 +15,25 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
-from crm_sync_pipeline.settings import Settings, load_settings
-from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.settings import Settings
+from crm_sync_pipeline.simulators import SIMULATIONS
 from crm_sync_pipeline.simulators.server import running
+from crm_sync_pipeline.simulators.simulator import Simulator
 
 BATCH_SIZE = 150
 POLL_SECONDS = 0.2
 LINE_EVERY_SECONDS = 2.0
-BREVO = CRMS["brevo"]
+NAME, SIMULATION = next(iter(SIMULATIONS.items()))
+CRM = CRMS[NAME]
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,23 @@ class Demo:
     """What the demo runs on."""
 
     database: DatabaseResource
-    simulator: BrevoSimulator
+    simulator: Simulator
     console: Console
 
 
 def run_demo(size: int, console: Console) -> None:
     """Do all of it; leaves nothing behind. `size` is how many contacts are loaded, 50 or more."""
-    console.print("[bold]crm_sync_pipeline demo[/]: an embedded PostgreSQL, a stand-in for Brevo, real Dagster runs.\n")
-    simulator = BrevoSimulator(BrevoConfig(limits=PLANS["extended"]))
+    parts = f"an embedded PostgreSQL, a simulator of {CRM.title}, real Dagster runs"
+    console.print(f"[bold]crm_sync_pipeline demo[/]: {parts}.\n")
+    simulator = SIMULATION.build(SIMULATION.demo_plan, ())
     with temporary() as postgres, running(simulator.app) as server, _instance() as instance:
-        settings = _settings(postgres.url, f"{server.base_url}/v3")
-        database = DatabaseResource.from_settings(settings, secrets_from_environment=False)
+        settings = _settings(postgres.url, server.base_url)
+        database = DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False)
         try:
             demo = Demo(database, simulator, console)
             database.upgrade(lambda _line: None)
             loaded = load(database, sample_contacts(size))
-            selected = database.acts(Actor("demo")).carry_out("select", Which(), ["brevo"], everything=True)
+            selected = database.acts(Actor("demo")).carry_out("select", Which(), [NAME], everything=True)
             console.print(f"Loaded {loaded} contacts. {selected.message}")
             started = time.monotonic()
             runs = _deliver_all(demo, settings, instance, loaded)
@@ -63,16 +66,14 @@ def run_demo(size: int, console: Console) -> None:
             database.engine.dispose()
 
 
-def _settings(database_url: str, brevo_url: str) -> Settings:
+def _settings(database_url: str, simulator_url: str) -> Settings:
     """Settings that reach nothing but the stand-ins, whatever the environment and a .env file say."""
     os.environ.update(
         CRM_SYNC_DATABASE_URL=database_url,  # the one that wins: DATABASE_URL may name a real database
         CRM_SYNC_CONTACTS_TABLE="contacts",
-        BREVO_API_KEY=DEFAULT_KEY,
-        BREVO_API_BASE_URL=brevo_url,
-        BREVO_LIST_ID="1",
-        BREVO_REQUESTS_PER_SECOND="60",
         NO_PROXY="127.0.0.1",
+        **SIMULATION.settings_at(simulator_url),
+        **SIMULATION.demo_settings,
     )
     return load_settings()
 
@@ -88,11 +89,11 @@ def _instance() -> Iterator[dg.DagsterInstance]:
 
 def _deliver_all(demo: Demo, settings: Settings, instance: dg.DagsterInstance, total: int) -> Counter[str]:
     """Run the job until nothing is due; returns how many runs ended how."""
-    job = build_definitions(settings).resolve_job_def("brevo_sync")
-    queue, runs = demo.database.queue("brevo"), Counter[str]()
+    job = build_definitions(settings).resolve_job_def(f"{NAME}_sync")
+    queue, runs = demo.database.queue(NAME), Counter[str]()
     with _progress(demo, total):
         while due := queue.depth(limit=BATCH_SIZE):
-            ops = claim_config("brevo", due).ops
+            ops = claim_config(NAME, due).ops
             config = dg.RunConfig(ops=ops, loggers={"console": {"config": {"log_level": "CRITICAL"}}})
             result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
             runs["success" if result.success else "failure"] += 1
@@ -131,12 +132,12 @@ def _progress(demo: Demo, total: int) -> Iterator[None]:
 
 
 def _answered(demo: Demo) -> int:
-    return demo.database.report().attempted("brevo")
+    return demo.database.report().attempted(NAME)
 
 
 def _show(demo: Demo, runs: Counter[str], seconds: float) -> None:
     out, report = demo.console, demo.database.report()
-    state, errors = report.status(BREVO), report.errors(BREVO)
+    state, errors = report.status(CRM), report.errors(CRM)
     out.print("\n[bold]What became of them[/] (`crm-sync status` shows the same of your own)")
     ends = Table(box=None, pad_edge=False)
     ends.add_column("end state")
@@ -155,22 +156,23 @@ def _show(demo: Demo, runs: Counter[str], seconds: float) -> None:
         out.print(why)
         first = max(errors, key=lambda group: group.reason == "invalid_email").contact_ids[0]
         answer = explain(
-            report.facts(BREVO, demo.database.selection().find(first), demo.database.policy("brevo").max_retries)
+            report.facts(CRM, demo.database.selection().find(first), demo.database.policy(NAME).max_retries),
+            DESTINATIONS[NAME].remedies,
         )
         out.print(f"\n[bold]crm-sync explain {first}[/]\n  {escape(answer.verdict)}\n  Next: {answer.next_step}")
     held = demo.simulator.counts()
     delivered = state.counts.get("Complete", 0)
     attempts = _answered(demo)
     out.print(
-        f"\nThe stand-in for Brevo now holds {held['contacts']} contacts; "
+        f"\nThe simulator of {CRM.title} now holds {held['contacts']} contacts; "
         f"it was sent {len(demo.simulator.requests)} requests."
     )
     out.print(
         f"{sum(runs.values())} Dagster runs, {attempts} attempts, {delivered} contacts delivered in {seconds:.1f} s: "
-        f"{attempts / seconds:.0f} contacts/s of the 60 that Brevo's fastest plan allows."
+        f"{attempts / seconds:.0f} contacts/s."
     )
     out.print(
         "\n[bold]Next[/]\n"
         "  ./run dev     the same parts under Dagster's UI, with schedule and sensor on\n"
-        "  README.md     how to use it on your own database and your own Brevo account"
+        "  README.md     how to use it on your own database and your own account"
     )

@@ -16,12 +16,12 @@ import httpx
 import psutil
 from rich.console import Console
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
-from crm_sync_pipeline.settings import load_settings
-from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
+from crm_sync_pipeline.simulators import SIMULATIONS
 from crm_sync_pipeline.simulators.server import running
 
 SAMPLE_SIZE = 300
@@ -59,19 +59,27 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # it says so at every start
         **{name: value for name, value in os.environ.items() if value},
     }
-    if settings.brevo.api_key:
-        console.print(f"Brevo: your account, by {settings.brevo.api_base_url}")
-    else:
-        simulator = parts.enter_context(running(BrevoSimulator().app))
-        environment.update(BREVO_API_KEY=DEFAULT_KEY, BREVO_API_BASE_URL=f"{simulator.base_url}/v3")
-        environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
-        console.print(f"Brevo: a stand-in; what it was sent is at {simulator.base_url}/simulator/requests")
+    for name in delivered():
+        resource = DESTINATIONS[name].resource()
+        if resource.missing_setting(settings) is None:
+            account = resource.from_settings(settings, secrets_from_environment=True)
+            console.print(f"{resource.title}: your account, by {account.base_url}")
+        elif name in SIMULATIONS:
+            simulation = SIMULATIONS[name]
+            simulator = parts.enter_context(running(simulation.build(simulation.plan, ()).app))
+            environment.update(simulation.settings_at(simulator.base_url))
+            environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
+            console.print(
+                f"{resource.title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests"
+            )
     if settings.general.database:
         console.print(f"Database: yours, by {settings.general.database_variable}")
         return environment
     postgres = parts.enter_context(start(var / "postgres"))
     environment["DATABASE_URL"] = postgres.url
-    database = DatabaseResource(url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table)
+    database = DatabaseResource(
+        url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table, crms=as_config(CRMS)
+    )
     parts.callback(lambda: database.engine.dispose())
     database.upgrade(lambda line: console.print(f"  {line}"))
     if not database.report().contacts_count():

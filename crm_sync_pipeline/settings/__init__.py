@@ -1,29 +1,15 @@
-"""Every environment variable, once, with its default, unit and meaning."""
+"""Every environment variable that no single destination owns, with default, bounds and meaning; how all are read."""
 
 from crm_sync_pipeline.settings.base import DATABASE_URL, SettingsError
-from crm_sync_pipeline.settings.groups import (
-    AlertSettings,
-    BrevoSettings,
-    GeneralSettings,
-    HistorySettings,
-    HubspotSettings,
-    MauticSettings,
-    N8nSettings,
-    SyncSettings,
-)
-from crm_sync_pipeline.settings.reading import Settings, load_settings
+from crm_sync_pipeline.settings.groups import AlertSettings, GeneralSettings, HistorySettings, SyncSettings
+from crm_sync_pipeline.settings.reading import Settings
 
 __all__ = [
     "DATABASE_URL",
     "AlertSettings",
-    "BrevoSettings",
     "GeneralSettings",
     "HistorySettings",
-    "HubspotSettings",
-    "MauticSettings",
-    "N8nSettings",
     "Settings",
     "SettingsError",
     "SyncSettings",
-    "load_settings",
 ]

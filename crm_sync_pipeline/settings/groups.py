@@ -1,18 +1,13 @@
-"""Every environment variable, once, with its default, bounds, unit and meaning, in groups."""
-
-from typing import Literal
+"""The environment variables that no single destination owns, with default, bounds, unit and meaning, in groups."""
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from crm_sync_pipeline.settings.base import DATABASE_URL, OUR_DATABASE_URL, FromEnvironment
 from crm_sync_pipeline.settings.values import (
-    BrevoKey,
-    BrevoListId,
     EmailAddresses,
     HttpUrl,
     Owner,
-    Region,
     SmtpUrl,
     TableName,
     WebhookUrl,
@@ -51,72 +46,16 @@ class GeneralSettings(FromEnvironment):
         return OUR_DATABASE_URL if self.crm_sync_database_url else DATABASE_URL
 
 
-class BrevoSettings(FromEnvironment):
-    """Brevo's account and pace."""
+class DeliveryOptions(FromEnvironment):
+    """What the settings of every destination have that is delivered to."""
 
-    model_config = SettingsConfigDict(env_prefix="BREVO_")
-
-    api_key: BrevoKey = Field(None, description="A v3 key (xkeysib-...).")
-    list_id: BrevoListId = Field(None, description="Every synced contact joins this list.")
-    api_base_url: HttpUrl = Field("https://api.brevo.com/v3", description="Where Brevo's API is.")
     requests_per_second: float = Field(
-        10, gt=0, le=10_000, description="Brevo's limit for contacts on the standard plan."
+        10, gt=0, le=10_000, description="The account's limit; a little less of it is used."
     )
-    concurrency: int = Field(8, ge=1, le=64, description="Requests in the air at the same time.")
+    concurrency: int = Field(8, ge=1, le=64, description="Maximum concurrent requests.")
     skip_unchanged: bool = Field(
-        False, description="Do not send a contact again whose data is what Brevo took last, if Brevo still has it."
+        False, description="Do not send a contact again whose data the CRM accepted last, if the CRM still has it."
     )
-    sms_in_use: Literal["omit", "reject"] = Field(
-        "omit",
-        description="A phone number that another contact has at Brevo: omit delivers the contact without it, reject "
-        "refuses the contact.",
-    )
-    on_address_change: Literal["move", "new"] = Field(
-        "move",
-        description="A delivered contact whose e-mail address has changed: move changes it at Brevo, unless its owner "
-        "has opted out there; new makes another contact, to which an opt-out does not apply.",
-    )
-    bulk_import: bool = Field(
-        False, description="Deliver a long queue by Brevo's import; it needs a list, and may touch the blocklist."
-    )
-    bulk_threshold: int = Field(5000, ge=1, le=50_000, description="From how many due contacts on to import.")
-    bulk_batch_limit: int = Field(50_000, ge=1, le=50_000, description="Contacts that a run takes that imports.")
-    phone_region: Region = Field(
-        None,
-        description="The country of phone numbers that have no country code, as two letters; "
-        "without it they are left out.",
-    )
-
-
-class HubspotSettings(FromEnvironment):
-    """HubSpot's account and property names."""
-
-    model_config = SettingsConfigDict(env_prefix="HUBSPOT_")
-
-    api_key: SecretStr | None = Field(None, description="A private app's access token.")
-    api_base_url: HttpUrl = Field("https://api.hubapi.com", description="Where HubSpot's API is.")
-    custom_property_domain_id: str = Field("scrapersky_domain_id", description="Property for domain_id.")
-    custom_property_page_id: str = Field("scrapersky_page_id", description="Property for page_id.")
-    custom_property_sync_date: str = Field("scrapersky_sync_date", description="Property for the day of the sync.")
-
-
-class MauticSettings(FromEnvironment):
-    """Mautic's address and OAuth2 client."""
-
-    model_config = SettingsConfigDict(env_prefix="MAUTIC_")
-
-    base_url: HttpUrl | None = Field(None, description="Where your Mautic is.")
-    client_id: str | None = Field(None, description="OAuth2 client id.")
-    client_secret: SecretStr | None = Field(None, description="OAuth2 client secret.")
-
-
-class N8nSettings(FromEnvironment):
-    """The n8n webhook."""
-
-    model_config = SettingsConfigDict(env_prefix="N8N_")
-
-    webhook_url: HttpUrl | None = Field(None, description="The workflow's webhook.")
-    webhook_secret: SecretStr | None = Field(None, description="Sent as Authorization: Bearer.")
 
 
 class SyncSettings(FromEnvironment):

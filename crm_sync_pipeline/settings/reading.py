@@ -1,54 +1,52 @@
 """Reading all settings from the environment, with every mistake in one message."""
 
 import codecs
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from crm_sync_pipeline.settings.base import DATABASE_URL, ENV_FILE, OUR_DATABASE_URL, FromEnvironment, SettingsError
-from crm_sync_pipeline.settings.groups import (
-    AlertSettings,
-    BrevoSettings,
-    GeneralSettings,
-    HistorySettings,
-    HubspotSettings,
-    MauticSettings,
-    N8nSettings,
-    SyncSettings,
-)
+from crm_sync_pipeline.settings.base import ENV_FILE, FromEnvironment, SettingsError
+from crm_sync_pipeline.settings.groups import AlertSettings, GeneralSettings, HistorySettings, SyncSettings
+
+_Read = TypeVar("_Read", bound=FromEnvironment)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, read and checked. `sync` has one entry a CRM, by its name."""
+    """All settings, read and checked. `destinations` and `sync` have one entry per destination, by its name."""
 
     general: GeneralSettings
-    brevo: BrevoSettings
-    hubspot: HubspotSettings
-    mautic: MauticSettings
-    n8n: N8nSettings
-    sync: dict[str, SyncSettings]
+    destinations: Mapping[str, FromEnvironment]
+    sync: Mapping[str, SyncSettings]
     alerts: AlertSettings
     history: HistorySettings
 
+    def of(self, kind: type[_Read]) -> _Read:
+        """A destination's own settings, by the class of its group. SettingsError where they were not read."""
+        for group in self.destinations.values():
+            if isinstance(group, kind):
+                return group
+        raise SettingsError(f"{kind.__name__} was not read. Nothing was done. Read the settings with its destination.")
 
-def load_settings() -> Settings:
-    """Read the environment. SettingsError names each variable that is wrong, and what would be right."""
+
+def load_settings(destinations: Mapping[str, type[FromEnvironment]]) -> Settings:
+    """Read the environment, with a group for each of these destinations.
+
+    SettingsError names each variable that is wrong, and what would be right.
+    """
     _require_readable(Path(ENV_FILE))
     problems: list[str] = []
-    general = _read(GeneralSettings, "", problems)
-    brevo = _read(BrevoSettings, "BREVO_", problems)
-    hubspot = _read(HubspotSettings, "HUBSPOT_", problems)
-    mautic = _read(MauticSettings, "MAUTIC_", problems)
-    n8n = _read(N8nSettings, "N8N_", problems)
-    sync = {crm: _read(SyncSettings, f"{crm.upper()}_SYNC_", problems) for crm in ("brevo", "hubspot", "mautic", "n8n")}
-    alerts = _read(AlertSettings, "CRM_SYNC_", problems)
-    history = _read(HistorySettings, "CRM_SYNC_", problems)
+    general = _read(GeneralSettings, problems)
+    own = {name: _read(group, problems) for name, group in destinations.items()}
+    sync = {name: _read(SyncSettings, problems, f"{name.upper()}_SYNC_") for name in destinations}
+    alerts = _read(AlertSettings, problems)
+    history = _read(HistorySettings, problems)
     if problems:
         raise SettingsError(" ".join(problems))
-    return Settings(general, brevo, hubspot, mautic, n8n, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
+    return Settings(general, own, sync, alerts, history)  # type: ignore[arg-type] # no problem, so none is None
 
 
 def _require_readable(file: Path) -> None:
@@ -75,21 +73,23 @@ _WORDS = {
     "float_parsing": "it must be a number",
 }
 
-_SECRET_URLS = (DATABASE_URL, OUR_DATABASE_URL, "CRM_SYNC_ALERT_WEBHOOK_URL", "CRM_SYNC_SMTP_URL")
 
-_Read = TypeVar("_Read", bound=FromEnvironment)
-
-
-def _read(kind: type[_Read], prefix: str, problems: list[str]) -> _Read | None:
+def _read(kind: type[_Read], problems: list[str], prefix: str | None = None) -> _Read | None:
+    prefix = kind.model_config.get("env_prefix", "") if prefix is None else prefix
     try:
         return kind(_env_prefix=prefix)
     except ValidationError as error:
         for problem in error.errors():
-            name = f"{prefix}{problem['loc'][0]}".upper()
+            field = str(problem["loc"][0])
             why = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             if problem["type"] == "literal_error":
                 why = f"it must be {problem['ctx']['expected']}"
-            secret = "KEY" in name or "SECRET" in name or name in _SECRET_URLS
-            shown = "" if secret else f" is '{problem['input']}'"
-            problems.append(f"{name}{shown}: {why[0].lower()}{why[1:]}.")
+            shown = "" if _is_secret(kind, field, problem["input"]) else f" is '{problem['input']}'"
+            problems.append(f"{prefix}{field}".upper() + f"{shown}: {why[0].lower()}{why[1:]}.")
         return None
+
+
+def _is_secret(kind: type[FromEnvironment], field: str, value: Any) -> bool:
+    """Whether the value must not be shown: the field keeps secrets, or it is a URL with a user or a password."""
+    declared = kind.model_fields[field].annotation
+    return SecretStr in (declared, *get_args(declared)) or ("://" in str(value) and "@" in str(value))

@@ -4,8 +4,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from crm_sync_pipeline.domain.characters import trimmed
 
@@ -23,23 +22,9 @@ def plain(value: str) -> str:
     return bare
 
 
-def key_hint(key: str) -> str:
-    """What is visibly wrong with a key of Brevo's, as a sentence without any part of it; "" where nothing is."""
-    bare = plain(key)
-    if bare.lower().startswith("xsmtpsib-"):
-        return "The key that is set is an SMTP key: create an API key, which Brevo lists on another tab"
-    if re.search(r"\.{2,}|…|[*•·]|x{6,}", bare, re.IGNORECASE):
-        return "The key that is set is shortened, or a placeholder: Brevo shows the whole key once, when it is created"
-    if re.search(r"""[\s"'`“”„\u2018\u2019«»]""", bare):
-        return "The key that is set has quotes or blanks inside: set the key alone"
-    if bare and not bare.startswith("xkeysib-"):
-        return "The key that is set does not begin with xkeysib-, as Brevo's v3 keys do"
-    return ""
-
-
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) or not _names_a_host(value):
-        raise ValueError("it must start with http:// or https:// and name a host, such as https://api.brevo.com/v3")
+        raise ValueError("it must start with http:// or https:// and name a host, such as https://api.example.com")
     if "@" in urlsplit(value).netloc:
         raise ValueError("it must hold no user and no password: addresses are shown in the UI and in messages")
     return value.rstrip("/")
@@ -51,20 +36,6 @@ def _names_a_host(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address in them, or a port that is none
         return False
-
-
-def _key(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not re.fullmatch(r"\s*[!-~]+\s*", value.get_secret_value()):
-        hint = key_hint(value.get_secret_value())
-        must = "it must be one word of plain letters, digits and signs, as Brevo shows it"
-        raise ValueError(f"{must}. {hint}" if hint else must)
-    return value
-
-
-def _region(value: str | None) -> str | None:
-    if value and value.upper() not in SUPPORTED_REGIONS:
-        raise ValueError("it must be a country's two letters, such as US or DE")
-    return value and value.upper()
 
 
 def _table_name(value: str) -> str:
@@ -79,14 +50,9 @@ def _owner(value: str) -> str:
     return value
 
 
-def _list_id(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"\s*[1-9][0-9]*\s*", value):
-        raise ValueError("it must be the whole number that Brevo shows beside the list, such as 3")
-    return value
-
-
 def _webhook(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+\S*", value.get_secret_value().strip()):
+    url = value.get_secret_value().strip() if value is not None else ""
+    if url and not (re.fullmatch(r"https?://[^\s/?#]+\S*", url) and _names_a_host(url)):
         raise ValueError("it must start with http:// or https:// and name a host, such as https://hooks.example.com/x")
     return value
 
@@ -108,9 +74,6 @@ def _addresses(value: str | None) -> str | None:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-BrevoKey = Annotated[SecretStr | None, AfterValidator(_key)]
-BrevoListId = Annotated[int | None, BeforeValidator(_list_id)]
-Region = Annotated[str | None, AfterValidator(_region)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 Owner = Annotated[str, AfterValidator(_owner)]
 WebhookUrl = Annotated[SecretStr | None, AfterValidator(_webhook)]

@@ -1,0 +1,8 @@
+"""The simulators: stand-ins for the CRMs, on this machine; one line for each."""
+
+from collections.abc import Mapping
+
+from crm_sync_pipeline.simulators.brevo.simulation import BREVO
+from crm_sync_pipeline.simulators.simulation import Simulation
+
+SIMULATIONS: Mapping[str, Simulation] = {"brevo": BREVO}

@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline_tests.product import Product
 
 SCHEDULE, SENSOR = "brevo_sync_schedule", "brevo_queue_sensor"
@@ -303,7 +303,7 @@ def test_a_malformed_contact_id_is_refused_by_name(product: Product) -> None:
 
 def test_an_unknown_crm_is_refused_by_name(product: Product) -> None:
     (contact,) = product.world.add("a@example.com", selected=False)
-    with pytest.raises(SelectionError, match="'salesforce' is no CRM"):
+    with pytest.raises(SelectionError, match="'salesforce' is not a known CRM"):
         product.world.act("select", [contact], ["salesforce"])
     config = {"ops": {"claim_batch": {"config": {"destination": "salesforce"}}}}
     result = product.definitions.resolve_job_def("brevo_sync").execute_in_process(

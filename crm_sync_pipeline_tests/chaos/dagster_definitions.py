@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.settings import load_settings
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline_tests.chaos.dagster_watching import watch_this_process
 
 LEASE_SECONDS = "CHAOS_LEASE_SECONDS"

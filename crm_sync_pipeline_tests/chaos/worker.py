@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from crm_sync_pipeline.contact_queue.bulk import imports
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
 from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
@@ -89,7 +90,9 @@ def work(orders: Orders, control: Connection) -> None:
 
 
 def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -> None:
-    database = DatabaseResource(url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds)
+    database = DatabaseResource(
+        url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds, crms=as_config(CRMS)
+    )
     brevo = (BatchResource if orders.batches else BrevoResource)(
         base_url=orders.brevo_url,
         api_key=DEFAULT_KEY,

@@ -6,8 +6,9 @@ from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.cli.conftest import Command, Shop
 
 
+@pytest.mark.parametrize("option", ["--create-fields", "--create-attributes"])
 def test_check_says_line_by_line_what_is_wrong_and_what_to_do_and_mends_attributes_on_request(
-    crm_sync: Command, shop: Shop
+    crm_sync: Command, shop: Shop, option: str
 ) -> None:
     del shop.simulator.account.attributes["SOURCE_URL"]
 
@@ -15,9 +16,9 @@ def test_check_says_line_by_line_what_is_wrong_and_what_to_do_and_mends_attribut
 
     assert (said.code, said.err) == (1, "")
     assert "WRONG  Attributes" in said.out
-    assert "To do: `crm-sync check --create-attributes` makes them;" in said.out
+    assert "To do: `crm-sync check --create-fields` makes them;" in said.out
     assert said.out.endswith("\nBrevo is not ready: Attributes. Nothing was sent.\n")
-    said = crm_sync("check", "--create-attributes")
+    said = crm_sync("check", option)
     assert said.code == 0
     assert "ok  Attributes made      SOURCE_URL (text)" in said.out
     assert said.out.endswith("\nBrevo is ready.\n")

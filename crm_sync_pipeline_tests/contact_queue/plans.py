@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
 from crm_sync_pipeline.contact_queue.reading import counting_sql, figures_sql, report_sql
@@ -27,6 +26,7 @@ from crm_sync_pipeline.contact_queue.worker import (
     journal_sql,
     settle_sql,
 )
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 from crm_sync_pipeline_tests.builders import World

@@ -21,9 +21,11 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline import contact_queue
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Column, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
 DIALECT = sa.create_engine("postgresql+psycopg://").dialect
@@ -50,6 +52,7 @@ CONTACTS = ContactsTable(
         for name in _COLUMNS
         for kind in ["boolean" if name == "has_gmail" else "text"]
     },
+    crms=CRMS,
 )
 """The table that the pages are for: `public.contacts` with every column that crm_sync_pipeline knows."""
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline_tests.builders import World, one_run
@@ -115,7 +115,7 @@ def test_explain_and_status_name_it_with_what_to_do(world: World) -> None:
     stuck, _ = with_a_stuck_one(world)
     make(world, REFUSES["a check that old rows break"])
     one_run(world.queue())
-    answer = explain(world.database.report().facts(CRMS["brevo"], stuck, 3))
+    answer = explain(world.database.report().facts(CRMS["brevo"], stuck, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("Put aside, because the database refuses to change its row: new row for relation")
     assert "Fix the row, or the constraint" in answer.next_step
     (group,) = world.database.report().errors(CRMS["brevo"])

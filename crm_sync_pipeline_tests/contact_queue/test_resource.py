@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.connection import HALF_OPEN
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, as_config
 from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
+from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.builders import World
 
 LOOKS_LIKE = "postgresql://user:password@host:5432/database"
@@ -145,7 +145,7 @@ def test_a_queue_for_columns_that_are_not_there_names_them(brevo_only: World) ->
 
 def test_the_retry_policy_is_the_destinations_own(world: World) -> None:
     config = RetryConfig(max_retries=7, delay_minutes=2, exponential=False, retry_rejected=False)
-    database = DatabaseResource(url=world.url, retries={"hubspot": config})
+    database = DatabaseResource(url=world.url, retries={"hubspot": config}, crms=as_config(CRMS))
     assert database.policy("hubspot") == RetryPolicy(7, timedelta(minutes=2), False, False)
     assert database.policy("brevo") == RetryPolicy()
 
@@ -157,10 +157,11 @@ def test_the_environment_sets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BREVO_SYNC_RETRY_DELAY_MINUTES", "1")
     settings = load_settings()
     for database in (
-        DatabaseResource.from_settings(settings, secrets_from_environment=False),
-        DatabaseOfSettings.read(settings),
+        DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False),
+        DatabaseOfSettings.read(settings, CRMS),
     ):
         assert database.contacts_table == "app.people"
+        assert database.known_crms == CRMS
         assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
         assert database.policy("hubspot") == RetryPolicy()
         assert "s3cret" not in repr(database)
@@ -179,13 +180,13 @@ def test_our_own_variable_wins_and_is_the_one_that_is_named(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://anna@127.0.0.1:2/another_program")
     monkeypatch.setenv("CRM_SYNC_DATABASE_URL", "postgresql://anna@127.0.0.1:1/contacts")
-    database = DatabaseResource.from_settings(load_settings(), secrets_from_environment=secrets_from_environment)
+    database = DatabaseResource.from_settings(load_settings(), CRMS, secrets_from_environment=secrets_from_environment)
     if secrets_from_environment:
         database = _as_a_run_has_it(database)
     with pytest.raises(CrmSyncError, match=r"The database at 127.0.0.1:1 .* Check CRM_SYNC_DATABASE_URL and that"):
         database.contacts()
     with pytest.raises(CrmSyncError, match="Check CRM_SYNC_DATABASE_URL and that"):
-        DatabaseOfSettings.read(load_settings()).giving_up_after(2).contacts()
+        DatabaseOfSettings.read(load_settings(), CRMS).giving_up_after(2).contacts()
 
 
 def test_a_batch_can_be_pickled_and_holds_no_personal_data(world: World) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.schema import check
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.outcome import Failed, Synced
 from crm_sync_pipeline_tests.builders import World, one_run
 

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people.acts import Actor, Acts
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Settlement
 from crm_sync_pipeline.domain.outcome import Failed, Synced
 from crm_sync_pipeline.domain.retry import RetryPolicy

@@ -7,13 +7,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import Answer, explain
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -35,7 +34,7 @@ def rename(world: World, contact: UUID, address: str) -> None:
 
 
 def why(world: World, contact: UUID) -> Answer:
-    return explain(world.database.report().facts(CRMS["brevo"], contact, 3))
+    return explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies)
 
 
 def addresses(simulator: BrevoSimulator) -> dict[int, str | None]:
@@ -194,7 +193,7 @@ def test_new_leaves_the_old_contact_alone_and_says_so(
 ) -> None:
     (old,) = addresses(simulator)
     rename(world, ann, "ann@new.example.com")
-    run(world, brevo.model_copy(update={"moves_contacts": False}))
+    run(world, brevo.model_copy(update={"on_address_change": "new"}))
     assert sorted(filter(None, addresses(simulator).values())) == ["ann@example.com", "ann@new.example.com"]
     assert f"Brevo keeps the contact of the old one ({old}) as well" in why(world, ann).verdict
     assert world.delivery(ann)["remote_id"] == str(max(addresses(simulator)))
@@ -232,7 +231,7 @@ def test_forget_names_the_contact_of_the_old_address_too(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     rename(world, ann, "ann@new.example.com")
-    run(world, brevo.model_copy(update={"moves_contacts": False}))
+    run(world, brevo.model_copy(update={"on_address_change": "new"}))
     old, new = sorted(addresses(simulator))
     said = world.database.history().forget(ann, Actor("somebody")).says()
     assert f"At Brevo it is {old} and {new}." in said
@@ -250,4 +249,4 @@ def test_forget_says_where_no_id_is_known(world: World, brevo: BrevoResource) ->
 def test_the_setting_decides(monkeypatch: pytest.MonkeyPatch, text: str, moves: bool) -> None:
     monkeypatch.setenv("BREVO_ON_ADDRESS_CHANGE", text)
     made = BrevoResource.from_settings(load_settings(), secrets_from_environment=False)
-    assert made.moves_contacts is moves
+    assert (made.on_address_change == "move") is moves

@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
@@ -34,7 +34,7 @@ def edit(world: World, contact: UUID, **values: Any) -> None:
 
 
 def verdict(world: World, contact: UUID) -> str:
-    return explain(world.database.report().facts(CRMS["brevo"], contact, 3)).verdict
+    return explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies).verdict
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_value_that_may_have_arrived_without_an_answer_is_emptied_too(
 def test_a_value_that_was_refused_is_not_taken_for_ours(world: World, brevo: BrevoResource) -> None:
     """The second contact never had the number, so nothing is emptied once its row has none."""
     (bob,) = world.add("bob@example.com", phone_number=NUMBER)
-    run(world, brevo.model_copy(update={"omits_sms_in_use": False}))
+    run(world, brevo.model_copy(update={"sms_in_use": "reject"}))
     assert world.delivery(bob)["remote_fields"] is None
 
 
@@ -147,7 +147,7 @@ def test_the_advice_for_a_number_in_use_works_as_told(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     """'Clear its phone number in the other contact that has it, and select that one.' This one is retried then."""
-    strict = brevo.model_copy(update={"omits_sms_in_use": False})
+    strict = brevo.model_copy(update={"sms_in_use": "reject"})
     (bob,) = world.add("bob@example.com", phone_number=NUMBER)
     assert run(world, strict).reasons == {"sms_in_use": 1}
     edit(world, eve, phone_number=None)

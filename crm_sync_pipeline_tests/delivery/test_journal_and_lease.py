@@ -194,12 +194,13 @@ WORKER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from uuid import UUID
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch
 url, base_url, key, token = sys.argv[1:]
-queue = DatabaseResource(url=url).queue("brevo")
+queue = DatabaseResource(url=url, crms=as_config(CRMS)).queue("brevo")
 brevo = BrevoResource(base_url=base_url, api_key=key, requests_per_second=1000, concurrency=4)
 deliver_batch(queue, brevo, Batch("brevo", UUID(token), 500))
 """

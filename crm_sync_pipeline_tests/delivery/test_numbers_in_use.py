@@ -5,12 +5,12 @@ from collections import Counter
 import httpx
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.settings import SettingsError
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -42,7 +42,10 @@ def test_five_addresses_of_one_company_with_one_number_are_all_delivered(
     holders = [contact for contact in simulator.contacts.values() if contact.attributes.get("SMS") == DIGITS]
     assert len(holders) == 1
     assert all(contact.attributes["FIRSTNAME"] == "Eve" for contact in simulator.contacts.values())
-    verdicts = [explain(world.database.report().facts(CRMS["brevo"], each, 3)).verdict for each in ids]
+    verdicts = [
+        explain(world.database.report().facts(CRMS["brevo"], each, 3), DESTINATIONS["brevo"].remedies).verdict
+        for each in ids
+    ]
     assert sum("Sent without its phone number, which another contact at Brevo has." in each for each in verdicts) == 4
 
 
@@ -69,7 +72,7 @@ def test_a_number_that_becomes_free_goes_out_with_the_next_selection(
 
 def test_reject_sends_such_a_contact_nowhere_as_before(world: World, brevo: BrevoResource) -> None:
     world.add("a@example.com", "b@example.com", phone_number=NUMBER)
-    tally = run(world, brevo.model_copy(update={"omits_sms_in_use": False}))
+    tally = run(world, brevo.model_copy(update={"sms_in_use": "reject"}))
     assert states(world) == {"Complete": 1, "Queued": 1}
     assert tally.reasons["sms_in_use"] == 1
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_sync_pipeline.destinations import DESTINATIONS
+from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt
@@ -108,7 +108,7 @@ def _rigs() -> Iterator[dict[str, Rig]]:
         yield rigs
 
 
-@pytest.fixture(params=sorted(DESTINATIONS))
+@pytest.fixture(params=sorted(delivered()))
 def rig(request: pytest.FixtureRequest, _rigs: dict[str, Rig]) -> Rig:
     made = _rigs[request.param]
     made.simulator.heal()

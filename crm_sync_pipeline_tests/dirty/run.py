@@ -9,7 +9,7 @@ from uuid import UUID
 import dagster as dg
 import httpx
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.domain.explanation import Answer, explain
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline.simulators.request_log import LoggedRequest
@@ -149,7 +149,10 @@ class Dirt:
         return Evidence(
             states={each: (state[0], state[1], state[2]) for each, state in states.items()},
             attempts=attempts,
-            answers={each: explain(report.facts(CRMS["brevo"], each, MAX_RETRIES)) for each in states},
+            answers={
+                each: explain(report.facts(CRMS["brevo"], each, MAX_RETRIES), DESTINATIONS["brevo"].remedies)
+                for each in states
+            },
             requests=tuple(simulator.requests),
             held={
                 str(contact.email): Held(

@@ -9,6 +9,10 @@ from crm_sync_pipeline.domain.explanation import Answer, AttemptRecord, Facts, T
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
+REMEDIES = {
+    "sms_in_use": "Clear its phone number, here or in the other contact that has it, and select that one",
+    "invalid_phone": "Correct or clear its phone number",
+}
 NOW = datetime(2026, 3, 1, 14, 0, tzinfo=timezone.utc)
 ID = "3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f"
 NEW = Facts(ID, "anna@example.com", "brevo", "Brevo", "New", None, None, NOW, max_retries=3)
@@ -227,19 +231,19 @@ CASES = {
         ),
         Answer(
             "Given up: Max retries exceeded (3). Last error: Brevo API error (400): bad",
-            f"Nothing by itself. Mend the cause, then `crm-sync requeue {ID}`.",
+            f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`.",
         ),
     ),
     "in Error without a text": (
         replace(NEW, sync_status="Error", processing_status="Error"),
-        Answer("Given up: no reason was recorded", f"Nothing by itself. Mend the cause, then `crm-sync requeue {ID}`."),
+        Answer("Given up: no reason was recorded", f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`."),
     ),
 }
 
 
 @pytest.mark.parametrize(("facts", "answer"), CASES.values(), ids=list(CASES))
 def test_why_is_this_contact_not_there(facts: Facts, answer: Answer) -> None:
-    assert explain(facts) == answer
+    assert explain(facts, REMEDIES) == answer
 
 
 @pytest.mark.parametrize(
@@ -278,6 +282,12 @@ facts_of_any_kind = st.builds(
     down=st.none() | st.just(DOWN),
     attempts=st.just(()) | st.just((TRIED,)),
 )
+
+
+def test_a_refusal_that_nobody_knows_a_remedy_for_has_none_of_another_destination() -> None:
+    facts = replace(WAITING, attempts=(replace(TRIED, outcome="rejected", reason="sms_in_use"),))
+    assert "phone" not in explain(facts).next_step
+    assert "phone" not in explain(facts, {"duplicate_email": "Merge the two"}).next_step
 
 
 @given(facts_of_any_kind)

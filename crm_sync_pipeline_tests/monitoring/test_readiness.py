@@ -134,9 +134,9 @@ class TestAttributes:
         report = check(world.database, brevo)
         assert red(report).keys() == {"Attributes"}
         assert f"Brevo lacks {', '.join(missing)}, and drops" in red(report)["Attributes"].says
-        assert "--create-attributes" in red(report)["Attributes"].to_do
+        assert "--create-fields" in red(report)["Attributes"].to_do
 
-        report = check(world.database, brevo, create_attributes=True)
+        report = check(world.database, brevo, create_fields=True)
 
         assert report.is_good
         (made,) = [line for line in report.lines if line.name == "Attributes made"]
@@ -145,7 +145,7 @@ class TestAttributes:
         assert {simulator.account.attributes[name] for name in missing} == {
             Attribute(name, "normal", SENT_TYPES[name]) for name in missing
         }
-        again = check(world.database, brevo, create_attributes=True)
+        again = check(world.database, brevo, create_fields=True)
         assert again.is_good
         assert "Attributes made" not in [line.name for line in again.lines]
         (contact,) = world.add("jane@example.com", has_gmail=True, source_url="https://example.com/about")
@@ -161,20 +161,20 @@ class TestAttributes:
     def test_one_of_another_type_is_red_and_one_with_a_choice_of_labels_is_worth_knowing(
         self, world: World, brevo: BrevoResource, simulator: BrevoSimulator
     ) -> None:
-        check(world.database, brevo, create_attributes=True)
+        check(world.database, brevo, create_fields=True)
         attributes = simulator.account.attributes
         attributes["HAS_GMAIL"] = Attribute("HAS_GMAIL", "normal", "text")
         attributes["PAGE_ID"] = Attribute("PAGE_ID", "calculated", "text")
         attributes["EMAIL_TYPE"] = Attribute("EMAIL_TYPE", "category", None, ((1, "FREE"),))
 
-        report = check(world.database, brevo, create_attributes=True)
+        report = check(world.database, brevo, create_fields=True)
 
         assert red(report).keys() == {"Attribute HAS_GMAIL", "Attribute PAGE_ID"}
         assert "is of type text at Brevo" in red(report)["Attribute HAS_GMAIL"].says
         assert "it must be a normal one of type boolean" in red(report)["Attribute HAS_GMAIL"].says
         assert [line.name for line in report.lines if line.state is State.YELLOW] == ["Attribute EMAIL_TYPE"]
         del attributes["HAS_GMAIL"], attributes["PAGE_ID"]  # as the line says to do
-        assert check(world.database, brevo, create_attributes=True).is_good
+        assert check(world.database, brevo, create_fields=True).is_good
 
     @pytest.mark.parametrize(
         ("theirs", "missing"),
@@ -202,7 +202,7 @@ class TestAttributes:
             attributes[name] = Attribute(name, "normal", "text")
         assert not {*missing} & {*red(check(world.database, brevo))["Attributes"].says.replace(",", "").split()}
 
-        report = check(world.database, brevo, create_attributes=True)
+        report = check(world.database, brevo, create_fields=True)
 
         assert report.is_good
         assert not {*missing} & attributes.keys()
@@ -222,7 +222,7 @@ class TestAttributes:
         attributes["PRENOM"] = Attribute("PRENOM", "calculated", "text")
         attributes["NOM"] = Attribute("NOM", "normal", "float")
         assert "Brevo lacks FIRSTNAME, LASTNAME, " in red(check(world.database, brevo))["Attributes"].says
-        check(world.database, brevo, create_attributes=True)
+        check(world.database, brevo, create_fields=True)
         assert {"FIRSTNAME", "LASTNAME"} <= attributes.keys()
 
     @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ class TestAttributes:
     ) -> None:
         simulator.inject(f"{fault}:method=POST:path=*/PAGE_ID")
 
-        report = check(world.database, brevo, create_attributes=True)
+        report = check(world.database, brevo, create_fields=True)
 
         assert red(report).keys() == {name, "Attributes"}
         assert says in red(report)[name].says
@@ -446,7 +446,7 @@ def test_the_job_shows_the_lines_and_fails_with_the_names_of_the_red_ones(produc
     assert "| red | List | Brevo has no list 7" in str(error.user_failure_data.metadata["lines"].value)
 
     product.unset("BREVO_LIST_ID")
-    assert run(create_attributes=True).success
+    assert run(create_fields=True).success
     assert not run(destination="salesforce").success
 
 
@@ -460,7 +460,7 @@ def test_numbers_that_several_contacts_share_are_a_yellow_line(
     world.add("a@example.com", "b@example.com", "c@example.com", phone_number="+1 415 555 2671")
     world.add("A@example.com ", phone_number="001 415 555 2671")
     world.add("other@example.com", phone_number="+1 415 555 2672")
-    report = check(world.database, brevo.model_copy(update={"omits_sms_in_use": omits}))
+    report = check(world.database, brevo.model_copy(update={"sms_in_use": "omit" if omits else "reject"}))
     (line,) = [line for line in report.lines if line.name == "Shared numbers"]
     assert line.state is State.YELLOW
     assert re.match(rf"2 of the 5 contacts .* the others are {says}$", line.says)

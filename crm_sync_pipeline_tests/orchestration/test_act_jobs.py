@@ -8,10 +8,9 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Act
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
-from crm_sync_pipeline.orchestration.which import CrmName
 from crm_sync_pipeline_tests.builders import TESTS
 from crm_sync_pipeline_tests.orchestration.test_job import events
 from crm_sync_pipeline_tests.product import Product
@@ -87,9 +86,21 @@ def test_a_form_opens_with_something_valid_that_changes_nothing_and_explains_its
     assert (product.world.snapshot(), recorded(product)) == (before, [])
 
 
+@pytest.mark.parametrize("job", OPS)
+def test_the_launchpad_knows_the_crms_of_the_registry_and_begins_with_the_first(product: Product, job: str) -> None:
+    op = product.definitions.resolve_job_def(job).get_node_named(OPS[job]).definition
+    assert isinstance(op, dg.OpDefinition)
+    config_type: Any = op.config_schema.config_type
+    field = config_type.fields.get("crms") or config_type.fields["crm"]
+    enum = field.config_type
+    while not hasattr(enum, "enum_values"):
+        enum = enum.inner_type
+    assert [value.config_value for value in enum.enum_values] == list(CRMS)
+    assert "brevo" in field.default_value
+
+
 def test_names_in_the_form_are_those_of_the_domain() -> None:
-    assert [crm.value for crm in CrmName] == list(CRMS)
-    assert all(name.name == name.value for form in (CrmName, SyncStatus, ProcessingStatus) for name in form)
+    assert all(name.name == name.value for form in (SyncStatus, ProcessingStatus) for name in form)
 
 
 def test_contacts_are_selected_by_a_filter_and_the_person_is_recorded(product: Product, launch: Launch) -> None:

@@ -9,8 +9,9 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from crm_sync_pipeline.definitions import build_definitions, defs
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.settings import SettingsError
 
 KEY = "xkeysib-a-key-that-nobody-may-see"
 URL = "postgresql://me:sesame@db.example.com:5432/crm"

@@ -6,7 +6,9 @@ import pytest
 from dagster._core.secrets.env_file import get_env_var_dict
 
 from crm_sync_pipeline import definitions
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
+from crm_sync_pipeline.settings import SettingsError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.product import Product
 
@@ -29,10 +31,11 @@ def test_dagster_finds_the_secrets_of_a_file_where_we_do(encoding: str, line_end
     settings = load_settings()
 
     assert settings.general.database_url is not None
-    assert settings.brevo.api_key is not None
+    key = settings.of(BrevoSettings).api_key
+    assert key is not None
     assert get_env_var_dict(".") == {
         "DATABASE_URL": settings.general.database_url.get_secret_value(),
-        "BREVO_API_KEY": settings.brevo.api_key.get_secret_value(),
+        "BREVO_API_KEY": key.get_secret_value(),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue import source
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline_tests.builders import World

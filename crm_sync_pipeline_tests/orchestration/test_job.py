@@ -14,8 +14,8 @@ import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.domain.batch import Batch, Sent
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.acceptance.test_scenarios import failure
 from crm_sync_pipeline_tests.product import Product

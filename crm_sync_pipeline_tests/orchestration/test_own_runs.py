@@ -15,11 +15,11 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.orchestration.guards import UNFINISHED
 from crm_sync_pipeline.orchestration.history import remove_runs
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns, installation_tag
 from crm_sync_pipeline.orchestration.run_results import FINISHED, QUEUE_DEPTH_TAG, job_health
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.builders import LEASE
 from crm_sync_pipeline_tests.product import Product
 

@@ -19,9 +19,9 @@ import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.definitions import build_definitions
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.orchestration.database_faults import SETTLING_LOCKS
 from crm_sync_pipeline_tests.product import Product

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 from dagster._utils.schedules import cron_string_iterator
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from crm_sync_pipeline.settings import Settings, SettingsError, SyncSettings, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
+from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
+from crm_sync_pipeline.destinations.mautic.settings import MauticSettings
+from crm_sync_pipeline.destinations.n8n.settings import N8nSettings
+from crm_sync_pipeline.domain.crm import Crm
+from crm_sync_pipeline.settings import Settings, SettingsError, SyncSettings
+from crm_sync_pipeline.settings.base import FromEnvironment
 
 CRMS = ("brevo", "hubspot", "mautic", "n8n")
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
@@ -22,9 +32,16 @@ SECRETS = (
 SECRET_URLS = {
     "CRM_SYNC_ALERT_WEBHOOK_URL": "https://hooks.example.com/hunter2",
     "CRM_SYNC_SMTP_URL": "smtps://me:hunter2@mail.example.com",
+    "N8N_WEBHOOK_URL": "https://n8n.example.com/webhook/hunter2?x=1",
 }
 
 Read = Callable[[Settings], Any]
+
+READ_SECRET_URL: dict[str, tuple[Read, str]] = {
+    "CRM_SYNC_ALERT_WEBHOOK_URL": (lambda s: s.alerts, "alert_webhook_url"),
+    "CRM_SYNC_SMTP_URL": (lambda s: s.alerts, "smtp_url"),
+    "N8N_WEBHOOK_URL": (lambda s: s.of(N8nSettings), "webhook_url"),
+}
 
 # name, default, how to read it, a value that is not the default, what it is read as
 PLAIN: list[tuple[str, object, Read, str, object]] = [
@@ -39,42 +56,53 @@ PLAIN: list[tuple[str, object, Read, str, object]] = [
     ("CRM_SYNC_UI_URL", None, lambda s: s.alerts.ui_url, "https://dagster.example.com/", "https://dagster.example.com"),
     ("CRM_SYNC_HISTORY_DAYS", 90, lambda s: s.history.history_days, "30", 30),
     ("CRM_SYNC_RUN_HISTORY_DAYS", 30, lambda s: s.history.run_history_days, "7", 7),
-    ("BREVO_LIST_ID", None, lambda s: s.brevo.list_id, " 12 ", 12),
+    ("BREVO_LIST_ID", None, lambda s: s.of(BrevoSettings).list_id, " 12 ", 12),
     (
         "BREVO_API_BASE_URL",
         "https://api.brevo.com/v3",
-        lambda s: s.brevo.api_base_url,
+        lambda s: s.of(BrevoSettings).api_base_url,
         "http://127.0.0.1:8099/v3/",
         "http://127.0.0.1:8099/v3",
     ),
-    ("BREVO_REQUESTS_PER_SECOND", 10.0, lambda s: s.brevo.requests_per_second, "0.5", 0.5),
-    ("BREVO_CONCURRENCY", 8, lambda s: s.brevo.concurrency, "64", 64),
-    ("BREVO_PHONE_REGION", None, lambda s: s.brevo.phone_region, "de", "DE"),
+    ("BREVO_REQUESTS_PER_SECOND", 10.0, lambda s: s.of(BrevoSettings).requests_per_second, "0.5", 0.5),
+    ("BREVO_CONCURRENCY", 8, lambda s: s.of(BrevoSettings).concurrency, "64", 64),
+    ("BREVO_PHONE_REGION", None, lambda s: s.of(BrevoSettings).phone_region, "de", "DE"),
     (
         "HUBSPOT_API_BASE_URL",
         "https://api.hubapi.com",
-        lambda s: s.hubspot.api_base_url,
+        lambda s: s.of(HubspotSettings).api_base_url,
         "https://[::1]:8080",
         "https://[::1]:8080",
     ),
     (
         "HUBSPOT_CUSTOM_PROPERTY_DOMAIN_ID",
         "scrapersky_domain_id",
-        lambda s: s.hubspot.custom_property_domain_id,
+        lambda s: s.of(HubspotSettings).custom_property_domain_id,
         "d",
         "d",
     ),
-    ("HUBSPOT_CUSTOM_PROPERTY_PAGE_ID", "scrapersky_page_id", lambda s: s.hubspot.custom_property_page_id, "p", "p"),
+    (
+        "HUBSPOT_CUSTOM_PROPERTY_PAGE_ID",
+        "scrapersky_page_id",
+        lambda s: s.of(HubspotSettings).custom_property_page_id,
+        "p",
+        "p",
+    ),
     (
         "HUBSPOT_CUSTOM_PROPERTY_SYNC_DATE",
         "scrapersky_sync_date",
-        lambda s: s.hubspot.custom_property_sync_date,
+        lambda s: s.of(HubspotSettings).custom_property_sync_date,
         "t",
         "t",
     ),
-    ("MAUTIC_BASE_URL", None, lambda s: s.mautic.base_url, "https://mautic.example.com", "https://mautic.example.com"),
-    ("MAUTIC_CLIENT_ID", None, lambda s: s.mautic.client_id, "me", "me"),
-    ("N8N_WEBHOOK_URL", None, lambda s: s.n8n.webhook_url, "https://n8n.example.com/x", "https://n8n.example.com/x"),
+    (
+        "MAUTIC_BASE_URL",
+        None,
+        lambda s: s.of(MauticSettings).base_url,
+        "https://mautic.example.com",
+        "https://mautic.example.com",
+    ),
+    ("MAUTIC_CLIENT_ID", None, lambda s: s.of(MauticSettings).client_id, "me", "me"),
 ]
 
 SYNC: list[tuple[str, object, str, str, object]] = [
@@ -103,10 +131,10 @@ IDS = [row[0] for row in EVERY]
 READ_SECRET: dict[str, Read] = {
     "DATABASE_URL": lambda s: s.general.database_url,
     "CRM_SYNC_DATABASE_URL": lambda s: s.general.crm_sync_database_url,
-    "BREVO_API_KEY": lambda s: s.brevo.api_key,
-    "HUBSPOT_API_KEY": lambda s: s.hubspot.api_key,
-    "MAUTIC_CLIENT_SECRET": lambda s: s.mautic.client_secret,
-    "N8N_WEBHOOK_SECRET": lambda s: s.n8n.webhook_secret,
+    "BREVO_API_KEY": lambda s: s.of(BrevoSettings).api_key,
+    "HUBSPOT_API_KEY": lambda s: s.of(HubspotSettings).api_key,
+    "MAUTIC_CLIENT_SECRET": lambda s: s.of(MauticSettings).client_secret,
+    "N8N_WEBHOOK_SECRET": lambda s: s.of(N8nSettings).webhook_secret,
 }
 
 
@@ -146,9 +174,7 @@ def test_a_secret_is_unset_by_default_and_shows_nowhere(monkeypatch: pytest.Monk
     monkeypatch.setenv(name, "hunter2")
     found = load_settings()
     assert read(found).get_secret_value() == "hunter2"
-    assert (
-        "hunter2" not in f"{found!r} {found} {found.general} {found.brevo} {found.hubspot} {found.mautic} {found.n8n}"
-    )
+    assert "hunter2" not in f"{found!r} {found} {found.general} {[*found.destinations.values()]}"
 
 
 WRONG: list[tuple[str, str, str]] = [
@@ -158,13 +184,12 @@ WRONG: list[tuple[str, str, str]] = [
     ],
     *[
         (name, value, "it must start with http:// or https:// and name a host, such as https://")
-        for name in ("BREVO_API_BASE_URL", "HUBSPOT_API_BASE_URL", "MAUTIC_BASE_URL", "N8N_WEBHOOK_URL")
+        for name in ("BREVO_API_BASE_URL", "HUBSPOT_API_BASE_URL", "MAUTIC_BASE_URL")
         for value in ("api.brevo.com/v3", "ftp://x", "https://", "http:///v3", "http://h:port/v3", "http://h:99999")
     ],
     ("CRM_SYNC_ALERT_EMAIL_TO", "a@x.io, b", "it must be an e-mail address"),
     ("CRM_SYNC_UI_URL", "dagster.example.com", "it must start with http:// or https://"),
     ("BREVO_API_BASE_URL", "https://a b/v3", "it must start with"),
-    ("BREVO_API_BASE_URL", "https://me:sesame@proxy.example.com/v3", "it must hold no user and no password"),
     ("BREVO_API_BASE_URL", "http://[::1/v3", "it must start with"),
     ("BREVO_API_BASE_URL", "https://api.brevo.com/v3?x=1", "it must start with"),
     ("BREVO_PHONE_REGION", "Germany", "it must be a country's two letters, such as US or DE"),
@@ -235,8 +260,9 @@ def test_a_url_that_holds_a_secret_shows_nowhere_also_when_it_is_wrong(
 ) -> None:
     monkeypatch.setenv(name, SECRET_URLS[name])
     found = load_settings()
-    assert "hunter2" not in f"{found!r} {found} {found.alerts}"
-    assert "hunter2" in getattr(found.alerts, name.removeprefix("CRM_SYNC_").lower()).get_secret_value()
+    assert "hunter2" not in f"{found!r} {found} {found.alerts} {[*found.destinations.values()]}"
+    group, field = READ_SECRET_URL[name]
+    assert "hunter2" in getattr(group(found), field).get_secret_value()
     said = refusal(monkeypatch, **{name: "ftp://hunter2"})
     assert said.startswith(f"{name}: it must")
     assert "hunter2" not in said
@@ -277,9 +303,10 @@ def test_a_dotenv_file_in_the_working_folder_counts_and_the_environment_wins(mon
     Path(".env").write_text("BREVO_API_KEY=from-file\nBREVO_LIST_ID=4\nUNKNOWN=1\nBREVO_SYNC_MAX_RETRIES=\n", "utf-8")
     monkeypatch.setenv("BREVO_LIST_ID", "5")
     found = load_settings()
-    assert found.brevo.api_key is not None
-    assert found.brevo.api_key.get_secret_value() == "from-file"
-    assert found.brevo.list_id == 5
+    brevo = found.of(BrevoSettings)
+    assert brevo.api_key is not None
+    assert brevo.api_key.get_secret_value() == "from-file"
+    assert brevo.list_id == 5
     assert found.sync["brevo"].max_retries == 3
 
 
@@ -350,7 +377,7 @@ def test_a_dotenv_file_may_begin_with_a_byte_order_mark_and_end_its_lines_in_any
     text: str, encoding: str, line_end: str
 ) -> None:
     Path(".env").write_bytes(text.replace("'from file'", '"key"').replace("\n", line_end).encode(encoding))
-    brevo = load_settings().brevo
+    brevo = load_settings().of(BrevoSettings)
     assert (brevo.list_id, brevo.skip_unchanged) == (4, True)
     assert brevo.api_key is not None
     assert brevo.api_key.get_secret_value() == "key"
@@ -384,4 +411,31 @@ def test_a_wrong_value_in_a_dotenv_file_is_named_too() -> None:
 def test_settings_do_not_change_once_they_are_read() -> None:
     found = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        found.brevo.list_id = 4  # type: ignore[misc] # what is tried here
+        found.of(BrevoSettings).list_id = 4  # type: ignore[misc] # what is tried here
+
+
+@pytest.mark.parametrize("name", ["BREVO_API_BASE_URL", "HUBSPOT_API_BASE_URL", "MAUTIC_BASE_URL", "CRM_SYNC_UI_URL"])
+def test_an_address_with_a_password_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    said = refusal(monkeypatch, **{name: "https://me:hunter2@proxy.example.com/x"})
+    assert said.startswith(f"{name}: it must hold no user and no password")
+    assert "hunter2" not in said
+
+
+def test_no_refusal_names_a_vendor_to_the_users_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = dict.fromkeys(("HUBSPOT_API_BASE_URL", "MAUTIC_BASE_URL", "N8N_WEBHOOK_URL", "CRM_SYNC_UI_URL"), "n8n")
+    assert "brevo" not in refusal(monkeypatch, **wrong).lower()
+
+
+def test_a_destination_of_another_package_has_its_settings_read_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AcmeSettings(FromEnvironment):
+        model_config = SettingsConfigDict(env_prefix="ACME_")
+
+        token: SecretStr | None = None
+
+    monkeypatch.setenv("ACME_TOKEN", "hunter2")
+    monkeypatch.setenv("ACME_SYNC_MAX_RETRIES", "7")
+    found = load_settings({**DESTINATIONS, "acme": Entry(Crm("acme", "Acme", "acme_id"), AcmeSettings)})
+    token = found.of(AcmeSettings).token
+    assert token is not None
+    assert token.get_secret_value() == "hunter2"
+    assert (found.sync["acme"].max_retries, found.sync["brevo"].max_retries) == (7, 3)

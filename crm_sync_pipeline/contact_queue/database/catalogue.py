@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable
+from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 LETS_ALL_THROUGH = """
@@ -79,10 +80,11 @@ _RULES = sa.text(
 _OTHER_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 
-def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable | None:
+def find_contacts_table(connection: sa.Connection, name: str, crms: Crms) -> ContactsTable | None:
     """The table `name` (or schema.name) as it is now; None where there is none.
 
-    CrmSyncError where it is a view, or another thing whose rows can't be locked.
+    `crms` are those that it may have columns for. CrmSyncError where it is a view, or another thing whose rows can't be
+    locked.
     """
     schema, _, table = name.rpartition(".")
     found = connection.execute(_FIND_TABLE, {"schema": schema or None, "name": table}).one_or_none()
@@ -94,7 +96,7 @@ def find_contacts_table(connection: sa.Connection, name: str) -> ContactsTable |
     if found is None or found.kind != "r":
         return None
     columns = {row.name: _column(row) for row in connection.execute(_FIND_COLUMNS, {"oid": found.oid})}
-    return ContactsTable(found.schema, found.name, columns, found.hides_rows)
+    return ContactsTable(found.schema, found.name, columns, found.hides_rows, crms)
 
 
 def _column(row: Any) -> Column:

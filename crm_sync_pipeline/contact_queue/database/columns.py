@@ -9,10 +9,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, Crm, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, literal
 from crm_sync_pipeline.contact_queue.database.sent_columns import NO, YES, is_read_in_words
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
+from crm_sync_pipeline.domain.crm import Crm
 
 NOW = sa.func.now()
 EPOCH: sa.ColumnElement[Any] = sa.literal_column("'epoch'::timestamptz")

@@ -1,7 +1,7 @@
-"""The user's contacts table as it was found, and the columns that each CRM has on it."""
+"""The user's contacts table as it was found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -9,48 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
-
-
-@dataclass(frozen=True, slots=True)
-class Crm:
-    """A CRM's columns on the contacts table. `holds_address`: its id column holds the e-mail address that was sent."""
-
-    name: str
-    title: str
-    id_column: str
-    holds_address: bool = False
-
-    @property
-    def sync_status(self) -> str:
-        """The decision column's name."""
-        return f"{self.name}_sync_status"
-
-    @property
-    def processing_status(self) -> str:
-        """The state column's name."""
-        return f"{self.name}_processing_status"
-
-    @property
-    def processing_error(self) -> str:
-        """The error column's name."""
-        return f"{self.name}_processing_error"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Its own columns' names."""
-        return self.sync_status, self.processing_status, self.processing_error, self.id_column
-
-
-CRMS: Mapping[str, Crm] = {
-    crm.name: crm
-    for crm in (
-        Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True),
-        Crm("hubspot", "HubSpot", "hubspot_contact_id"),
-        Crm("mautic", "Mautic", "mautic_contact_id"),
-        Crm("n8n", "n8n", "n8n_workflow_id"),
-    )
-}
-"""The CRMs that the contacts table can have columns for."""
+from crm_sync_pipeline.domain.crm import Crm, Crms
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +40,14 @@ class ContactsTable:
     """The user's contacts table: what it is called, and which columns it has.
 
     `hides_rows`: row-level security may keep rows from our role. A row that we can't see need not be gone then.
+    `crms`: those that it may have columns for, by name.
     """
 
     schema: str
     name: str
     columns: Mapping[str, Column]
     hides_rows: bool = False
+    crms: Crms = field(default_factory=dict)
 
     @property
     def clause(self) -> sa.TableClause:
@@ -100,13 +61,18 @@ class ContactsTable:
         SQLAlchemy takes a parameter for a value to be written where an updated table has a column of that name. One
         object for all descriptions that are equal, so that the statements on it are built once.
         """
-        known = {*_SHARED_COLUMNS, *SENT_FIELDS, *(name for crm in CRMS.values() for name in crm.columns)}
+        known = {*_SHARED_COLUMNS, *SENT_FIELDS, *(name for crm in self.crms.values() for name in crm.columns)}
         return _clause(self.schema, self.name, ("ctid", *(name for name in self.columns if name in known)))
 
     @property
     def qualified(self) -> str:
         """schema.name, quoted where PostgreSQL needs it."""
         return _PREPARER.format_table(self.clause)
+
+    @property
+    def served(self) -> list[Crm]:
+        """The CRMs that contacts can be selected for: those whose two status columns are there."""
+        return [crm for crm in self.crms.values() if self.has(crm)]
 
     def has(self, crm: Crm) -> bool:
         """Whether the table has this CRM's two status columns, so that contacts can be selected for it."""

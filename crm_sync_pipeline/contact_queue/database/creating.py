@@ -3,13 +3,14 @@
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, quoted
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
+from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
 
-def create_contacts(connection: sa.Connection, name: str) -> ContactsTable:
-    """Create the table `name` (or schema.name), with the columns of every CRM."""
+def create_contacts(connection: sa.Connection, name: str, crms: Crms) -> ContactsTable:
+    """Create the table `name` (or schema.name), with the columns of these CRMs."""
     schema, _, table = name.rpartition(".")
     statuses = ", ".join(f"'{status.value}'" for status in SyncStatus)
     states = ", ".join(f"'{status.value}'" for status in ProcessingStatus)
@@ -19,7 +20,7 @@ def create_contacts(connection: sa.Connection, name: str) -> ContactsTable:
         {crm.processing_status} text CHECK ({crm.processing_status} IN ({states})),
         {crm.processing_error} text,
         {crm.id_column} varchar,"""
-        for crm in CRMS.values()
+        for crm in crms.values()
     )
     full_name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
     if schema:
@@ -49,7 +50,7 @@ def create_contacts(connection: sa.Connection, name: str) -> ContactsTable:
     )"""
         )
     )
-    created = find_contacts_table(connection, name)
+    created = find_contacts_table(connection, name, crms)
     if created is None:
         raise SchemaError(f"{name} was created but can't be found: is its schema in the search_path?")
     return created

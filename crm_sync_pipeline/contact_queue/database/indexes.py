@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, Crm, literal, quoted
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, literal, quoted
+from crm_sync_pipeline.domain.crm import Crm
 
 LONGEST_NAME = 63
 """Bytes: PostgreSQL cuts a longer one off, and then two indexes would have one name."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.catalogue import rules_on_update
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, Column, ContactsTable, Crm, quoted
+from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.indexes import indexes_for, is_built
 from crm_sync_pipeline.contact_queue.database.rights import check_rights
 from crm_sync_pipeline.contact_queue.database.sent_columns import copying, findings_of
 from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.transition import ERROR_LIMIT, ProcessingStatus, SyncStatus
 
@@ -209,20 +210,18 @@ def unusable_because(connection: sa.Connection, contacts: ContactsTable) -> list
     ]
 
 
-def check(
-    connection: sa.Connection, contacts: ContactsTable, crms: Iterable[Crm] = tuple(CRMS.values())
-) -> list[Finding]:
+def check(connection: sa.Connection, contacts: ContactsTable, crms: Iterable[Crm] | None = None) -> list[Finding]:
     """Everything, field by field: each CRM's columns and indexes, what rewrites our statements, rights, our tables."""
     findings = []
     written: set[str] = set()
     served = []
-    for crm in crms:
+    for crm in contacts.crms.values() if crms is None else crms:
         if not any(name in contacts.columns for name in (crm.sync_status, crm.processing_status)):
             findings.append(Finding(crm.title, None, f"{contacts.qualified} has no columns for it"))
             continue
         written |= {field.name for field in required_fields(crm)} - {"id", "email"}
         findings += _check_crm(connection, contacts, crm)
-        served.append(crm.name)
+        served.append(crm)
     findings += findings_of(contacts, served) if served else []
     findings += [
         Finding(fault.field, False, fault.what, fault.remedy)

@@ -2,23 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from crm_sync_pipeline.contact_queue.database.contacts_table import Column, ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
+from crm_sync_pipeline.domain.crm import Crm
 
-CARRIED_BY: Mapping[str, tuple[str, ...]] = {
-    "name": ("FIRSTNAME", "LASTNAME"),
-    "phone_number": ("SMS",),
-    "domain_id": ("DOMAIN_ID",),
-    "page_id": ("PAGE_ID",),
-    "email_type": ("EMAIL_TYPE",),
-    "source_url": ("SOURCE_URL",),
-    "has_gmail": ("HAS_GMAIL",),
-}
-"""The attributes at Brevo that each optional column fills."""
+OPTIONAL = ("name", "phone_number", "domain_id", "page_id", "email_type", "source_url", "has_gmail")
+"""The columns that a contacts table may lack."""
 
 YES = ("true", "t", "yes", "y", "on", "1", "ja", "j", "oui", "si", "sim", "tak", "wahr", "vrai")
 NO = ("false", "f", "no", "n", "off", "0", "nein", "nee", "nej", "nei", "non", "nie", "falsch", "faux")
@@ -72,10 +65,13 @@ class MissingColumn:
     similar: tuple[str, ...] = ()
     remedy: str = ""
 
-    def finding(self, contacts: ContactsTable, to_brevo: bool) -> Finding:
+    def finding(self, contacts: ContactsTable, crms: Iterable[Crm]) -> Finding:
         """The line of `crm-sync db check`."""
-        gets = f"Brevo gets no {' and no '.join(CARRIED_BY[self.name])}" if to_brevo else "it is not sent"
-        detail = f"{contacts.qualified} has no such column, and {gets}; contacts are delivered without"
+        lacks = [
+            f"{crm.title} gets no {' and no '.join(crm.carries[self.name])}" for crm in crms if self.name in crm.carries
+        ]
+        what = ", ".join(lacks) or "it is not sent"
+        detail = f"{contacts.qualified} has no such column, and {what}; contacts are delivered without"
         if self.similar:
             detail += f". Similar: {', '.join(self.similar)}"
         if self.remedy:
@@ -85,7 +81,7 @@ class MissingColumn:
 
 def missing_columns(contacts: ContactsTable) -> list[MissingColumn]:
     """Those of the optional columns that the contacts table does not have."""
-    return [_missing(contacts, name) for name in CARRIED_BY if name not in contacts.columns]
+    return [_missing(contacts, name) for name in OPTIONAL if name not in contacts.columns]
 
 
 def is_read_in_words(contacts: ContactsTable) -> bool:
@@ -99,11 +95,10 @@ def copying(contacts: ContactsTable, name: str) -> str:
     return _missing(contacts, name).remedy
 
 
-def findings_of(contacts: ContactsTable, crms: Iterable[str]) -> Iterator[Finding]:
+def findings_of(contacts: ContactsTable, crms: Collection[Crm]) -> Iterator[Finding]:
     """What `crm-sync db check` says of the optional columns, for a table that serves these CRMs."""
-    to_brevo = "brevo" in crms
     for missing in missing_columns(contacts):
-        yield missing.finding(contacts, to_brevo)
+        yield missing.finding(contacts, crms)
     if is_read_in_words(contacts):
         detail = (
             f"{contacts.columns['has_gmail'].described}, not boolean: {', '.join(YES)} are read as true, "

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from crm_sync_pipeline.contact_queue.database import building
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, quoted
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, quoted
 from crm_sync_pipeline.contact_queue.database.creating import create_contacts
 from crm_sync_pipeline.contact_queue.database.ddl import Say, change, one_at_a_time
 from crm_sync_pipeline.contact_queue.database.indexes import PartialIndex, indexes_for, is_built, outdated_indexes_for
@@ -18,6 +18,7 @@ from crm_sync_pipeline.contact_queue.database.rights import check_ours, check_wr
 from crm_sync_pipeline.contact_queue.database.rights_to_upgrade import Tasks, refusal
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError, faults_of, missing_of_ours, unusable_because
 from crm_sync_pipeline.contact_queue.database.tables import SCHEMA
+from crm_sync_pipeline.domain.crm import Crms
 
 __all__ = ["Say", "upgrade"]
 
@@ -44,21 +45,21 @@ class _Plan:
         )
 
 
-def upgrade(engine: sa.Engine, contacts_name: str, say: Say = lambda _line: None) -> ContactsTable:
+def upgrade(engine: sa.Engine, contacts_name: str, crms: Crms, say: Say = lambda _line: None) -> ContactsTable:
     """Bring the database up to date; returns the contacts table. Safe to run twice, and by two processes at once.
 
-    `engine` is one that engine_without_time_outs made; behind a pooler it needs two connections at a time. `say` gets
-    each step that changed something. SchemaError, before anything is changed, where the table can't be used as it is,
-    or our role may not do what is left to do.
+    A new contacts table gets the columns of all `crms`. `engine` is one that engine_without_time_outs made; behind a
+    pooler it needs two connections at a time. `say` gets each step that changed something. SchemaError, before anything
+    is changed, where the table can't be used as it is, or our role may not do what is left to do.
     """
-    plan = _look(engine, contacts_name)
+    plan = _look(engine, contacts_name, crms)
     if plan.contacts is not None and not plan.tasks.are_any:
         return plan.contacts  # without the lock: nothing is changed
     with one_at_a_time(engine, say):
-        plan = _look(engine, contacts_name)
+        plan = _look(engine, contacts_name, crms)
         contacts = plan.contacts
         if contacts is None:
-            contacts = change(engine, SCHEMA, lambda connection: create_contacts(connection, contacts_name), say)
+            contacts = change(engine, SCHEMA, lambda connection: create_contacts(connection, contacts_name, crms), say)
             say(f"created table {contacts.qualified}")
         _migrate(engine, plan, say)
         to_build, to_drop = _indexes(engine, contacts)
@@ -69,10 +70,10 @@ def upgrade(engine: sa.Engine, contacts_name: str, say: Say = lambda _line: None
         return contacts
 
 
-def _look(engine: sa.Engine, contacts_name: str) -> _Plan:
+def _look(engine: sa.Engine, contacts_name: str, crms: Crms) -> _Plan:
     """What is left to do; SchemaError where that can't be done, or would be of no use."""
     with engine.connect() as connection:
-        contacts = find_contacts_table(connection, contacts_name)
+        contacts = find_contacts_table(connection, contacts_name, crms)
         if contacts is not None and (faults := unusable_because(connection, contacts)):
             raise SchemaError(f"Nothing was changed. {' '.join(str(fault) for fault in faults)}")
         has_schema, version, hides_version = _version(connection)
@@ -147,7 +148,7 @@ def _indexes(engine: sa.Engine, contacts: ContactsTable) -> tuple[tuple[PartialI
 
     A CRM with a fault gets none: its columns may be missing, and `db check` names what fixes them.
     """
-    sound = [crm for crm in CRMS.values() if contacts.has(crm) and not faults_of(contacts, crm)]
+    sound = [crm for crm in contacts.served if not faults_of(contacts, crm)]
     with engine.connect() as connection:
 
         def are(indexes: tuple[PartialIndex, ...], *states: bool | None) -> tuple[PartialIndex, ...]:

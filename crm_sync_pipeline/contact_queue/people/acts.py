@@ -8,12 +8,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
 from crm_sync_pipeline.contact_queue.people.selection import Found, Selection, SelectionError, Which
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
+from crm_sync_pipeline.domain.crm import Crm
 
 IDS_NAMED = 3
 
@@ -117,7 +118,7 @@ class Acts:
             progress=progress,
             afterwards=count,
         )
-        message = _would(verb, names, found) if dry_run else _done(verb, names, which, found)
+        message = _would(verb, targets, found) if dry_run else _done(verb, targets, which, found)
         return ActResult(
             verb, names, scope, found.contacts, found.changes, found.sample, dry_run, message, found.refused
         )
@@ -163,12 +164,12 @@ def scope_of(which: Which) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _would(verb: str, crms: tuple[str, ...], found: Found) -> str:
+def _would(verb: str, crms: Sequence[Crm], found: Found) -> str:
     some = f" Such as {', '.join(str(contact_id) for contact_id in found.sample)}." if found.sample else ""
     return f"Would {verb} {found.contacts} contacts for {_titles(crms)}. Nothing was changed.{some}"
 
 
-def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
+def _done(verb: str, crms: Sequence[Crm], which: Which, found: Found) -> str:
     if verb in ("select", "unselect"):
         return _decided(verb, crms, which, found)
     left_out = len(which.ids or ()) - found.contacts - found.refused
@@ -178,7 +179,7 @@ def _done(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
     return f"{VERBS[verb].past} {found.contacts} contacts for {_titles(crms)}.{unknown}{refused}"
 
 
-def _decided(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> str:
+def _decided(verb: str, crms: Sequence[Crm], which: Which, found: Found) -> str:
     refused = f" {found.refused_because}" if found.refused else ""
     if not found.contacts:
         nobody = f"No contact was there to {verb}" if which.ids is None else "No contacts found with provided IDs"
@@ -189,5 +190,5 @@ def _decided(verb: str, crms: tuple[str, ...], which: Which, found: Found) -> st
     return f"{VERBS[verb].past} {found.contacts} contacts for {len(crms)} CRM(s){queued}{left_out}.{refused}"
 
 
-def _titles(crms: tuple[str, ...]) -> str:
-    return " and ".join(CRMS[crm].title for crm in crms)
+def _titles(crms: Sequence[Crm]) -> str:
+    return " and ".join(crm.title for crm in crms)

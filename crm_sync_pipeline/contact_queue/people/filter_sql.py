@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, plain_text, seconds
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.tables import attempts
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
+from crm_sync_pipeline.domain.crm import sync_status_of
 
 _TIME = pg.TIMESTAMP(timezone=True)
 
@@ -20,7 +20,7 @@ def missing_columns(columns: DestinationColumns, wanted: ContactFilter) -> list[
     asked = [name for name in ("email_type", "domain_id", "page_id") if getattr(wanted, name) is not None]
     asked += ["has_gmail"] if wanted.has_gmail is not None else []
     asked += ["name"] if wanted.name_contains else []
-    asked += [CRMS[crm].sync_status for crm in wanted.statuses if crm != OWN]
+    asked += [sync_status_of(crm) for crm in wanted.statuses if crm != OWN]
     return [name for name in asked if name not in columns.table.c]
 
 
@@ -32,7 +32,7 @@ def matching(columns: DestinationColumns, wanted: ContactFilter) -> sa.ColumnEle
 def _conditions(columns: DestinationColumns, wanted: ContactFilter) -> Iterator[sa.ColumnElement[bool]]:
     table = columns.table
     for crm, statuses in wanted.statuses.items():
-        status = columns.sync if crm == OWN else table.c[CRMS[crm].sync_status]
+        status = columns.sync if crm == OWN else table.c[sync_status_of(crm)]
         yield _any_of(_text(status), [each.value for each in statuses])
     if wanted.states:
         yield _any_of(_text(columns.processing), [each.value for each in wanted.states])

@@ -8,10 +8,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, literal
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable, literal
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql, chosen_sql, decide_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.acts import Actor, as_row
+from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 AT_ONCE = 5000
@@ -74,8 +75,9 @@ class History:
 
     def __init__(self, engine: sa.Engine, contacts: ContactsTable) -> None:
         self._engine = engine
-        self._columns = DestinationColumns.of(contacts, next(iter(CRMS.values())))
-        self._of_each_crm = [DestinationColumns.of(contacts, crm) for crm in CRMS.values() if contacts.has(crm)]
+        self._crms = contacts.crms
+        self._columns = DestinationColumns.of(contacts, next(iter(contacts.crms.values())))
+        self._of_each_crm = [DestinationColumns.of(contacts, crm) for crm in contacts.served]
 
     def prune(self, days: int, *, dry_run: bool = False, progress: Callable[[int], None] | None = None) -> Pruned:
         """Remove attempts older than so many days, and all that is left of contacts that are gone.
@@ -140,7 +142,7 @@ class History:
                     "`crm-sync db check` names what keeps ours from it."
                 )
             held = connection.execute(prune_sql.held_of, key).all()
-            if claimed := [CRMS[row.destination].title for row in held if row.claim_token]:
+            if claimed := [self._crms[row.destination].title for row in held if row.claim_token]:
                 raise CrmSyncError(
                     f"A run holds contact {contact_id} for {' and '.join(claimed)} right now. Nothing was removed. "
                     "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
@@ -149,7 +151,7 @@ class History:
             for columns in self._of_each_crm:
                 waits = columns.processing == literal("Queued")
                 connection.execute(decide_sql.unselect(columns).where(waits), {"ids": [contact_id]})
-            remote_ids = _known_ids(connection, contact_id, held)
+            remote_ids = _known_ids(connection, contact_id, held, self._crms)
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune_sql.forget_contact)
             if not (found or held or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
@@ -166,11 +168,11 @@ class History:
         return in_transaction(self._engine, work)
 
 
-def _known_ids(connection: sa.Connection, contact_id: UUID, held: Sequence[Any]) -> dict[str, list[str]]:
+def _known_ids(connection: sa.Connection, contact_id: UUID, held: Sequence[Any], crms: Crms) -> dict[str, list[str]]:
     """By a CRM's title, its ids of the contact: those that the journal tells, and that of the delivery."""
     key = {"id": contact_id}
     found: dict[str, list[str]] = {each: [] for each in connection.execute(prune_sql.delivered_to, key).scalars()}
     for row in [*connection.execute(prune_sql.known_ids_of, key), *held]:
         if row.remote_id and row.remote_id not in found.setdefault(row.destination, []):
             found[row.destination].append(row.remote_id)
-    return {CRMS[each].title: ids for each, ids in found.items()}
+    return {crms[each].title: ids for each, ids in found.items()}

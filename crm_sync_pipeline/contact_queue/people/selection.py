@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import require_usable
 from crm_sync_pipeline.contact_queue.people import chosen_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching, missing_columns
@@ -16,6 +16,7 @@ from crm_sync_pipeline.contact_queue.people.stretches import Progress, Refusal, 
 from crm_sync_pipeline.contact_queue.people.verbs import Verb, select_changed
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError, WrongUseError
 from crm_sync_pipeline.domain.masking import redacted
 
@@ -124,9 +125,10 @@ class Selection:
         """
         targets = []
         for name in dict.fromkeys(crms):
-            crm = CRMS.get(name)
+            crm = self._contacts.crms.get(name)
             if crm is None:
-                raise SelectionError(f"'{name}' is no CRM. Nothing was changed. Use one of {', '.join(CRMS)}.")
+                known = ", ".join(self._contacts.crms)
+                raise SelectionError(f"'{name}' is not a known CRM. Nothing was changed. Use one of {known}.")
             if not self._contacts.has(crm):
                 raise SelectionError(
                     f"{self._contacts.qualified} has no columns {crm.sync_status} and {crm.processing_status}. Nothing "
@@ -141,7 +143,7 @@ class Selection:
 
         CrmSyncError where there is none, SelectionError where there are several, or `text` is neither.
         """
-        columns = DestinationColumns.of(self._contacts, next(iter(CRMS.values())))
+        columns = DestinationColumns.of(self._contacts, next(iter(self._contacts.crms.values())))
         with self._engine.connect() as connection:
             if "@" not in text:
                 (contact_id,) = parse_ids([text])

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import Crm
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError, in_transaction, what_happened
 from crm_sync_pipeline.contact_queue.reading import alert_ledger_sql
 from crm_sync_pipeline.contact_queue.reading.figures import Figures
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.alerting import Change, JobHealth, QueueHealth
+from crm_sync_pipeline.domain.crm import Crm
 
 _OUTAGE = "outage"
 """The channel under which it is noted when a destination was seen down last."""

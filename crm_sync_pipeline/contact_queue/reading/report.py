@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.addresses import parameters_for
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS, ContactsTable, Crm
+from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import require_usable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.reading import report_sql
 from crm_sync_pipeline.contact_queue.reading.figures import Expired, Figures, QueueFigures
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.address import normal_form
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts, Twin
 from crm_sync_pipeline.domain.health import Down
@@ -63,7 +64,7 @@ class Report:
 
     def crms(self) -> list[Crm]:
         """The CRMs that this contacts table has columns for."""
-        return [crm for crm in CRMS.values() if self._contacts.has(crm)]
+        return self._contacts.served
 
     def status(self, crm: Crm) -> QueueStatus:
         """How many contacts stand where, for one CRM."""

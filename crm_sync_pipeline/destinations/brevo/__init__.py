@@ -1,1 +1,26 @@
-"""Brevo: its requests, its answers, its set-up and its import."""
+"""Brevo: its settings, requests, answers, set-up and import. BREVO is its entry in the registry."""
+
+from typing import TYPE_CHECKING
+
+from crm_sync_pipeline.destinations.brevo.answers import REMEDIES
+from crm_sync_pipeline.destinations.brevo.attributes import CARRIED_BY
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
+from crm_sync_pipeline.destinations.entry import Entry
+from crm_sync_pipeline.domain.crm import Crm
+
+if TYPE_CHECKING:
+    from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+
+
+def _resource() -> "type[BrevoResource]":
+    from crm_sync_pipeline.destinations.brevo.resource import BrevoResource  # Dagster comes with it
+
+    return BrevoResource
+
+
+BREVO = Entry(
+    Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True, carries=CARRIED_BY),
+    BrevoSettings,
+    _resource,
+    REMEDIES,
+)

@@ -11,6 +11,15 @@ SMS_IN_USE = "sms_in_use"
 EMAIL_IN_USE = "email_in_use"
 _DUPLICATE_REASONS = {"sms": SMS_IN_USE, "email": EMAIL_IN_USE, "ext_id": "ext_id_in_use"}
 
+REMEDIES: Mapping[str, str] = {
+    "invalid_email": "Correct its e-mail address",
+    EMAIL_IN_USE: "Find the other contact there that has its address",
+    "invalid_phone": "Correct or clear its phone number",
+    SMS_IN_USE: "Clear its phone number, here or in the other contact that has it, and select that one",
+    "opted_out_at_old_address": "Unselect it, or follow what the message says",
+}
+"""What a person does about a refusal, by its reason."""
+
 _STABLE_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 
 _READ_AT_MOST = 500

@@ -9,6 +9,17 @@ from typing import Any
 
 from crm_sync_pipeline.domain.check import Line, State
 
+CARRIED_BY: Mapping[str, tuple[str, ...]] = {
+    "name": ("FIRSTNAME", "LASTNAME"),
+    "phone_number": ("SMS",),
+    "domain_id": ("DOMAIN_ID",),
+    "page_id": ("PAGE_ID",),
+    "email_type": ("EMAIL_TYPE",),
+    "source_url": ("SOURCE_URL",),
+    "has_gmail": ("HAS_GMAIL",),
+}
+"""The attributes that each optional column of the contacts table fills."""
+
 SENT_TYPES: Mapping[str, str] = {
     "FIRSTNAME": "text",
     "LASTNAME": "text",
@@ -35,7 +46,7 @@ NOM (github.com/mailin-api/mailin-api-java/issues/5); which other languages have
 OF_ANY_TYPE = frozenset({"SMS"})
 """Brevo's own, in every account; whatever type it shows, it takes a number."""
 
-_CREATE = "`crm-sync check --create-attributes` makes them; in the UI, check_destination does."
+_CREATE = "`crm-sync check --create-fields` makes them; in the UI, check_destination does."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def _misfit(name: str, found: Attribute) -> Line | None:
         return Line(f"Attribute {name}", State.YELLOW, says, "See that its labels are all the values that you have.")
     kind = f"of type {found.type}" if found.category == "normal" else f"a {found.category} attribute"
     says = f"is {kind} at Brevo, which drops what is sent for it; it must be a normal one of type {wanted}"
-    to_do = "Delete it in Brevo's contact settings, with what it holds, then `crm-sync check --create-attributes`."
+    to_do = "Delete it in Brevo's contact settings, with what it holds, then `crm-sync check --create-fields`."
     return Line(f"Attribute {name}", State.RED, says, to_do)
 
 
@@ -94,7 +105,7 @@ def _named_otherwise_lines(otherwise: Mapping[str, str]) -> list[Line]:
     to_do = (
         f"Nothing, if you do not need it there. Otherwise create {ours} (normal, type text) in Brevo's contact "
         f"settings, and use that in your templates; {theirs} will keep what is there and get nothing new. "
-        "--create-attributes leaves this to you."
+        "--create-fields leaves this to you."
     )
     return [Line("Names", State.YELLOW, says, to_do)]
 

@@ -19,6 +19,7 @@ from crm_sync_pipeline.destinations.brevo.lists import refuses_list
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.destinations.http import HttpDestination, printable
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.phone_text import LeftOut
 from crm_sync_pipeline.destinations.statuses import OUR_SETUP
 from crm_sync_pipeline.domain.check import Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.contact import Contact
@@ -54,14 +55,14 @@ class BrevoCheck:
         self._client = client
         self._clock = clock
 
-    async def lines(self, create_attributes: bool) -> list[Line]:
+    async def lines(self, create_fields: bool) -> list[Line]:
         """Every answer; those that follow a refused key or a lost connection are left out."""
         found: list[Line] = []
         try:
             found += await self._account()
             if self._list_id is not None:
                 found.append(await self._list(self._list_id))
-            found += await self._attributes(create_attributes)
+            found += await self._attributes(create_fields)
         except _Unanswered as end:
             found.append(end.line)
         return found
@@ -158,12 +159,18 @@ class BrevoCheck:
         return Line("Brevo", State.RED, says, "Check BREVO_API_BASE_URL, and proxies on the way.")
 
 
+def why_number_left_out(text: str | None, region: str | None) -> str:
+    """What is wrong with the number, and the setting that would help; "" where nothing is wrong."""
+    why = why_left_out(text, region)
+    return f"{why} (see BREVO_PHONE_REGION)" if why == LeftOut.NO_COUNTRY_CODE.value else why
+
+
 def numbers_left_out(contacts: Sequence[Contact], region: str | None) -> list[Line]:
     """A yellow line where phone numbers of these contacts are left out: how many, why, and what to do."""
     reasons: Counter[str] = Counter()
     example = None
     for contact in contacts:
-        if why := why_left_out(contact.phone_number, region):
+        if why := why_number_left_out(contact.phone_number, region):
             reasons[why] += 1
             example = example or contact.id
     if not reasons:

@@ -5,7 +5,7 @@ https://developers.brevo.com/reference/create-contact
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import dagster as dg
 import httpx
@@ -23,10 +23,16 @@ from crm_sync_pipeline.destinations.brevo.changes import (
     still_there,
 )
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
-from crm_sync_pipeline.destinations.brevo.readiness import BrevoCheck, numbers_left_out, numbers_shared
+from crm_sync_pipeline.destinations.brevo.readiness import (
+    BrevoCheck,
+    numbers_left_out,
+    numbers_shared,
+    why_number_left_out,
+)
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings, key_hint
 from crm_sync_pipeline.destinations.contract import Answer, Call, Record
-from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError, number_in
-from crm_sync_pipeline.destinations.phone import international_number, why_left_out
+from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError, like, number_in
+from crm_sync_pipeline.destinations.phone import international_number
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
@@ -36,7 +42,7 @@ from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.settings.values import key_hint, plain
+from crm_sync_pipeline.settings.values import plain
 
 _AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
 
@@ -55,37 +61,38 @@ class BrevoResource(HttpDestination):
 
     destination: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
+    access: ClassVar[str] = "Key"
 
-    base_url: str = Field(default="https://api.brevo.com/v3", description="BREVO_API_BASE_URL")
+    base_url: str = like(BrevoSettings, "api_base_url")
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
-    list_id: int | None = Field(default=None, ge=1, description="Every synced contact joins it; env BREVO_LIST_ID.")
-    omits_sms_in_use: bool = Field(default=True, description="Deliver without a number that another contact has.")
-    moves_contacts: bool = Field(default=True, description="Change the address of a contact that Brevo has already.")
-    phone_region: str | None = Field(default=None, description="Country of numbers without a country code.")
+    list_id: int | None = like(BrevoSettings, "list_id")
+    sms_in_use: Literal["omit", "reject"] = like(BrevoSettings, "sms_in_use")
+    on_address_change: Literal["move", "new"] = like(BrevoSettings, "on_address_change")
+    phone_region: str | None = like(BrevoSettings, "phone_region")
 
     @classmethod
     def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "BrevoResource":
-        """See HttpDestination."""
-        brevo = settings.brevo
+        """The resource as the environment sets it; a key is handed on by its variable, or by its value."""
+        brevo = settings.of(BrevoSettings)
         key = brevo.api_key.get_secret_value() if brevo.api_key else ""
         return cls(
-            base_url=brevo.api_base_url,
-            api_key=dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
-            list_id=brevo.list_id,
-            omits_sms_in_use=brevo.sms_in_use == "omit",
-            moves_contacts=brevo.on_address_change == "move",
-            phone_region=brevo.phone_region,
-            concurrency=brevo.concurrency,
-            requests_per_second=brevo.requests_per_second,
-            skip_unchanged=brevo.skip_unchanged,
-            bulk_threshold=brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
-            bulk_batch_limit=brevo.bulk_batch_limit,
+            **cls.alike(brevo)
+            | {
+                "base_url": brevo.api_base_url,
+                "api_key": dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
+                "bulk_threshold": brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
+            }
         )
 
     @classmethod
     def missing_setting(cls, settings: Settings) -> str | None:
-        """See HttpDestination."""
-        return None if settings.brevo.api_key else "BREVO_API_KEY"
+        """BREVO_API_KEY where it is not set: nothing can be sent without it."""
+        return None if settings.of(BrevoSettings).api_key else "BREVO_API_KEY"
+
+    @property
+    def omits_sms_in_use(self) -> bool:
+        """Whether a contact is delivered without a number that another contact has."""
+        return self.sms_in_use == "omit"
 
     def require_ready(self) -> None:
         """NotReadyError without a key."""
@@ -213,10 +220,10 @@ class BrevoResource(HttpDestination):
         return answer.headers.get("sib-request-id")
 
     async def check(
-        self, client: httpx.AsyncClient, *, create_attributes: bool = False, clock: Callable[[], datetime]
+        self, client: httpx.AsyncClient, *, create_fields: bool = False, clock: Callable[[], datetime]
     ) -> Sequence[Line]:
         """See HttpDestination."""
-        return await BrevoCheck(self, self.list_id, client, clock).lines(create_attributes)
+        return await BrevoCheck(self, self.list_id, client, clock).lines(create_fields)
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
         """See HttpDestination."""
@@ -233,7 +240,11 @@ class BrevoResource(HttpDestination):
         Its owner may have opted out, and Brevo lifts that when an address changes.
         """
         prepared = super().prepare(contact, before)
-        return prepared if isinstance(prepared, Attempt) else first_request(prepared, moves=self.moves_contacts)
+        return (
+            prepared
+            if isinstance(prepared, Attempt)
+            else first_request(prepared, moves=self.on_address_change == "move")
+        )
 
     def next_request(self, prepared: Record, outcome: Outcome) -> Record | None:
         """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.
@@ -270,5 +281,5 @@ class BrevoResource(HttpDestination):
 
     def left_out(self, contact: Contact) -> str:
         """A phone number that Brevo would refuse, and the whole contact with it, or that might be a stranger's."""
-        why = why_left_out(contact.phone_number, self.phone_region)
+        why = why_number_left_out(contact.phone_number, self.phone_region)
         return f"{WITHOUT_ITS_NUMBER} {why}" if why else ""

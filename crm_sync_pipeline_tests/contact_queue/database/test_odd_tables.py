@@ -5,8 +5,8 @@ import json
 import pytest
 
 from crm_sync_pipeline.cli import main
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.schema import check
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.outcome import Failed, Synced
 from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World, one_run

@@ -6,9 +6,9 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import Fault, SchemaError, check, faults_of
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline_tests.builders import World, one_run
 

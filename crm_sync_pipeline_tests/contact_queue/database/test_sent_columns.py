@@ -6,12 +6,11 @@ import re
 import pytest
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.finding import Finding
-from crm_sync_pipeline.contact_queue.database.sent_columns import CARRIED_BY
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
@@ -63,7 +62,7 @@ def sent(world: World, brevo: BrevoResource, simulator: BrevoSimulator, email: s
 def test_what_is_not_sent_without_a_column_is_what_brevo_would_get_from_it(brevo: BrevoResource, name: str) -> None:
     value = {"has_gmail": True, "phone_number": "+14155552671", "name": "Ann Lee"}.get(name, "x")
     contact = Contact(**{"id": None, "email": "a@example.com", name: value})  # type: ignore[arg-type]
-    assert tuple(brevo.attributes(contact)) == CARRIED_BY[name]
+    assert tuple(brevo.attributes(contact)) == CRMS["brevo"].carries[name]
 
 
 def test_each_missing_column_is_absent_and_names_what_is_not_sent_and_the_table_is_ready_all_the_same(
@@ -77,7 +76,7 @@ def test_each_missing_column_is_absent_and_names_what_is_not_sent_and_the_table_
     assert list(missing(people)) == OPTIONAL
     for name, finding in missing(people).items():
         assert finding.detail.startswith("app.people has no such column, and Brevo gets no ")
-        assert all(attribute in finding.detail for attribute in CARRIED_BY[name])
+        assert all(attribute in finding.detail for attribute in CRMS["brevo"].carries[name])
         assert finding.remedy == ""
     assert command(people, monkeypatch, "db", "check") == 0
     said = capsys.readouterr().out

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
 from crm_sync_pipeline.domain.explanation import explain
@@ -205,14 +205,17 @@ def test_times_without_end_are_read_as_far_as_python_has_them(world: World, chan
 
 
 def all_answers(world: World, ids: list[UUID]) -> list[str]:
-    return [explain(world.database.report().facts(CRMS["brevo"], each, 3)).verdict for each in ids]
+    return [
+        explain(world.database.report().facts(CRMS["brevo"], each, 3), DESTINATIONS["brevo"].remedies).verdict
+        for each in ids
+    ]
 
 
 def test_a_retry_that_another_program_put_off_for_ever_is_explained_as_that(world: World) -> None:
     (contact,) = world.add("a@example.com")
     world.execute(INFINITE[0].format("infinity"))
     assert world.queue().claim(1).size == 0
-    answer = explain(world.database.report().facts(CRMS["brevo"], contact, 3))
+    answer = explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict == "Not due: another program put its next retry off for ever, in the contacts table."
     world.unselect(contact)
     world.select(contact)

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.database.indexes import indexes_for
 from crm_sync_pipeline.contact_queue.database.tables import SCHEMA, metadata
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline_tests.builders import USERS_TABLE, World, one_run
 
 NEWEST = "0009"

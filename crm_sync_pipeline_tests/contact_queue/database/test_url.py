@@ -390,7 +390,7 @@ def test_a_real_server_is_reached_by_each_form(world: World, form: str) -> None:
     text = form.format(folder=folder, encoded=quote(folder, safe=""), port=port, name=name)
     database = DatabaseResource(url=text)
     assert database.contacts().name == "contacts"
-    in_a_hurry = DatabaseOfSettings(text, "DATABASE_URL", "contacts", 300, {}).giving_up_after(2)
+    in_a_hurry = DatabaseOfSettings(text, "DATABASE_URL", "contacts", 300, {}, {}).giving_up_after(2)
     assert in_a_hurry.contacts().name == "contacts"
     in_a_hurry.engine.dispose()
     database.engine.dispose()

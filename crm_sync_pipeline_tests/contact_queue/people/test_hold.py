@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.worker import claim_sql
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.domain.outcome import Failed, Synced
@@ -135,10 +135,10 @@ def test_an_explanation_says_so_and_what_lets_it_go(world: World) -> None:
     waits, new = world.add("a@example.com", selected=True)[0], world.add("b@example.com", selected=False)[0]
     act(world, "hold", waits, new)
     report = world.database.report()
-    answer = explain(report.facts(CRMS["brevo"], waits, 3))
+    answer = explain(report.facts(CRMS["brevo"], waits, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("On hold since 20")
     assert answer.next_step == f"Nothing by itself. `crm-sync release {waits} --crm brevo` lets it go."
-    answer = explain(report.facts(CRMS["brevo"], new, 3))
+    answer = explain(report.facts(CRMS["brevo"], new, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("Never selected for Brevo")
     assert "It is on hold since 20" in answer.next_step
 

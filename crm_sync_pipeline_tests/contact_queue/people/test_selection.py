@@ -142,8 +142,8 @@ def test_an_id_or_a_crm_named_twice_counts_once(world: World) -> None:
     ("verb", "crms", "named"),
     [
         ("selct", ("brevo",), "'selct' is no act"),
-        ("select", ("pipedrive",), "'pipedrive' is no CRM"),
-        ("select", ("brevo", "Brevo"), "'Brevo' is no CRM"),
+        ("select", ("pipedrive",), "'pipedrive' is not a known CRM"),
+        ("select", ("brevo", "Brevo"), "'Brevo' is not a known CRM"),
     ],
 )
 def test_what_we_do_not_know_is_refused_by_name_and_nothing_is_changed(

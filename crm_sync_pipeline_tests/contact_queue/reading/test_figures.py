@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
 from crm_sync_pipeline.contact_queue.reading import figures
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.outcome import Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline_tests.builders import LEASE, World, attempt, one_run
 

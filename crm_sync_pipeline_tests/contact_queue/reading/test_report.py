@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.database.contacts_table import CRMS
+from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Rejected, Synced

@@ -82,7 +82,7 @@ def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: 
     world.add_many(50)
     bad = world.add("not an address", "nobody@nowhere", "x@y.z;a", "A@example.com")
     taken = world.add("first@example.com", "second@example.com", phone_number="+1 415 555 2671")
-    tally, settled = run(world.queue(), brevo.model_copy(update={"omits_sms_in_use": False}))
+    tally, settled = run(world.queue(), brevo.model_copy(update={"sms_in_use": "reject"}))
     reasons = world.rows("SELECT contact_id, reason, message FROM crm_sync.attempts WHERE outcome = 'rejected'")
     by_reason = {row["contact_id"]: row["reason"] for row in reasons}
     late = max(taken)  # in id order: the first of two with one number has it

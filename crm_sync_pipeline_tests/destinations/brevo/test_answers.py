@@ -14,12 +14,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.transition import Ending
-from crm_sync_pipeline.settings import SettingsError, load_settings
+from crm_sync_pipeline.settings import SettingsError
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World

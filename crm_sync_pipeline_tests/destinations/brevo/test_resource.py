@@ -14,14 +14,15 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations import load_settings
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.destinations.http import NotReadyError, body_of, payload_hash
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Rejected, Synced
 from crm_sync_pipeline.domain.transition import Ending
-from crm_sync_pipeline.settings import load_settings
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, Rig, attempted
@@ -431,6 +432,34 @@ def test_settings_reach_the_destination(monkeypatch: pytest.MonkeyPatch) -> None
     assert (brevo.requests_per_second, brevo.concurrency, brevo.timeout_seconds) == (20, 4, 30)
     assert BrevoResource.missing_setting(load_settings()) is None
     assert DEFAULT_KEY not in repr(BrevoResource.from_settings(load_settings(), secrets_from_environment=True))
+
+
+WRONG: list[dict[str, Any]] = [
+    {"requests_per_second": 0},
+    {"requests_per_second": 10_001},
+    {"concurrency": 65},
+    {"list_id": 0},
+    {"phone_region": "XX"},
+    {"sms_in_use": "drop"},
+    {"on_address_change": "copy"},
+]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=str)
+def test_the_resource_refuses_what_the_settings_refuse(value: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(value))):
+        BrevoSettings(**value)
+    with pytest.raises(ValueError, match=next(iter(value))):
+        BrevoResource(**value)
+
+
+def test_the_resource_has_the_defaults_of_the_settings() -> None:
+    shared = [name for name in BrevoSettings.model_fields if name not in {"api_key", "bulk_threshold"}]
+    alike = {name for name in shared if name in BrevoResource.model_fields}
+    assert alike >= {key for value in WRONG for key in value}
+    assert {name: BrevoResource.model_fields[name].default for name in alike} == {
+        name: BrevoSettings.model_fields[name].default for name in alike
+    }
 
 
 def test_without_a_key_the_missing_setting_is_named() -> None:

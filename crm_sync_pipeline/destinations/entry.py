@@ -1,0 +1,42 @@
+"""What the registry says of a destination: all that other rooms may know of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crm_sync_pipeline.domain.crm import Crm
+from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.settings.base import FromEnvironment
+
+if TYPE_CHECKING:
+    from crm_sync_pipeline.destinations.http import HttpDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One destination.
+
+    `import_resource` imports its class; None where this version does not deliver to it yet. `remedies` says what a
+    person does about its own refusals, by their reasons.
+    """
+
+    crm: Crm
+    settings: type[FromEnvironment]
+    import_resource: "Callable[[], type[HttpDestination]] | None" = None
+    remedies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name in columns, options, jobs and variables."""
+        return self.crm.name
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.crm.title
+
+    def resource(self) -> "type[HttpDestination]":
+        """The class that delivers to it. CrmSyncError where there is none yet."""
+        if self.import_resource is None:
+            raise CrmSyncError(f"{self.title} is not delivered to by this version. Nothing was sent.")
+        return self.import_resource()
