@@ -1,4 +1,4 @@
-"""The bulk path: contacts a second while nothing is waited for, requests, memory, and exactly the bad rows refused.
+"""The bulk path: contacts per second while nothing is waited for, requests, memory, and exactly the bad rows refused.
 
     python -m benchmarks.bulk --contacts 100000
 

@@ -60,7 +60,7 @@ def _of_throughput(rows: Sequence[Row]) -> Iterator[Goal]:
     for number in (8, 32):
         ours, bare = found.get((f"ours {number}", 1000, 100)), found.get((f"bare {number}", 1000, 100))
         if ours and bare:
-            what = f"1,000 contacts at 100 ms, {number} in the air: (a)'s time, of (e)'s"
+            what = f"1,000 contacts at 100 ms, {number} in flight: (a)'s time, of (e)'s"
             yield Goal(what, ours["seconds"] / bare["seconds"], 1.3)
 
 
@@ -92,7 +92,7 @@ def _of_bulk(row: Row | None) -> Iterator[Goal]:
         what = f"bulk, {row['contacts']:,} contacts"
         yield Goal(f"{what}: requests", row["requests"], 25)
         rate = row["contacts_a_second_while_not_waiting"]
-        yield Goal(f"{what}: contacts a second while it does not wait", rate, 2500, at_least=True)
+        yield Goal(f"{what}: contacts per second while it does not wait", rate, 2500, at_least=True)
         yield Goal(f"{what}: peak memory of the worker", row["peak_mib"] * 2**20 / 10**6, 350, "MB")
 
 

@@ -1,4 +1,4 @@
-"""Brevo's ten requests a second, kept by the Brevo simulator: who uses them, who loses contacts over them."""
+"""Brevo's ten requests per second, kept by the Brevo simulator: who uses them, who loses contacts over them."""
 
 import json
 import subprocess

@@ -34,7 +34,7 @@ CPU is that of the contender's process while it works, and PostgreSQL's beside i
 """
 
 LIMITS = """\
-## Ten requests a second
+## Ten requests per second
 
 The Brevo simulator keeps Brevo's own limit (a token bucket of ten a second) and answers after 100 ms. Share: contacts
 delivered, of those that the limit allows in the time from the first step to the last. Each contender once.
@@ -51,7 +51,7 @@ MEMORY = """\
 ## A real run
 
 A run worker of Dagster's that takes a batch of {batch}, with that many queued, and with a million: the largest resident
-set that Linux saw of it, and how long the run took from its start to its end (at most 1,000 requests a second; the
+set that Linux saw of it, and how long the run took from its start to its end (at most 1,000 requests per second; the
 simulator, the daemon and the webserver work on the same cores).
 """
 
@@ -165,8 +165,8 @@ def _memory(rows: Sequence[Row]) -> Iterator[str]:
 def _bulk(row: Row) -> Iterator[str]:
     yield BULK.format(**row)
     figures = (
-        ("contacts a second, waiting included", f"{row['contacts_a_second']:,.0f}"),
-        ("contacts a second while it does not wait", f"{row['contacts_a_second_while_not_waiting']:,.0f}"),
+        ("contacts per second, waiting included", f"{row['contacts_a_second']:,.0f}"),
+        ("contacts per second while it does not wait", f"{row['contacts_a_second_while_not_waiting']:,.0f}"),
         ("requests", f"{row['requests']}"),
         ("seconds", f"{row['seconds']:.1f}"),
         ("seconds of it that it waited for Brevo", f"{row['waited_seconds']:.1f}"),

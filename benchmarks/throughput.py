@@ -35,13 +35,13 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender("a", "ours, 32 in the air", "ours", 32, has_database=True),
-    Contender("a", "ours, 8 in the air (default)", "ours", 8, has_database=True, most={100: 1000}),
+    Contender("a", "ours, 32 in flight", "ours", 32, has_database=True),
+    Contender("a", "ours, 8 in flight (default)", "ours", 8, has_database=True, most={100: 1000}),
     Contender("b", "the earlier implementation", "earlier", 1, has_database=True, most={0: 100, 100: 100}),
     Contender("c", "brevo-python in a loop", "official", 1, most={100: 100}),
     Contender("d", "brevo-python, 10 threads", "official", 10, most={100: 1000}),
-    Contender("e", "bare aiohttp, 32 in the air", "bare", 32),
-    Contender("e", "bare aiohttp, 8 in the air", "bare", 8, most={100: 1000}),
+    Contender("e", "bare aiohttp, 32 in flight", "bare", 32),
+    Contender("e", "bare aiohttp, 8 in flight", "bare", 8, most={100: 1000}),
 )
 
 CASES = ((1000, 0), (5000, 0), (1000, 100), (5000, 100))

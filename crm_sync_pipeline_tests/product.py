@@ -71,7 +71,7 @@ class Product:
         resources = {"database": (definitions.resources or {})["database"]}
         answer: object
         if trigger.endswith("_schedule"):
-            # A schedule's context refuses an instance in memory; no run is under way in the other one.
+            # A schedule's context refuses an instance in memory; no run is in progress in the other one.
             instance = self.on_disk if self.instance.is_ephemeral else self.instance
             with dg.build_schedule_context(instance=instance, resources=resources) as context:
                 answer = definitions.resolve_schedule_def(trigger)(context)

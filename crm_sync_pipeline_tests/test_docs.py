@@ -252,3 +252,27 @@ def test_each_answer_of_brevo_is_told_as_it_is_taken(answer: Answer) -> None:
 
     assert len(rows) == 1, f"one row with {status} and `{reason}`"
     assert f"| {OUTCOME_NAMES[type(outcome)]} |" in rows[0]
+
+
+STUMBLES = re.compile(
+    r"\b(?:is no (?:CRM|destination|act|action|JSON|number|contact id)|[Mm]end(?:s|ed)?|in the air|under way|stand-ins?"
+    r"|so long ago|(?:pace|index|indexes|row|request|run) an? (?:account|CRM|destination|contact)|to be had)\b"
+)
+"""Habits that stop a reader: "is no" for "is not a", "mend" for "fix", "a" for "per"."""
+
+READ_BY_PEOPLE = [
+    path
+    for pattern in ("crm_sync_pipeline/**/*.py", "docs/*.md", "docs/destinations/*.md", "*.md", ".env.example")
+    for path in sorted(ROOT.glob(pattern))
+    if "migrations" not in path.parts and path.name not in ("CHANGELOG.md", "tables.py")
+]
+
+
+@pytest.mark.parametrize("path", READ_BY_PEOPLE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_people_read_is_plain_english(path: Path) -> None:
+    found = [
+        f"{number}: {line.strip()}"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if STUMBLES.search(line)
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""Brevo's own Python client, without a database: in a loop, or by as many threads as may be in the air."""
+"""Brevo's own Python client, without a database: in a loop, or by as many threads as may be in flight."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "demo",
         "Deliver sample contacts to a simulated CRM, through real Dagster runs, and show what became of them.",
     ),
-    "dev": ("sandbox", "dev", "Run Dagster with schedule and sensor on, beside stand-ins for whatever is not set."),
+    "dev": ("sandbox", "dev", "Run Dagster with schedule and sensor on, with simulators for whatever is not set."),
     "explain": (
         "contacts",
         "explain",
@@ -58,7 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "resume": (
         "contacts",
         "resume_crm",
-        "Ask a CRM that is down at once, by one due contact, instead of waiting for the next probe.",
+        "Probe a CRM that is marked down now, with one due contact, instead of waiting for the next probe.",
     ),
     "select": ("acts", "select", "Select contacts: they are delivered with the next run."),
     "simulate": ("sandbox", "simulate", "Stand in for a CRM's API, on this machine only."),
@@ -136,7 +136,7 @@ def crm_sync() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; a mistake that a person can mend is told in one sentence, without a stack trace."""
+    """Run a command; a mistake that a person can fix is told in one sentence, without a stack trace."""
     try:
         crm_sync.main(args=list(arguments) if arguments is not None else None, prog_name="crm-sync")
     except WrongUseError as error:

@@ -134,9 +134,9 @@ def _destination(crm: str) -> "HttpDestination":
 @click.argument("crm", type=click.Choice(list(CRMS)))
 @as_json
 def resume_crm(crm: str, json_wanted: bool) -> None:
-    """Ask a CRM that is down at once, by one due contact, instead of waiting for the next probe.
+    """Probe a CRM that is marked down now, with one due contact, instead of waiting for the next probe.
 
-    Use it after you mended what made it go down. If it answers, the queue goes on.
+    Use it after you fixed what made it go down. If it answers, the queue goes on.
     """
     from crm_sync_pipeline.delivery.probe import resume
 

@@ -92,4 +92,4 @@ def _read(file: Path) -> list[str]:
     try:
         return ids_in(file.read_text("utf-8-sig"))
     except UnicodeDecodeError:
-        raise click.UsageError(f"{file} is no text file in UTF-8. Nothing was changed. Save it as one.") from None
+        raise click.UsageError(f"{file} is not a text file in UTF-8. Nothing was changed. Save it as one.") from None

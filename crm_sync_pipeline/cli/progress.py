@@ -77,10 +77,10 @@ def says(done: int, total: int | None, elapsed_seconds: float) -> str:
         return f"{_span(elapsed_seconds)} so far"
     rate = done / elapsed_seconds if elapsed_seconds > 0 else 0.0
     if total is None:
-        return f"{done:,} so far, {rate:,.0f} a second"
+        return f"{done:,} so far, {rate:,.0f} per second"
     done = min(done, total)  # the last lot of a table is seldom full
     left = f", {_span((total - done) / rate)} left" if rate else ""
-    return f"{done:,} of {total:,}, {rate:,.0f} a second{left}"
+    return f"{done:,} of {total:,}, {rate:,.0f} per second{left}"
 
 
 def _span(seconds: float) -> str:

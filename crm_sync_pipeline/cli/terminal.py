@@ -7,7 +7,7 @@ from rich.text import Text
 from crm_sync_pipeline.domain.characters import safe_to_print
 
 PIPE_WIDTH = 160
-"""Columns where the output is no terminal, so that lines stay whole in a file."""
+"""Columns where the output is not a terminal, so that lines stay whole in a file."""
 
 
 class _Terminal(Console):

@@ -207,7 +207,7 @@ class ContactQueue:
         )
 
     def needs_recovery(self) -> bool:
-        """Whether a claim has run out, or something stands Processing that nobody holds: the next claim mends it."""
+        """Whether a claim has run out, or something stands Processing that nobody holds: the next claim fixes it."""
         return in_transaction(
             self._engine,
             lambda connection: bool(

@@ -58,7 +58,7 @@ class _ByImport:
     async def run(self, under_way: Import | None, wanted: bool) -> None:
         """Finish an import that was begun, then send others for as long as there is something to send.
 
-        An import that is under way at the end, for whatever reason, is left to the next claim, at once.
+        An import that is in progress at the end, for whatever reason, is left to the next claim, at once.
         """
         try:
             if under_way:
@@ -66,7 +66,7 @@ class _ByImport:
             if wanted:
                 await self._import_all()
         except (LeaseLostError, StoppedError, DownError):
-            pass  # what is under way is taken up by the next claim
+            pass  # what is in progress is taken up by the next claim
         except OneByOneError as why:
             logger.warning("import_left destination=%s reason=%s", self._destination.destination, why)
         else:
@@ -76,7 +76,7 @@ class _ByImport:
             await asyncio.to_thread(self._imports.let_go, self._engine.token)
 
     async def _import_all(self) -> None:
-        """One import after another. While one is under way, the one before is journaled and the next is made ready.
+        """One import after another. While one is in progress, the one before is journaled and the next is made ready.
 
         A run that dies meanwhile leaves two: each is taken up by a claim of its own.
         """

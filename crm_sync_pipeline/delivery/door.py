@@ -46,7 +46,7 @@ def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, 
     """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
 
     After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
-    hour. Should one of them kill this worker, those before it are done. What they came to is added to `sent`.
+    hour. Should one of them kill this worker, those before it are done. Their results are added to `sent`.
     """
     ends_at = time.monotonic() + KEPT_APART_SECONDS
     while not sent.tally.down and time.monotonic() < ends_at:

@@ -58,12 +58,12 @@ class Engine:
         return self.batch.token
 
     def run(self, *ways: Way) -> Tally:
-        """Deliver in these ways, one after another, unless the destination is down; returns what the attempts came to.
+        """Deliver in these ways, one after another, unless the destination is down; returns the tally of the attempts.
 
         What could not be tried (the breaker opened, the lease ran short) is not journaled: settling gives it back.
 
         All of it runs in a thread of its own, because an interrupt (Terminate, Ctrl-C, SIGTERM) strikes the main thread
-        wherever it is: then no new request starts, those in flight get ten seconds, what they came to is journaled, and
+        wherever it is: then no new request starts, those in flight get ten seconds, their results are journaled, and
         the interrupt goes on its way.
         """
         if self.queue.lease.total_seconds() <= self.seconds_needed:
@@ -142,5 +142,5 @@ class Engine:
 
 
 def lease_margin_seconds(lease: timedelta) -> float:
-    """What is kept free at a lease's end, beyond the time limit of one call, for journaling what it came to."""
+    """What is kept free at a lease's end, beyond the time limit of one call, for journaling its result."""
     return min(LONGEST_LEASE_MARGIN_SECONDS, lease.total_seconds() / 6)

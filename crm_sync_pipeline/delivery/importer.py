@@ -22,13 +22,13 @@ from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, R
 T = TypeVar("T")
 
 Finding = tuple[Import, Results]
-"""An import that is over, and what it came to."""
+"""An import that is over, and its result."""
 
 CONTACTS_A_SECOND = 2000
 SHORTEST_WAIT_SECONDS = 2.0
 LONGEST_FIRST_WAIT_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 60.0
-"""Before a process is looked at: after that, each look comes when it has been under way twice as long as at the last.
+"""Before a process is looked at: after that, each look comes when it has been in progress twice as long as at the last.
 
 Brevo allows 100 looks an hour. How long an import took says when to look at the next.
 """
@@ -37,7 +37,7 @@ FIRST_LOOK_OF_LAST = 0.9
 """A little sooner than the last import was seen to be over, or the estimate could never shrink."""
 
 PATIENCE_SECONDS = 3600.0
-"""How long an import may be under way before its contacts count as failed."""
+"""How long an import may be in progress before its contacts count as failed."""
 
 MOST_POSTS = 3
 MOST_IMPORTS_LOST = 2
@@ -140,7 +140,7 @@ class Importer:
         return None
 
     async def results(self, under_way: Import) -> Finding | None:
-        """Wait for an import; what it came to, which `journal` writes down. None where nobody knows of it."""
+        """Wait for an import; its result, which `journal` writes down. None where nobody knows of it."""
         if under_way.process_id is None:
             process_id = await self._search(under_way)
             if process_id:
@@ -156,7 +156,7 @@ class Importer:
         return None
 
     async def _results(self, under_way: Import) -> Results | None:
-        """What an import came to; None where the destination does not know it."""
+        """The result of an import; None where the destination does not know it."""
         process_id, asked_from = under_way.process_id or 0, time.monotonic()
         wait = max(self._first_look_seconds(under_way.contacts) - under_way.age_seconds, 0.0)
         age = under_way.age_seconds
@@ -174,7 +174,9 @@ class Importer:
             wait = min(max(age, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
         title = self._engine.destination.title
         minutes = round(PATIENCE_SECONDS / 60)
-        return Results(Failed("import_timeout", f"{title}'s import {process_id} came to no end in {minutes} minutes"))
+        return Results(
+            Failed("import_timeout", f"{title}'s import {process_id} did not finish within {minutes} minutes")
+        )
 
     def _first_look_seconds(self, contacts: int) -> float:
         if self._seconds_a_contact is None:

@@ -41,7 +41,7 @@ class Holding:
         self._extended_at = asked_at
 
     async def sleep(self, seconds: float) -> None:
-        """Do nothing for so long."""
+        """Sleep for this long."""
         with suppress(asyncio.TimeoutError):
             await self.while_waiting_for(lambda: asyncio.wait_for(self._engine.stopping.wait(), seconds))
         if self._engine.stopping.is_set():

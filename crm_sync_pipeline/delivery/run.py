@@ -29,7 +29,7 @@ def deliver(
     *,
     sends_unchanged: bool = False,
 ) -> Tally:
-    """Attempt every contact of the batch once, one by one; returns what the attempts came to. Settles nothing."""
+    """Attempt every contact of the batch once, one by one; returns the results of the attempts. Settles nothing."""
     return Engine(queue, destination, batch, run_id).run(partial(one_by_one, sends_unchanged=sends_unchanged))
 
 
@@ -70,7 +70,7 @@ class _Calls:
         await self._verdicts.end(was_stopped=not self._engine.may_go_on)
 
     async def _until_done_or_stopped(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
-        """Wait for all workers, or, once told to stop, for what is in the air. One worker's error stops the others."""
+        """Wait for all workers, or, once told to stop, for what is in flight. One worker's error stops the others."""
         workers = [asyncio.ensure_future(each) for each in work]
         limit = asyncio.ensure_future(self._end_after_grace(workers))
         results = await asyncio.gather(*workers, return_exceptions=True)

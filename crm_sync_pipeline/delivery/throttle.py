@@ -1,4 +1,4 @@
-"""When a run's next request may go out: at the account's pace, and with no more in the air than is good."""
+"""When a run's next request may go out: at the account's pace, and with no more in flight than is good."""
 
 import asyncio
 import time
@@ -71,12 +71,12 @@ class Traffic:
         self._landed.set()
 
     async def pause(self, seconds: float) -> None:
-        """Let nobody out for so long, in no run: the destination said so."""
+        """Pause sending in every run for `seconds`, as the destination asked."""
         if self._pace.pause(time.monotonic(), seconds):
             await asyncio.to_thread(self._shared.pause, clamp_pause(seconds))
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not on when stopped."""
+        """Sleep; wake early on stop."""
         if seconds < SHORT_SLEEP_SECONDS:
             await asyncio.sleep(seconds)
         else:

@@ -14,7 +14,7 @@ from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 class Stage(Enum):
     """Where a process stands that has come to nothing yet."""
 
-    UNDER_WAY = "under way"
+    UNDER_WAY = "in progress"
     UNKNOWN = "unknown"
 
 
@@ -35,7 +35,7 @@ class Broken:
 class BulkImport(ABC):
     """One vendor's import. What could not be asked comes back as what the answer would mean for a contact.
 
-    A process is one import under way at the vendor; later ones have higher numbers.
+    A process is one import in progress at the vendor; later ones have higher numbers.
     """
 
     most_bytes: ClassVar[int]

@@ -107,7 +107,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
     requests_per_second: float = like(DeliveryOptions, "requests_per_second")
     concurrency: int = like(DeliveryOptions, "concurrency")
     skip_unchanged: bool = like(DeliveryOptions, "skip_unchanged")
-    bulk_threshold: int | None = Field(default=None, ge=1, description="Imports begin at so many contacts.")
+    bulk_threshold: int | None = Field(default=None, ge=1, description="Imports begin at this many contacts.")
     bulk_batch_limit: int = Field(default=50_000, ge=1, description="How many contacts a run takes that imports.")
 
     @classmethod
@@ -297,7 +297,7 @@ class HttpDestination(dg.ConfigurableResource[None]):
         return self.read(answer)
 
     def pause_after(self, answer: Answer) -> float:
-        """Seconds for which the destination wants no request: 0 where it does not mind, else 0.1 to 60.
+        """Seconds to wait before the next request: 0 for none, else 0.1 to 60.
 
         After a 429 it is `Retry-After`, else the vendor's own header, else 1.
         """

@@ -1,1 +1,1 @@
-"""The rules, pure: what a contact is, what an attempt came to, what becomes of it. Standard library only."""
+"""The rules, pure: what a contact is, the result of an attempt, what becomes of it. Standard library only."""

@@ -52,7 +52,7 @@ def _ascii_domain(domain: str) -> str | None:
 def _ascii_label(label: str) -> str:
     if label.isascii():
         if not _PLAIN_LABEL.fullmatch(label):
-            raise idna.IDNAError(f"{len(label)} characters that are no label")
+            raise idna.IDNAError(f"{len(label)} characters that are not a label")
         return label
     try:
         return idna.alabel(label).decode()

@@ -138,7 +138,7 @@ def conditions_of_queue(health: QueueHealth, limits: Limits) -> Iterator[Conditi
         f"down:{crm}",
         bool(health.down),
         f"{title} is down: {health.down} Nothing is lost: what is selected waits in the queue, and {title} is asked "
-        f"again by itself. To ask at once when you have mended it: `crm-sync resume {crm}`.",
+        f"again by itself. To probe it at once when you have fixed it: `crm-sync resume {crm}`.",
         f"{title} answers again. The queue goes on; nothing is left to do.",
         health.job.failed_run_id if health.job else None,
     )
@@ -155,7 +155,7 @@ def conditions_of_queue(health: QueueHealth, limits: Limits) -> Iterator[Conditi
         None if is_explained else _too_many_errors(health, limits),
         f"{health.ended_in_error} of the {health.ended} contacts that ended in the last day are in Error for {title} "
         f"({health.error_percent:.1f} %; the limit is {limits.error_percent:g} %). `crm-sync status --crm {crm}` shows "
-        "the reasons, the most frequent first; mend the cause, then `crm-sync requeue`.",
+        "the reasons, the most frequent first; fix the cause, then `crm-sync requeue`.",
         f"The share of Error for {title} is under its limit again.",
     )
     yield Condition(

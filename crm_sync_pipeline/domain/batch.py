@@ -73,7 +73,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Tally:
-    """What the attempts of one run came to. `down` is the sentence of a destination that lets nothing through.
+    """The results of one run's attempts. `down` is the sentence of a destination that lets nothing through.
 
     `waited_seconds` of its `seconds` went by while an import was sent and carried out.
     `numbers_left_out` counts the contacts that were sent without the phone number that they have.
@@ -117,7 +117,7 @@ class Tally:
             return f"{self.down} What was not delivered is back in the queue."
         if self.outcomes["failed"] and not self.outcomes["synced"] and not self.outcomes["rejected"]:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in self.reasons.most_common())
-            return f"None of {sum(self.outcomes.values())} contacts got through: {reasons}. They are retried."
+            return f"None of the {sum(self.outcomes.values())} contacts was delivered: {reasons}. They will be retried."
         if self.rate_limited and not self.outcomes:
             return f"Nothing got through: {self.rate_limited} requests were answered with 'too many requests' (429)."
         return None

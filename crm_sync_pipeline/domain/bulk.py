@@ -1,4 +1,4 @@
-"""What an import of many contacts came to."""
+"""The result of an import of many contacts."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def address_hash(address: str, import_id: UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What an import came to: the outcome of those addresses that have one of their own, and that of all the others."""
+    """The result of an import: the outcome of addresses that have one of their own, and that of all the others."""
 
     others: Outcome
     by_address_hash: Mapping[str, Outcome] = field(default_factory=dict)

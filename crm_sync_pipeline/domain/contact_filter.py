@@ -27,7 +27,7 @@ class ContactFilter:
 
     `statuses` are sync statuses by CRM, under OWN for the CRM that the act is for; any of them will do. `states` are
     processing statuses of that CRM. `reasons` and the time span are those of the newest attempt, where that was no
-    success; a time is a moment or so long ago. `email_contains` and `name_contains` are taken literally, whatever the
+    success; a time is a moment or an age. `email_contains` and `name_contains` are taken literally, whatever the
     case.
     """
 
@@ -126,7 +126,7 @@ def parse_statuses(words: Sequence[str]) -> dict[str, tuple[SyncStatus, ...]]:
 
 
 def parse_moment(text: str) -> datetime | timedelta | None:
-    """'2026-03-01', '2026-03-01 14:00' (UTC unless it says otherwise), or so long ago: '90 min', '2h', '3d'."""
+    """'2026-03-01', '2026-03-01 14:00' (UTC unless it says otherwise), or an age: '90 min', '2h', '3d'."""
     if not text.strip():
         return None
     if ago := _AGO.fullmatch(text.strip()):

@@ -1,5 +1,5 @@
 class CrmSyncError(Exception):
-    """Something a person can mend. Its text is one or two sentences: what, what follows, what to do."""
+    """Something a person can fix. Its text is one or two sentences: what, what follows, what to do."""
 
 
 class WrongUseError(CrmSyncError):

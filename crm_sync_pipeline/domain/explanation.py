@@ -100,7 +100,7 @@ def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Answer:
     answer = _as_it_stands(facts, to_do)
     return Answer(
         answer.verdict,
-        f"{answer.next_step} It is on hold since {_clock(facts.held_at)}: nothing goes out before {release}.",
+        f"{answer.next_step} It has been on hold since {_clock(facts.held_at)}; nothing is sent until {release}.",
     )
 
 
@@ -178,7 +178,7 @@ def _complete(facts: Facts) -> Answer:
     when = f" at {_clock(facts.synced_at)}" if facts.synced_at else ""
     if twin := facts.overwritten_by:
         return Answer(
-            f"Delivered{when}, but {facts.title} shows another row's data since {_clock(twin.synced_at)}: contact "
+            f"Delivered{when}, but since {_clock(twin.synced_at)} {facts.title} has shown another row's data: contact "
             f"{twin.contact_id} has the same e-mail address, and was delivered later.",
             "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
         )

@@ -1,4 +1,4 @@
-"""What an attempt came to. `reason` is a stable snake_case cause, `message` a sentence without personal data."""
+"""The result of an attempt. `reason` is a stable snake_case cause, `message` a sentence without personal data."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,7 +86,7 @@ def outcome_of(name: str, reason: str, message: str, remote_id: str | None) -> O
         return Rejected(reason, message)
     if name == "deferred":
         return Deferred(reason, message)
-    raise ValueError(f"'{name}' is no outcome: it is one of {', '.join(sorted(set(OUTCOME_NAMES.values())))}.")
+    raise ValueError(f"'{name}' is not a known outcome: it is one of {', '.join(sorted(set(OUTCOME_NAMES.values())))}.")
 
 
 def is_rate_limit(answer: object) -> TypeGuard[Deferred]:

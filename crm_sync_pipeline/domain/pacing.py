@@ -1,4 +1,4 @@
-"""Under a rate limit: when the next request may go out, and how many may be in the air.
+"""Under a rate limit: when the next request may go out, and how many may be in flight.
 
 Nothing here reads a clock: `now` is any monotonic time in seconds.
 """
@@ -16,7 +16,7 @@ SLACK_SECONDS = 0.25
 """How late a place may be taken: what is kept longer would become a burst beside another run's places."""
 
 HALVED_AT_MOST_EVERY_SECONDS = 1.0
-"""What was in the air together tells one thing, not many."""
+"""What was in flight together tells one thing, not many."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Pace:
 
 @dataclass(slots=True)
 class InTheAir:
-    """How many requests may be in the air: fewer when the destination pushes back, more again with each answer."""
+    """How many requests may be in flight: fewer when the destination pushes back, more again with each answer."""
 
     most: int
     _limit: float = field(default=0.0, init=False)
@@ -84,7 +84,7 @@ class InTheAir:
 
     @property
     def limit(self) -> int:
-        """How many may be in the air now, at least one."""
+        """How many may be in flight now, at least one."""
         return int(self._limit)
 
     def take(self) -> bool:

@@ -1,4 +1,4 @@
-"""The state machine of one delivery: where it stands, what the attempt came to, what becomes of it."""
+"""The state machine of one delivery: where it stands, the result of the attempt, what becomes of it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,7 +35,7 @@ class ProcessingStatus(str, Enum):
 
 
 class Ending(str, Enum):
-    """The word for what a settled delivery came to, in tallies and in the UI."""
+    """The word for the result of a settled delivery, in tallies and in the UI."""
 
     COMPLETE = "complete"
     RETRY = "retry"
@@ -87,7 +87,7 @@ class Transition:
 
 
 def transition(standing: Standing, outcome: Outcome, policy: RetryPolicy) -> Transition:
-    """What becomes of a delivery whose attempt came to `outcome`."""
+    """What becomes of a delivery whose attempt resulted in `outcome`."""
     if isinstance(outcome, Synced):
         return _again() if standing.edited or standing.overtaken else _complete()
     if isinstance(outcome, Rejected) and standing.edited:
@@ -116,7 +116,7 @@ def transition_after_loss(standing: Standing) -> Transition:
 
 def transition_after_refusal(standing: Standing, refusal: str) -> Transition:
     """What becomes of a delivery whose result the contacts row does not take: a constraint, a column too short."""
-    text = f"not_recorded: the contacts table refused the result: {refusal}. Mend the row or the table, then select it."
+    text = f"not_recorded: the contacts table refused the result: {refusal}. Fix the row or the table, then select it."
     return _error(standing.retries_done, text)
 
 

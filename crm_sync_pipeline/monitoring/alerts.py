@@ -41,7 +41,7 @@ def limits_of(settings: Settings) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look came to: the channels and what each was told, and why others were not."""
+    """The result of one look: the channels and what each was told, and why others were not."""
 
     told: list[tuple[str, Change]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

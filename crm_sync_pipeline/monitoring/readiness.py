@@ -110,7 +110,7 @@ def _of_queue(queue: ContactQueue) -> list[Line]:
     except CrmSyncError as error:
         return [Line("Queue", State.RED, str(error))]
     if down:
-        to_do = f"Mend what is red here, then `crm-sync resume {name}`. Else the next probe finds out."
+        to_do = f"Fix what is red here, then `crm-sync resume {name}`. Else the next probe finds out."
         breaker = Line("Breaker", State.YELLOW, f"open, nothing is sent: {down.message}", to_do)
     else:
         breaker = Line("Breaker", State.GREEN, f"closed: {title} is not known to be down")

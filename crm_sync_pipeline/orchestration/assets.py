@@ -47,7 +47,7 @@ def build_assets(destination: HttpDestination, owner: str) -> list[dg.AssetSpec]
         dg.AssetSpec(
             contacts_key(name),
             deps=[queue_key(name)],
-            description=f"Contacts as {title} holds them. Each run that delivers some adds what it came to, how fast "
+            description=f"Contacts as {title} holds them. Each run that delivers some adds its result, how fast "
             "it was, and which contacts failed; the plots show it over time.",
             group_name=name,
             owners=[owner],
@@ -80,7 +80,7 @@ def failures_table(failures: Sequence[Failure]) -> dg.TableMetadataValue:
 
 _NO_RETRY_WAITED_FOR: Mapping[str | None, str] = {
     "Queued": "now",
-    "Processing": "under way",
+    "Processing": "in progress",
     "Error": "none: in Error",
     "Complete": "none: delivered since",
 }

@@ -30,7 +30,8 @@ def build_check_op(destinations: Sequence[str]) -> dg.OpDefinition:
         with plain_failure():
             if config.destination not in known:
                 raise CrmSyncError(
-                    f"'{config.destination}' is no destination. Nothing was asked. Use one of {', '.join(known)}."
+                    f"'{config.destination}' is not a known destination. Nothing was asked. "
+                    f"Use one of {', '.join(known)}."
                 )
             report = check(
                 context.resources.database,

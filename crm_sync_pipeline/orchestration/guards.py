@@ -76,7 +76,7 @@ def due_or_reason(
     try:
         under_way = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
         if len(under_way) - _end_dead_runs(instance, database, destination, under_way) >= max_runs:
-            return NotNow(f"{job_name} is under way; the next tick looks again.")
+            return NotNow(f"{job_name} is in progress; the next tick looks again.")
         due = database.ask(destination, lambda queue: _due_or_reason(queue, limit))
         if isinstance(due, NotNow):
             return due

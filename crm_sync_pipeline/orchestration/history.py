@@ -29,13 +29,13 @@ def build_prune_job(
     class PruneAttemptsConfig(dg.Config):
         """What is history."""
 
-        days: int = Field(default=history.history_days, ge=1, description="Remove attempts older than so many days.")
+        days: int = Field(default=history.history_days, ge=1, description="Remove attempts older than this many days.")
         dry_run: bool = Field(default=False, description="Say what would be removed, and remove nothing.")
 
     class PruneRunsConfig(dg.Config):
         """Which runs are history."""
 
-        days: int = Field(default=history.run_history_days, ge=1, description="Remove runs older than so many days.")
+        days: int = Field(default=history.run_history_days, ge=1, description="Remove runs older than this many days.")
         dry_run: bool = Field(default=False, description="Say what would be removed, and remove nothing.")
 
     @dg.op

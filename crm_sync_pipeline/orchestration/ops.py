@@ -31,7 +31,7 @@ class ResumeConfig(dg.Config):
 
 
 class ClaimConfig(dg.Config):
-    """What one run takes. 500 contacts at 10 requests a second need 50 s of the 300 s lease."""
+    """What one run takes. 500 contacts at 10 requests per second need 50 s of the 300 s lease."""
 
     destination: str = Field(description="The CRM to deliver to: the job's own.")
     batch_size: int = Field(default=10, ge=1, le=50_000, description="How many due contacts to take at most.")
@@ -154,7 +154,8 @@ def build_resume_op(destinations: Iterable[str]) -> dg.OpDefinition:
         with plain_failure():
             if config.destination not in known:
                 raise CrmSyncError(
-                    f"'{config.destination}' is no destination. Nothing was sent. Use one of {', '.join(known)}."
+                    f"'{config.destination}' is not a known destination. Nothing was sent. "
+                    f"Use one of {', '.join(known)}."
                 )
             queue = context.resources.database.queue(config.destination, PATIENCE)
             came = resume(queue, getattr(context.resources, config.destination), context.run_id)

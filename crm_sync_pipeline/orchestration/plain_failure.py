@@ -13,7 +13,7 @@ from crm_sync_pipeline.domain.masking import redacted
 
 @contextmanager
 def plain_failure() -> Iterator[None]:
-    """Turn an error into a failed run that says it in one line; one that a person can mend is said as it is.
+    """Turn an error into a failed run that says it in one line; one that a person can fix is said as it is.
 
     An error of any other kind is cut to its first line and the place where it arose: PostgreSQL's, for one, goes on to
     quote the whole row, and Dagster would keep that for ever.

@@ -19,7 +19,7 @@ PUT_ASIDE_TAG = "crm_sync/put_aside"
 """On a run that claimed nothing because the database refused to change contacts: how many it put aside."""
 
 FEW = 5
-"""So few contacts that are put aside say nothing about the table, and are no reason to let others wait."""
+"""So few contacts that are put aside say nothing about the table, and are not a reason to make others wait."""
 
 DESTINATION_TAG = "crm_sync/destination"
 """On the jobs that deliver. dagster.yaml lets one run at a time through for each value of this tag."""

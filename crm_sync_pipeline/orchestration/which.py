@@ -54,7 +54,7 @@ class WhichConfig(dg.Config):
     states: list[ProcessingStatus] = Field(default=[], description="Processing status for the CRM; any of these.")
     reasons: list[str] = Field(default=[], description="Why it failed last, such as http_503; any of these.")
     failed_since: str = Field(
-        default="", description="Failed last since then: '2026-03-01 14:00' (UTC), or so long ago: 90min, 2h, 3d."
+        default="", description="Failed last since then: '2026-03-01 14:00' (UTC), or an age: 90min, 2h, 3d."
     )
     failed_until: str = Field(default="", description="Failed last until then.")
     email_type: str = Field(default="", description="E-mail type, such as CORPORATE.")
@@ -107,7 +107,7 @@ class WhichConfig(dg.Config):
                 raise SelectionError("The file is larger than 100 MB. Nothing was changed. Give it in parts.")
             return ids_in(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
             raise SelectionError(
                 f"The file can't be read where the code location runs: {why}. Nothing was changed. "
                 "Check the path, or put the ids into csv_text."

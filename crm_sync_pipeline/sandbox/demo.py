@@ -67,7 +67,7 @@ def run_demo(size: int, console: Console) -> None:
 
 
 def _settings(database_url: str, simulator_url: str) -> Settings:
-    """Settings that reach nothing but the stand-ins, whatever the environment and a .env file say."""
+    """Settings that reach nothing but the simulators, whatever the environment and a .env file say."""
     os.environ.update(
         CRM_SYNC_DATABASE_URL=database_url,  # the one that wins: DATABASE_URL may name a real database
         CRM_SYNC_CONTACTS_TABLE="contacts",

@@ -1,4 +1,4 @@
-"""`./run dev`: Dagster's UI, schedule and sensor, beside stand-ins for whatever is not set."""
+"""`./run dev`: Dagster's UI, schedule and sensor, with simulators for whatever is not set."""
 
 import os
 import signal

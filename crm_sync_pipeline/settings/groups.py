@@ -104,7 +104,7 @@ class AlertSettings(FromEnvironment):
         None, description="The sender of these mails; without it, the first that they go to."
     )
     smtp_url: SmtpUrl = Field(None, description="The mail server: smtp:// (STARTTLS where it is offered) or smtps://.")
-    failed_runs_limit: int = Field(3, ge=1, le=100, description="So many failed runs of a job in a row are an alert.")
+    failed_runs_limit: int = Field(3, ge=1, le=100, description="This many failed runs of a job in a row are an alert.")
     ui_url: HttpUrl | None = Field(None, description="Where Dagster's UI is, for links to runs.")
 
 

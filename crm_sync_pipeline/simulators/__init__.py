@@ -1,4 +1,4 @@
-"""The simulators: stand-ins for the CRMs, on this machine; one line for each."""
+"""The simulators: simulators of the CRMs, on this machine; one line for each."""
 
 from collections.abc import Mapping
 

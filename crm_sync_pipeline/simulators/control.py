@@ -1,4 +1,4 @@
-"""The endpoint through which people and tests steer a running simulator. It is no part of any vendor's API.
+"""The endpoint through which people and tests steer a running simulator. It is not part of any vendor's API.
 
 GET    /simulator/state         what is held, what was asked and answered, which faults are set
 GET    /simulator/requests      the newest requests, oldest first: ?limit=100

@@ -30,7 +30,7 @@ class Answer:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 class Request:
@@ -56,12 +56,12 @@ class Request:
         return None
 
     def json(self) -> Any:
-        """Parse the body, once. ValueError when it is no JSON."""
+        """Parse the body, once. ValueError when it is not JSON."""
         if self._json is _UNREAD:
             try:
                 self._json = json.loads(self.body, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as problem:
-                self._json = ValueError(f"The body is no JSON: {problem}")
+                self._json = ValueError(f"The body is not JSON: {problem}")
         if isinstance(self._json, ValueError):
             raise self._json
         return self._json

@@ -36,7 +36,7 @@ class LoggedRequest:
 
     @property
     def json(self) -> Any:
-        """The body parsed. ValueError where it is no JSON, or was cut."""
+        """The body parsed. ValueError where it is not JSON, or was cut."""
         return json.loads(self.body)
 
 

@@ -116,7 +116,7 @@ def test_a_person_selects_contacts_watches_them_arrive_and_is_refused_a_bad_id(
         window.fill_in(NO_CONTACT)
         window.launch()
         window.see_status("Failure")
-        window.see("'anna' is no contact id. Nothing was changed.")
+        window.see("'anna' is not a contact id. Nothing was changed.")
         assert simulator.requests.total == 12
 
 
@@ -134,7 +134,9 @@ def test_it_delivers_by_sensor_keeps_secrets_and_stops_at_once(
     simulator.inject("latency=700")
     before = world.value("SELECT count(*) FROM crm_sync.attempts")
     world.select(*slow)
-    until(lambda: world.rows("SELECT 1 FROM crm_sync.attempts OFFSET :n", n=before + 5), 40, "a long run is under way")
+    until(
+        lambda: world.rows("SELECT 1 FROM crm_sync.attempts OFFSET :n", n=before + 5), 40, "a long run is in progress"
+    )
     stopped_in = installation.interrupt()
     # Five seconds are the promise; these tests keep both cores busy with other things.
     assert stopped_in < 8, "Ctrl-C stops everything within five seconds"

@@ -168,7 +168,7 @@ def test_a_refused_set_up_loses_nothing_says_what_to_do_and_heals(product: Produ
     result = product.run(batch_size=20)
     assert not result.success, "a run in which the destination was down is red"
     assert says.lower() in failure(result).lower()
-    assert len(product.simulator.requests) <= 8, "no more than were in the air"
+    assert len(product.simulator.requests) <= 8, "no more than were in flight"
     assert set(endings(product, contacts)) == {("Queued", "Queued")}
     rows = [product.world.contact(contact) for contact in contacts]
     assert {row["retry_count"] for row in rows} == {0}, "no contact pays for it"
@@ -298,7 +298,7 @@ def test_an_unknown_contact_is_refused_by_name(product: Product) -> None:
 
 def test_a_malformed_contact_id_is_refused_by_name(product: Product) -> None:
     result = product.run(contact_id="jane")
-    assert "'jane' is no contact id" in failure(result)
+    assert "'jane' is not a contact id" in failure(result)
 
 
 def test_an_unknown_crm_is_refused_by_name(product: Product) -> None:

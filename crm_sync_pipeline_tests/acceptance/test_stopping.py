@@ -42,10 +42,10 @@ SIGNAL_TAKES = timedelta(seconds=1)
 """From the click, or the signal, until the worker's main thread has it, on a busy machine."""
 
 GIVEN_BACK_SECONDS = 5
-"""What recording and giving back may take, beyond what the calls in the air get."""
+"""What recording and giving back may take, beyond what the calls in flight get."""
 
 HANGING = "100@example.com"
-"""First in the order in which a batch is sent, so that it is in the air when the others are under way."""
+"""First in the order in which a batch is sent, so that it is in flight when the others are in progress."""
 ALL = 900
 
 
@@ -92,7 +92,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     launched = {runs.launch(250, **LONG_LEASE) for _ in range(2)}
     until(lambda: all(_held(world, run_id) for run_id in launched), 60, "two runs have claimed")
     dead = runs.launch(500)
-    until(lambda: all(_is_under_way(world, run_id) for run_id in (*launched, dead)), 60, "all are under way")
+    until(lambda: all(_is_under_way(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
     (signalled,) = (run_id for run_id in launched if HANGING in _addresses(world, run_id))
     (terminated,) = launched - {signalled}
     worker, last_worker = (_worker_of(run_id, services) for run_id in (signalled, dead))
@@ -114,7 +114,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
         GRACE_SECONDS + GIVEN_BACK_SECONDS,
         "the signalled run gave back what it held",
     )
-    assert _now() - signalled_at > timedelta(seconds=GRACE_SECONDS - 1), "a call in the air got its ten seconds"
+    assert _now() - signalled_at > timedelta(seconds=GRACE_SECONDS - 1), "a call in flight got its ten seconds"
     _assert_ended_well(world, simulator, signalled, signalled_at)
     simulator.heal()
     simulator.inject("latency=700")
@@ -138,7 +138,7 @@ def _assert_ended_well(world: World, simulator: BrevoSimulator, run_id: str, tol
     late = [request for request in sent if request.received_at > told_at + SIGNAL_TAKES]
     assert late == [], "no request starts once the run is told to stop"
     complete = {row["email"] for row in _contacts(world, run_id) if row["sync"] == row["processing"] == "Complete"}
-    assert complete == {request.email for request in sent} - {HANGING}, "what was in the air is recorded"
+    assert complete == {request.email for request in sent} - {HANGING}, "what was in flight is recorded"
     back = [row for row in _contacts(world, run_id) if row["email"] not in complete]
     assert back, "the run was in the middle of its batch"
     for row in back:

@@ -147,7 +147,7 @@ STRUCK_BY: Mapping[str, tuple[Sequence[Act], Mapping[str, float]]] = {
 }
 """The faults that a safeguard is there for, acts and odds: an ablated trial has these and no others.
 
-The token is what stops a worker that slept with calls in the air; those that it has not made, its own clock stops.
+The token is what stops a worker that slept with calls in flight; those that it has not made, its own clock stops.
 """
 
 

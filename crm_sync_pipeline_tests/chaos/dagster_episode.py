@@ -33,7 +33,7 @@ BATCH_SIZE = 12
 RUNS_AT_A_TIME = 3
 REQUESTS_PER_SECOND = 15
 LATENCY = "latency=150:jitter=100"
-"""Of the simulator: with the pace, a batch takes two seconds, and some calls are always in the air."""
+"""Of the simulator: with the pace, a batch takes two seconds, and some calls are always in flight."""
 
 LEASE, CALL = 8, 1.5
 """Seconds; as leases run out in earnest here, they are short."""

@@ -1,4 +1,4 @@
-"""Somebody who launches another run while there is work and fewer are under way than may be, beside the sensor."""
+"""Somebody who launches another run while there is work and fewer are in progress than may be, beside the sensor."""
 
 import threading
 from collections import Counter

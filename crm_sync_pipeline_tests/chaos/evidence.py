@@ -219,7 +219,7 @@ def with_imports(
     attempts: Mapping[tuple[UUID, UUID], Mapping[str, Any]],
     epoch: float,
 ) -> Mapping[str, Call]:
-    """The same calls; those of imports know what they came to, which is journaled under the number of their process."""
+    """The same calls; those of imports know their results, which is journaled under the number of their process."""
     journaled = {(row["request_id"], contact): (token, row) for (token, contact), row in attempts.items()}
     for call in calls.values():
         number, is_part, _ = call.number.partition(":")

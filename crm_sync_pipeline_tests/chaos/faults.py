@@ -21,7 +21,7 @@ from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
 LONGEST_SLEEP_SECONDS = LEASE_SECONDS + 5.0
 
 MANY = 4
-"""Contacts of a batch that are yet to be journaled: some of them are in the air."""
+"""Contacts of a batch that are yet to be journaled: some of them are in flight."""
 
 HAZE_SECONDS = 0.7
 """How long after a fault of the database's side a worker may still feel it: it connects again, and tries again."""

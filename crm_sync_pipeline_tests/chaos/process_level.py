@@ -66,7 +66,7 @@ def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float,
                 if figures := done.result():
                     yield figures
         finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is under way is finished, and no more
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is in progress is finished, and no more
 
 
 def _one(here: Site, seed: int, ablation: str | None, batches: bool) -> Figures:

@@ -13,7 +13,7 @@ from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
 EDITED = "edited"
 SELECTED = "selected again"
 ANSWER_LOST = "answer lost"
-IN_THE_AIR = "in the air at a kill"
+IN_THE_AIR = "in flight at a kill"
 JUST_ANSWERED = "answered just before a kill"
 DATABASE_AWAY = "the journal could not be written"
 LEASE_LOST = "the lease had run out"
@@ -49,7 +49,7 @@ def repeats_in(evidence: Evidence) -> Iterator[Repeat]:
 def repeats_allowed(evidence: Evidence) -> int:
     """How many repeats the faults allow, counted without looking at any: calls that may have been in vain, and wishes.
 
-    Calls in the air or answered within 200 ms at their worker's kill; calls without an answer, or with a bad one; calls
+    Calls in flight or answered within 200 ms at their worker's kill; calls without an answer, or with a bad one; calls
     whose worker was stopped, or could not reach its database, when the answer came; edits of what was claimed; new
     selections of what had been sent.
     """
@@ -75,7 +75,7 @@ def _may_be_in_vain(evidence: Evidence, call: Call) -> bool:
 
 
 def _is_just_now(evidence: Evidence, call: Call, killed_at: float) -> bool:
-    """Whether a call's answer need not be in the journal yet: it just came, or the write that bears it is under way."""
+    """Whether a call's answer need not be in the journal yet: it just came, or its write is in progress."""
     answered_at = call.answered_at or call.sent_at
     if killed_at - answered_at <= JUST_NOW_SECONDS:
         return True

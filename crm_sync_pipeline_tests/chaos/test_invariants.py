@@ -260,7 +260,7 @@ def test_a_transaction_may_stay_open_while_its_worker_cannot_reach_the_database(
 @pytest.mark.parametrize(
     ("first", "lives", "cause"),
     [
-        ({"outcome": None, "answered_at": None}, Life(killed_at=3.1), "in the air at a kill"),
+        ({"outcome": None, "answered_at": None}, Life(killed_at=3.1), "in flight at a kill"),
         ({"outcome": "failed"}, Life(), "answer lost"),
         ({}, Life(killed_at=3.2), "answered just before a kill"),
         ({}, Life(killed_at=6, stopped=[(3.2, 5)]), "the lease had run out"),
@@ -279,7 +279,7 @@ def test_a_repeat_has_its_cause_and_is_within_the_bound(first: dict[str, Any], l
 
 def test_an_import_that_was_given_up_may_be_sent_again() -> None:
     known = imported_again_while_waited_for(Event(3.3, OTHER, "giving_up", {"the_import": "a"}))
-    assert [repeat.cause for repeat in repeats_in(known)] == ["in the air at a kill"]
+    assert [repeat.cause for repeat in repeats_in(known)] == ["in flight at a kill"]
     assert list(violations_in(known)) == []
 
 

@@ -110,7 +110,7 @@ def test_a_file_that_is_no_text_is_refused(crm_sync: Command, tmp_path: Path) ->
     file.write_bytes(b"PK\x03\x04\xff\xfe\x80")
     said = crm_sync("select", "--file", file)
     assert said.code == 2
-    assert "is no text file in UTF-8. Nothing was changed. Save it as one." in said.err
+    assert "is not a text file in UTF-8. Nothing was changed. Save it as one." in said.err
 
 
 def test_a_file_with_a_malformed_id_changes_nothing(crm_sync: Command, shop: Shop, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_file_with_a_malformed_id_changes_nothing(crm_sync: Command, shop: Sho
     file.write_text(f"{contact}\nnonsense\n", "utf-8")
     said = crm_sync("select", "--file", file)
     assert said.code == 2
-    assert said.err.startswith("Error: 'nonsense' is no contact id. Nothing was changed. An id looks like ")
+    assert said.err.startswith("Error: 'nonsense' is not a contact id. Nothing was changed. An id looks like ")
     assert shop.world.status(contact) == ("New", None)
 
 
@@ -286,7 +286,7 @@ def test_explain_of_an_address_in_two_rows_asks_for_the_id(crm_sync: Command, sh
     [
         ("00000000-0000-4000-8000-000000000000", "There is no contact 00000000-0000-4000-8000-000000000000."),
         ("nobody@example.com", "There is no contact nobody@example.com. Nothing was done."),
-        ("jane", "'jane' is no contact id. Nothing was changed. An id looks like 3f2b0c1e"),
+        ("jane", "'jane' is not a contact id. Nothing was changed. An id looks like 3f2b0c1e"),
         ("%@%", "There is no contact %@%."),
     ],
 )

@@ -233,5 +233,5 @@ def test_a_real_process_prints_json_alone_on_standard_output_and_exits_with_0(sh
 def test_a_real_process_tells_an_error_on_standard_error_and_exits_with_its_code() -> None:
     done = as_process("explain", "jane")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: 'jane' is no contact id.")
+    assert done.stderr.startswith("Error: 'jane' is not a contact id.")
     assert done.stderr.count("\n") == 1

@@ -224,6 +224,6 @@ def test_ctrl_c_in_the_middle_of_a_real_process_journals_what_arrived(
     assert b"KeyboardInterrupt" in said
     answered = simulator.requests.total
     assert answered < 500
-    assert journaled(world) == answered, "what was in the air is waited for"
+    assert journaled(world) == answered, "what was in flight is waited for"
     assert queue.settle(batch.token).total == 500
     assert states(world)["Queued", "Queued", 0] == 500 - journaled(world)

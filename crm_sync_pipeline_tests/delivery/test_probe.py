@@ -98,4 +98,7 @@ def test_the_job_asks_too_and_is_red_while_the_destination_is_down(product: Prod
     assert says.startswith("Brevo is down: Brevo API error (503)")
     assert resumed(product) == (True, "Brevo answers again. The queue goes on.")
     assert resumed(product) == (True, "Brevo is not down. Nothing was sent.")
-    assert resumed(product, "pigeon") == (False, "'pigeon' is no destination. Nothing was sent. Use one of brevo.")
+    assert resumed(product, "pigeon") == (
+        False,
+        "'pigeon' is not a known destination. Nothing was sent. Use one of brevo.",
+    )

@@ -83,7 +83,7 @@ def test_when_the_destination_pushes_back_fewer_are_in_the_air(world: World) -> 
         traffic.land(pushed_back=True)
         third = asyncio.create_task(traffic.take_off())
         await asyncio.sleep(0.05)
-        assert not third.done(), "three are in the air and two may be"
+        assert not third.done(), "three are in flight and two may be"
         traffic.land()
         traffic.land()
         await third

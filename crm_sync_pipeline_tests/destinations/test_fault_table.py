@@ -22,7 +22,7 @@ from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, attempted
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-HEADING = "What each unkind answer comes to"
+HEADING = "What each unkind answer results in"
 SHORT = 0.4
 """Seconds: the time limit of a call here; what is to exceed it is set to a minute."""
 

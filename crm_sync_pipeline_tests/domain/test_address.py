@@ -112,7 +112,7 @@ def test_a_normal_form_is_its_own(text: str) -> None:
 
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=127)))
 def test_a_plain_address_has_the_form_that_it_always_had(text: str) -> None:
-    """Or hashes of what was delivered, and of imports under way, would no longer fit; but for what can't be sent."""
+    """Or hashes of what was delivered, and of imports in progress, would no longer fit; but for what can't be sent."""
     stripped = text.strip()
     if stripped.isprintable():
         assert normal_form(text) == stripped.lower()

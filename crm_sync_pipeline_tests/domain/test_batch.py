@@ -26,7 +26,7 @@ def test_a_run_in_which_the_destination_was_down_has_a_problem() -> None:
 
 def test_a_run_in_which_nothing_got_through_has_a_problem_and_says_why() -> None:
     problem = tally_of(FAILED, FAILED, Failed("timeout", "m")).problem()
-    assert problem == "None of 3 contacts got through: http_503 (2), timeout (1). They are retried."
+    assert problem == "None of the 3 contacts was delivered: http_503 (2), timeout (1). They will be retried."
 
 
 @given(st.lists(st.sampled_from(KINDS)))

@@ -1,4 +1,4 @@
-"""check: a red line for each thing that keeps deliveries from working, which is green once it is mended."""
+"""check: a red line for each thing that keeps deliveries from working, which is green once it is fixed."""
 
 import re
 from collections.abc import Mapping

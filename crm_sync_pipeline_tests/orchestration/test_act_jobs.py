@@ -25,8 +25,8 @@ OPS = {
 ADDRESS = "jane.doe@example.com"
 
 WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
-    ("select_contacts", {"ids": ["jane"]}, "'jane' is no contact id. Nothing was changed."),
-    ("select_contacts", {"csv_text": ADDRESS}, "'j***@example.com' is no contact id. Nothing was changed."),
+    ("select_contacts", {"ids": ["jane"]}, "'jane' is not a contact id. Nothing was changed."),
+    ("select_contacts", {"csv_text": ADDRESS}, "'j***@example.com' is not a contact id. Nothing was changed."),
     ("select_contacts", {"file": "/nowhere.csv"}, "The file can't be read where the code location runs: No such"),
     ("hold", {"email_contains": "@"}, "This filter matches every contact. Nothing was changed."),
     (
@@ -36,7 +36,7 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("requeue", {"failed_since": "yesterday"}, "A time looks like '2026-03-01 14:00'"),
     ("requeue", {"crms": [], "everything": True}, "No CRM was named. Nothing was changed."),
-    ("sync_contact_now", {"contact_id": "jane"}, "'jane' is no contact id. Nothing was changed."),
+    ("sync_contact_now", {"contact_id": "jane"}, "'jane' is not a contact id. Nothing was changed."),
     ("sync_contact_now", {"contact_id": str(UUID(int=1))}, "There is no contact 00000000-0000-0000-0000-"),
     ("sync_contact_now", {"contact_id": str(UUID(int=1)), "crm": "n8n"}, "n8n is not delivered to by this version"),
 ]

@@ -185,7 +185,7 @@ def test_a_run_fails_with_a_sentence_and_the_next_one_delivers_what_is_left(
     op: str,
     fault: Callable[[StruckDatabase], None],
 ) -> None:
-    """What was in the air is sent again, and what was sent in the tenth of a second that an answer may wait."""
+    """What was in flight is sent again, and what was sent in the tenth of a second that an answer may wait."""
     product.set(BREVO_REQUESTS_PER_SECOND="20")
     before = SETTLING_LOCKS if fault is StruckDatabase.hold_contacts else POINTS[op]
     with short_lock_time_out(database), database.strikes(fault, before=before):

@@ -118,7 +118,7 @@ def test_a_run_in_which_nothing_got_through_is_red_and_says_why(product: Product
     product.simulator.inject("status-503")
     result = product.run()
     assert not result.success
-    assert failure(result) == "None of 3 contacts got through: http_503 (3). They are retried."
+    assert failure(result) == "None of the 3 contacts was delivered: http_503 (3). They will be retried."
     assert {product.world.contact(contact)["retry_count"] for contact in contacts} == {1}, "it is recorded all the same"
 
 

@@ -69,7 +69,7 @@ def test_while_a_run_is_unfinished_none_is_started(product: Product, trigger: st
     product.world.add("a@example.com")
     for status in UNFINISHED:
         add_run(product, status)
-        assert skipped(product, trigger) == "brevo_sync is under way; the next tick looks again."
+        assert skipped(product, trigger) == "brevo_sync is in progress; the next tick looks again."
         for run in product.instance.get_runs():
             product.instance.delete_run(run.run_id)
     requested(product, trigger)
@@ -88,7 +88,7 @@ def test_a_contact_that_is_selected_while_the_sensor_looks_waits_for_no_next_tic
 
 
 def add_silent_run(product: Product, silent_seconds: float) -> str:
-    """A run that Dagster believes to be under way, and whose last word was so long ago; its id."""
+    """A run that Dagster believes to be in progress, and whose last word was so long ago; its id."""
     add_run(product, dg.DagsterRunStatus.STARTED)
     (run,) = product.instance.get_runs()
     last_word = dg.EventLogEntry(  # type: ignore[no-untyped-call] # Dagster leaves it untyped
@@ -110,7 +110,7 @@ def test_a_run_whose_worker_and_code_server_died_together_blocks_nothing_beyond_
     product.world.add("a@example.com")
     run_id = add_silent_run(product, LEASE.total_seconds() + 1)
     product.world.queue().claim(1, run_id=run_id)
-    assert "is under way" in skipped(product, trigger), "its claim is alive still"
+    assert "is in progress" in skipped(product, trigger), "its claim is alive still"
     product.world.pass_time(LEASE + timedelta(seconds=1))
     requested(product, trigger)
     (run,) = product.instance.get_runs()
@@ -125,7 +125,7 @@ def test_a_run_whose_worker_and_code_server_died_together_blocks_nothing_beyond_
 def test_a_run_that_has_just_settled_its_claim_is_not_taken_for_dead(product: Product, trigger: str) -> None:
     product.world.add("a@example.com")
     add_silent_run(product, LEASE.total_seconds() - 5)
-    assert "is under way" in skipped(product, trigger)
+    assert "is in progress" in skipped(product, trigger)
 
 
 def test_every_state_of_a_run_is_either_finished_or_counts_as_unfinished() -> None:

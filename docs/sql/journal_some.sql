@@ -1,7 +1,7 @@
 -- journal_some
 --
--- Journal at most :size contacts of import :the_import and take them out of it; returns what they came
--- to, counted.
+-- Journal at most :size contacts of import :the_import and take them out of it; returns their results,
+-- counted.
 --
 -- `lacks_number` tells those whose message says that they were sent without their phone number.
 -- :came_to says of an address what its contact came to; every other came to :others_outcome. It is the

@@ -1,6 +1,6 @@
 -- lock
 --
--- Lock import :the_import, if it is under way and :token waits for it still.
+-- Lock import :the_import, if it is in progress and :token waits for it still.
 --
 -- Used by Imports.finish.
 --

@@ -2,9 +2,9 @@
 --
 -- Note that the selection of :ids, made just now, skips what has not changed.
 --
--- It is known again by its time, which the claim reads from the row: whoever selects or writes the row
--- later, with any program, makes another selection of it. A contact never delivered has nothing to
--- skip.
+-- The selection is identified by its timestamp, which the claim reads from the row: whoever selects or
+-- writes the row later, with any program, makes another selection of it. A contact never delivered has
+-- nothing to skip.
 --
 -- Used by select_changed.
 --

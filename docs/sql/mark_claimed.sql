@@ -1,13 +1,13 @@
 -- mark_claimed
 --
--- Put the locked contacts :ids at :places under :token. One that another live claim holds after all
--- stays as it is.
+-- Put the locked contacts :ids at :places under :token.
 --
--- So does one that waits for a retry, or is on hold, after all: between lock_due's snapshot and its
--- lock, another run may have claimed the contact, and even settled it. A fresh selection starts with
--- no retries done. As many rows count as updated as were claimed. They are found by their places,
--- because in a large table each look at an index of random ids is one at a page that no processor has
--- at hand; a table that inherits from contacts may have others there.
+-- Contacts that another live token has claimed in the meantime are left unchanged. So is one that
+-- waits for a retry, or is on hold, after all: between lock_due's snapshot and its lock, another run
+-- may have claimed the contact, and even settled it. A fresh selection starts with no retries done. As
+-- many rows count as updated as were claimed. They are found by their places, because in a large table
+-- each look at an index of random ids is one at a page that no processor has at hand; a table that
+-- inherits from contacts may have others there.
 --
 -- Used by Claiming._take.
 --

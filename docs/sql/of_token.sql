@@ -1,6 +1,6 @@
 -- of_token
 --
--- The import under way that :token waits for; at most one.
+-- The import in progress that :token waits for; at most one.
 --
 -- Used by Imports.of.
 --

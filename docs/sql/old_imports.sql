@@ -1,6 +1,6 @@
 -- old_imports
 --
--- Imports that ended so long ago.
+-- Imports that ended more than :days ago.
 --
 -- Used by History.prune, old_imports.
 --

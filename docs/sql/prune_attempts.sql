@@ -3,7 +3,7 @@
 -- Of the :size attempts behind the id :after, remove what is older than :days, and those of contacts
 -- that are gone.
 --
--- What belongs to a claim that is not settled yet, or to an import under way, stays. One row:
+-- What belongs to a claim that is not settled yet, or to an import in progress, stays. One row:
 -- `looked_at` attempts, of which `old` and `of_gone` go; `last` is the id to go on behind. Without
 -- `removes` it only counts.
 --

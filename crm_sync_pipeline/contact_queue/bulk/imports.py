@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import under way. `process_id` is None as long as the destination has not said what it calls it."""
+    """An import in progress. `process_id` is None as long as the destination has not said what it calls it."""
 
     id: UUID
     contacts: int
@@ -68,7 +68,7 @@ class Candidate:
 
 
 class Imports:
-    """What is under way by import for one destination. Every method is one short transaction."""
+    """What is in progress by import for one destination. Every method is one short transaction."""
 
     def __init__(self, engine: sa.Engine, columns: DestinationColumns, lease: timedelta) -> None:
         self._engine = engine

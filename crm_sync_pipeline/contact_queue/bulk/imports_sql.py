@@ -1,4 +1,4 @@
-"""Imports under way: what was sent to the destination at once, and waits for its answer.
+"""Imports in progress: what was sent to the destination at once, and waits for its answer.
 
 An import belongs to the claim token that waits for it. What it holds is neither settled nor recovered by its token: its
 rows of `import_contacts` go when its outcomes are journaled, in the same transaction.
@@ -109,7 +109,7 @@ def note_process(destination: str) -> sa.Update:
 
 @built_once
 def of_token(destination: str) -> sa.Executable:
-    """The import under way that :token waits for; at most one."""
+    """The import in progress that :token waits for; at most one."""
     return sa.select(
         imports.c.id,
         imports.c.process_id,
@@ -140,7 +140,7 @@ def processes_of_others(destination: str) -> sa.Executable:
 
 @built_once
 def lock(destination: str) -> sa.Executable:
-    """Lock import :the_import, if it is under way and :token waits for it still."""
+    """Lock import :the_import, if it is in progress and :token waits for it still."""
     return (
         sa.select(imports.c.id)
         .where(imports.c.id == IMPORT, imports.c.destination == destination, imports.c.claim_token == TOKEN)
@@ -187,7 +187,7 @@ def count_known(destination: str) -> sa.Executable:
 
 @built_once
 def journal_some(destination: str) -> sa.Select[Any]:
-    """Journal at most :size contacts of import :the_import and take them out of it; returns what they came to, counted.
+    """Journal at most :size contacts of import :the_import and take them out of it; returns their results, counted.
 
     `lacks_number` tells those whose message says that they were sent without their phone number.
     :came_to says of an address what its contact came to; every other came to :others_outcome. It is the first attempt

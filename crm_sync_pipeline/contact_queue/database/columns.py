@@ -47,7 +47,7 @@ built_once = lru_cache(maxsize=64)
 
 
 def seconds(value: sa.ColumnElement[float]) -> sa.ColumnElement[Any]:
-    """An interval of so many seconds."""
+    """An interval of `value` seconds."""
     return sa.literal_column("interval '1 second'") * value
 
 

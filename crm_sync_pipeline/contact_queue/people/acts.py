@@ -42,7 +42,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class ActResult:
-    """What an act came to, or would come to.
+    """The result of an act, or what it would be.
 
     `contacts` were changed, `changes` counts them times CRMs, `sample` are the ids of the first. `refused` counts those
     that PostgreSQL refused to change; the message names the first of them.
@@ -97,7 +97,7 @@ class Acts:
         stays, and is in its record.
         """
         if verb not in VERBS:
-            raise SelectionError(f"'{verb}' is no act. Nothing was changed. Use one of {', '.join(VERBS)}.")
+            raise SelectionError(f"'{verb}' is not a known act. Nothing was changed. Use one of {', '.join(VERBS)}.")
         targets = self._selection.known_crms(crms)
         if not targets:
             raise SelectionError("No CRM was named. Nothing was changed. Name one or more.")

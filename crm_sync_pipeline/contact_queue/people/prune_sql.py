@@ -24,8 +24,8 @@ def _is_gone(columns: DestinationColumns, contact_id: sa.ColumnElement[Any]) -> 
 def prune_attempts(columns: DestinationColumns, removes: bool, removes_of_gone: bool) -> sa.Select[Any]:
     """Of the :size attempts behind the id :after, remove what is older than :days, and those of contacts that are gone.
 
-    What belongs to a claim that is not settled yet, or to an import under way, stays. One row: `looked_at` attempts, of
-    which `old` and `of_gone` go; `last` is the id to go on behind. Without `removes` it only counts.
+    What belongs to a claim that is not settled yet, or to an import in progress, stays. One row: `looked_at` attempts,
+    of which `old` and `of_gone` go; `last` is the id to go on behind. Without `removes` it only counts.
     """
     some = sa.select(attempts).where(attempts.c.id > sa.bindparam("after", type_=sa.BigInteger)).order_by(attempts.c.id)
     stretch = some.limit(SIZE).cte("stretch")
@@ -88,7 +88,7 @@ def prune_deliveries(columns: DestinationColumns, removes: bool) -> sa.Select[An
 
 
 old_imports: sa.Executable = sa.delete(imports).where(imports.c.finished_at < NOW - _DAYS)
-"""Imports that ended so long ago."""
+"""Imports that ended more than :days ago."""
 
 
 held_of: sa.Select[Any] = (

@@ -80,7 +80,7 @@ class History:
         self._of_each_crm = [DestinationColumns.of(contacts, crm) for crm in contacts.served]
 
     def prune(self, days: int, *, dry_run: bool = False, progress: Callable[[int], None] | None = None) -> Pruned:
-        """Remove attempts older than so many days, and all that is left of contacts that are gone.
+        """Remove attempts older than this many days, and all that is left of contacts that are gone.
 
         A few thousand rows in each transaction; `progress` is told how many were looked at. An empty contacts table is
         taken for one that is just being loaded: then nothing counts as gone. Nor does it where row-level security may

@@ -164,7 +164,7 @@ class Selection:
 
 
 def parse_ids(ids: Iterable[str | UUID]) -> list[UUID]:
-    """The ids, each once, in their order. SelectionError names the first that is no UUID."""
+    """The ids, each once, in their order. SelectionError names the first that is not a UUID."""
     return list(dict.fromkeys(text if isinstance(text, UUID) else _parse_id(text) for text in ids))
 
 
@@ -173,6 +173,6 @@ def _parse_id(text: str) -> UUID:
         return UUID(text.strip())
     except ValueError:
         raise SelectionError(
-            f"'{redacted(text[:50])}' is no contact id. Nothing was changed. "
+            f"'{redacted(text[:50])}' is not a contact id. Nothing was changed. "
             "An id looks like 3f2b0c1e-9c1d-4c57-8f5e-2a1b3c4d5e6f."
         ) from None

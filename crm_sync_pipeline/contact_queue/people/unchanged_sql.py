@@ -11,8 +11,8 @@ from crm_sync_pipeline.contact_queue.database.tables import deliveries
 def mark_changed_only(columns: DestinationColumns) -> sa.Executable:
     """Note that the selection of :ids, made just now, skips what has not changed.
 
-    It is known again by its time, which the claim reads from the row: whoever selects or writes the row later, with any
-    program, makes another selection of it. A contact never delivered has nothing to skip.
+    The selection is identified by its timestamp, which the claim reads from the row: whoever selects or writes the row
+    later, with any program, makes another selection of it. A contact never delivered has nothing to skip.
     """
     return (
         sa.update(deliveries)

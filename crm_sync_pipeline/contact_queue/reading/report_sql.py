@@ -45,7 +45,9 @@ def error_groups(columns: DestinationColumns, ids_shown: int) -> sa.Executable:
     )
     state = sa.cast(columns.processing, sa.Text).label("state")
     error = plain_text(columns.table.c[columns.crm.processing_error])
-    ours = sa.func.substring(error, "^(lease_expired|not_recorded): ")  # ended by us, whatever the last attempt came to
+    ours = sa.func.substring(
+        error, "^(lease_expired|not_recorded): "
+    )  # ended by us, whatever the last attempt's result
     reason = sa.func.coalesce(ours, newest.c.reason, "unknown").label("reason")
     said = sa.case((ours.is_not(None), error), else_=sa.func.coalesce(newest.c.message, error))
     is_aside = sa.and_(deliveries.c.lease_expires_at > NOW, newest.c.reason == literal(NOT_CLAIMED))

@@ -113,7 +113,7 @@ class BreakerRecord:
     def open(self, reason: str, message: str, after_probe: bool = False) -> None:
         """Note that nothing gets through. The next probe is due in a minute, later with each one that failed.
 
-        A run that finds the breaker open already, and was no probe, was in the air when it opened: the wait stands.
+        A run that finds the breaker open already, and was no probe, was in flight when it opened: the wait stands.
         """
 
         def write(connection: sa.Connection) -> None:

@@ -123,7 +123,7 @@ class BrevoImport(BulkImport):
         return number if isinstance(number, int) and _is_number(number) else self._unexpected(answer)
 
     async def look(self, client: httpx.AsyncClient, process_id: int) -> Stage | Finished | Broken | Outcome:
-        """See BulkImport. A status that Brevo does not document counts as under way: the caller's patience ends."""
+        """See BulkImport. A status that Brevo does not document counts as in progress: the caller's patience ends."""
         answer = await self._brevo.exchange(client, "GET", f"/processes/{process_id}")
         if isinstance(answer, Answer) and answer.status == 404:
             return Stage.UNKNOWN
@@ -141,7 +141,7 @@ class BrevoImport(BulkImport):
             return Finished(_refusals_in(data))
         except UnreadableError as error:
             return Broken(
-                Failed("unexpected_answer", f"What Brevo's import {process_id} came to can't be read: {error}")
+                Failed("unexpected_answer", f"The result of Brevo's import {process_id} could not be parsed: {error}")
             )
 
     def _failed(self, process_id: int, status: str, process: Mapping[str, Any]) -> Failed:
@@ -152,7 +152,7 @@ class BrevoImport(BulkImport):
         if said := redacted(printable(said_of_list(process)))[:MESSAGE_LIMIT]:
             why = f"Brevo's import {process_id} ended with '{status}': {said}"
             return Failed("unknown_list", sentences(why, f"Check BREVO_LIST_ID; it is {self._list_id} now"))
-        return Failed("import_failed", f"Brevo's import {process_id} came to the end '{status}'")
+        return Failed("import_failed", f"Brevo's import {process_id} ended as '{status}'")
 
     def _data_of(self, answer: Answer | Failed, wanted: int) -> dict[str, Any] | Outcome:
         if isinstance(answer, Failed):
@@ -197,7 +197,7 @@ def _refusals_in(process: Mapping[str, Any]) -> Mapping[str, Rejected]:
         if url is None or url == "":
             continue
         if not isinstance(url, str) or not re.match("https?://[^/]", url):
-            raise UnreadableError(f"'{printable(name)[:64]}' is no address of a file")
+            raise UnreadableError(f"'{printable(name)[:64]}' is not the address of a file")
         unknown = (name if _STABLE_NAME.fullmatch(name) else "import_refused", printable(name)[:64])
         reason, words = _REFUSALS.get(name, unknown)
         found[url] = Rejected(reason, f"Brevo's import refused the contact: {words}")
@@ -249,7 +249,7 @@ def _addresses_in(text: str) -> Iterator[str]:
                 raise UnreadableError("a row of the file has no address")
             yield address
     except csv.Error:
-        raise UnreadableError("the file is no CSV") from None
+        raise UnreadableError("the file is not a CSV") from None
 
 
 def _is_number(value: object) -> bool:

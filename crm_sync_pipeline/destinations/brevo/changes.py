@@ -16,7 +16,7 @@ from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, Deferred, Faile
 from crm_sync_pipeline.domain.sentences import sentences
 
 NOT_EMPTIED = frozenset({"HAS_GMAIL"})
-"""What can't be emptied: Brevo ignores a value of the wrong type without a word, and "" is no boolean."""
+"""What can't be emptied: Brevo ignores a value of the wrong type without a word, and "" is not a boolean."""
 
 MOVED = "moved"
 OPTED_OUT = "opted_out_at_old_address"

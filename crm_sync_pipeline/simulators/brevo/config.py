@@ -36,7 +36,7 @@ class BrevoLimits:
 
     @classmethod
     def parse(cls, text: str) -> "BrevoLimits":
-        """Read a plan (general, advanced, extended), "unlimited", or a number of requests a second for contacts.
+        """Read a plan (general, advanced, extended), "unlimited", or a number of requests per second for contacts.
 
         A number leaves the other bucket unlimited. ValueError names what there is.
         """
@@ -50,9 +50,9 @@ class BrevoLimits:
 
     @classmethod
     def per_second(cls, requests: float) -> "BrevoLimits":
-        """Limit contacts to so many requests a second, and nothing else. ValueError when not above 0."""
+        """Limit contacts to so many requests per second, and nothing else. ValueError when not above 0."""
         if not 0 < requests < float("inf"):
-            raise ValueError(f"A rate limit is above 0 requests a second, not {requests}.")
+            raise ValueError(f"A rate limit is above 0 requests per second, not {requests}.")
         return cls(requests, None, None)
 
     def contacts(self, clock: Clock) -> Limiter:

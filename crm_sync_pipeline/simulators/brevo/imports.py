@@ -55,7 +55,7 @@ class Order:
 
 @dataclass
 class Process:
-    """One import under way or done. `failures` maps a failure file to its rows."""
+    """One import in progress or done. `failures` maps a failure file to its rows."""
 
     id: int
     order: Order

@@ -59,7 +59,7 @@ def shown_attribute(attribute: Attribute) -> dict[str, Any]:
     """Show an attribute. One of category `category` has no type."""
     shown: dict[str, Any] = {"name": attribute.name, "category": attribute.category}
     if attribute.category == "category":
-        # valueStr since May 2026; value is 0 where it is no number.
+        # valueStr since May 2026; value is 0 where it is not a number.
         shown["enumeration"] = [
             {"value": number, "valueStr": str(number), "label": label} for number, label in attribute.options
         ]

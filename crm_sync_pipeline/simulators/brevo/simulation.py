@@ -18,7 +18,7 @@ def _settings_at(base_url: str) -> Mapping[str, str]:
 BREVO = Simulation(
     title="Brevo",
     does="contacts, lists, attributes, import, processes and account",
-    plans="general, advanced, extended, unlimited, or requests a second.",
+    plans="general, advanced, extended, unlimited, or requests per second.",
     plan="general",
     build=_build,
     settings_at=_settings_at,

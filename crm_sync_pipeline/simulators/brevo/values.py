@@ -44,7 +44,7 @@ def _ascii_lowered(text: str) -> str:
 
 
 def read_phone(value: object) -> str:
-    """Read 91..., +91... or 0091... into digits with their country code. `Refused` when it is no number.
+    """Read 91..., +91... or 0091... into digits with their country code. `Refused` when it is not a number.
 
     The country code is mandatory, and under 6 digits fails. That the rest is judged by the number's length
     (libphonenumber) is unverified, as is that blanks and brackets are overlooked.
@@ -68,7 +68,7 @@ def read_attributes(
 
     Brevo ignores a value of the wrong type, and an attribute the account does not have (some say it refuses
     those: `refuse_unknown`). In a CSV file every value is text (`from_file`). `Refused` for a bad phone number, and
-    when `sent` is no object.
+    when `sent` is not an object.
     """
     if not isinstance(sent, dict):
         raise invalid("attributes should be an object")  # invented

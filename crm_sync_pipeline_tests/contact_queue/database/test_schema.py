@@ -1,4 +1,4 @@
-"""What `db check` finds, and that its remedies, executed, really mend it."""
+"""What `db check` finds, and that its remedies, executed, really fix it."""
 
 import itertools
 import re
@@ -38,7 +38,7 @@ def findings(world: World) -> list[Finding]:
         return check(connection, world.database.contacts())
 
 
-def mend(world: World) -> None:
+def fix(world: World) -> None:
     """Execute every remedy as it stands, one by one, as a person would paste it."""
     for fault in faults(world):
         with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -94,7 +94,7 @@ def test_a_missing_column_is_named_and_the_remedy_adds_it(fresh: World, field: s
     assert fault.what == f"Column {field} of public.contacts is missing"
     with pytest.raises(SchemaError, match=re.escape(str(fault))):
         fresh.queue()
-    mend(fresh)
+    fix(fresh)
     assert faults(fresh) == []
     fresh.queue().claim(1)
 
@@ -127,7 +127,7 @@ def test_a_wrong_type_is_named_and_the_remedy_changes_it(fresh: World, field: st
     )
     (fault,) = faults(fresh)
     assert (fault.field, f"is {found}, but must be" in fault.what) == (field, True)
-    mend(fresh)
+    fix(fresh)
     assert faults(fresh) == []
     fresh.execute("UPDATE contacts SET brevo_sync_status = 'New', brevo_processing_status = NULL")
     (contact,) = fresh.rows("SELECT id FROM contacts")
@@ -142,7 +142,7 @@ def test_a_time_without_a_zone_is_taken_for_utc(fresh: World) -> None:
         DROP_INDEXES,
         "ALTER TABLE contacts ALTER COLUMN next_retry_at TYPE timestamp USING next_retry_at AT TIME ZONE 'UTC'",
     )
-    mend(fresh)
+    fix(fresh)
     assert fresh.value("SELECT next_retry_at = '2026-03-01 14:00:00+00' FROM contacts") is True
 
 
@@ -201,7 +201,7 @@ def test_a_missing_enum_label_is_named_and_the_remedy_adds_it(fresh: World, fiel
     (fault,) = faults(fresh)
     assert fault.field == field
     assert f"lacks the label '{label}'" in fault.what
-    mend(fresh)
+    fix(fresh)
     assert faults(fresh) == []
     spoil(fresh, "ALTER TABLE contacts ALTER COLUMN brevo_sync_status SET DEFAULT 'New'")
     fresh.add("a@example.com")
@@ -232,7 +232,7 @@ def test_a_column_that_refuses_null_where_null_is_written_is_named_and_mended(fr
     spoil(fresh, f"ALTER TABLE contacts ALTER COLUMN {field} SET NOT NULL")
     (fault,) = faults(fresh)
     assert fault.what == f"Column {field} of public.contacts must allow NULL"
-    mend(fresh)
+    fix(fresh)
     assert faults(fresh) == []
 
 
@@ -246,7 +246,7 @@ def test_a_column_that_allows_null_where_none_may_be_is_named_and_mended(fresh: 
     )
     (fault,) = faults(fresh)
     assert fault.what == f"Column {field} of public.contacts must not allow NULL"
-    mend(fresh)
+    fix(fresh)
     assert faults(fresh) == []
 
 
@@ -260,7 +260,7 @@ def test_several_faults_are_all_named_at_once(fresh: World) -> None:
     with pytest.raises(SchemaError) as refused:
         fresh.queue()
     assert str(refused.value).count("Fix it with: ALTER TABLE public.contacts") == 3
-    mend(fresh)
+    fix(fresh)
     fresh.upgrade()
     fresh.add("a@example.com")
     assert one_run(fresh.queue()).as_metadata()["complete"] == 1
@@ -280,7 +280,7 @@ def test_a_remedy_names_the_table_wherever_it_is(brevo_only: World, fault_of: st
     moved = World(brevo_only.url, "app.My People" if "My" in fault_of else "app2.people")
     qualified = moved.database.contacts().qualified
     spoil(moved, f"ALTER TABLE {qualified} DROP COLUMN retry_count")
-    mend(moved)
+    fix(moved)
     assert faults(moved) == []
 
 

@@ -81,7 +81,7 @@ def test_domain_and_page_are_found_by_their_ids(world: World) -> None:
 
 
 def test_what_failed_is_found_by_its_newest_reason_and_time(world: World) -> None:
-    early, late, mended = sorted(world.add("a@example.com", "b@example.com", "c@example.com"))
+    early, late, fixed = sorted(world.add("a@example.com", "b@example.com", "c@example.com"))
     one_run(world.queue(), Failed("http_503", "try later"))
     world.pass_time(timedelta(hours=3))
     one_run(world.queue(), Failed("http_503", "try later"), Rejected("invalid_email", "no"), Synced("1"))
@@ -96,7 +96,7 @@ def test_what_failed_is_found_by_its_newest_reason_and_time(world: World) -> Non
     assert found(reasons=("http_503", "invalid_email")) == {early, late}
     assert found(failed_since=timedelta(hours=1)) == {late}
     assert found(failed_until=timedelta(hours=1)) == {early}
-    assert mended not in found(states=(ProcessingStatus.Queued,))
+    assert fixed not in found(states=(ProcessingStatus.Queued,))
     assert by(world, "requeue", ContactFilter(reasons=("invalid_email",))).contacts == 1
     assert (world.status(late), world.status(early)) == (("Selected", "Queued"), ("Queued", "Queued"))
 

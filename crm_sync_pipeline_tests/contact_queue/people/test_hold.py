@@ -140,7 +140,7 @@ def test_an_explanation_says_so_and_what_lets_it_go(world: World) -> None:
     assert answer.next_step == f"Nothing by itself. `crm-sync release {waits} --crm brevo` lets it go."
     answer = explain(report.facts(CRMS["brevo"], new, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("Never selected for Brevo")
-    assert "It is on hold since 20" in answer.next_step
+    assert "It has been on hold since 20" in answer.next_step
 
 
 def test_a_hold_is_for_one_crm_and_counts_once(world: World) -> None:

@@ -141,7 +141,7 @@ def test_an_id_or_a_crm_named_twice_counts_once(world: World) -> None:
 @pytest.mark.parametrize(
     ("verb", "crms", "named"),
     [
-        ("selct", ("brevo",), "'selct' is no act"),
+        ("selct", ("brevo",), "'selct' is not a known act"),
         ("select", ("pipedrive",), "'pipedrive' is not a known CRM"),
         ("select", ("brevo", "Brevo"), "'Brevo' is not a known CRM"),
     ],
@@ -158,7 +158,7 @@ def test_what_we_do_not_know_is_refused_by_name_and_nothing_is_changed(
 
 @pytest.mark.parametrize("text", ["not-an-id", ""])
 def test_what_is_not_an_id_is_refused_by_name(text: str) -> None:
-    with pytest.raises(SelectionError, match=f"'{text}' is no contact id"):
+    with pytest.raises(SelectionError, match=f"'{text}' is not a contact id"):
         parse_ids([str(uuid4()), text])
 
 

@@ -193,7 +193,7 @@ def test_nothing_but_our_columns_is_written(world: World) -> None:
     assert after["created_at"] == before["created_at"]
 
 
-# What a person does while the call is in the air
+# What a person does while the call is in flight
 
 
 def test_an_unselect_wins_over_a_result_but_the_delivery_is_remembered(world: World) -> None:
@@ -219,7 +219,7 @@ def test_a_re_select_wins_over_any_result_and_goes_out_again_with_fresh_retries(
     token = in_flight(world, outcome) if outcome else world.queue().claim(1).token
     world.select(contact)
     before = world.contact(contact)
-    assert world.queue().claim(10).size == 0, "while the first call is in the air nobody else may send it"
+    assert world.queue().claim(10).size == 0, "while the first call is in flight nobody else may send it"
     assert world.queue().settle(token).as_metadata() == ENDINGS | {"superseded": 1}
     assert world.contact(contact) == before
     assert world.status(contact) == ("Selected", "Queued")

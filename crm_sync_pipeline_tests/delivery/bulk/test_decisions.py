@@ -1,4 +1,4 @@
-"""What people and other programs write while an import is under way stands."""
+"""What people and other programs write while an import is in progress stands."""
 
 from functools import partial
 from uuid import UUID

@@ -328,7 +328,7 @@ def test_a_run_told_to_stop_leaves_its_import_to_the_next_claim_at_once(
 
     with pytest.raises(KeyboardInterrupt):
         deliver_batch(queue, Meanwhile(brevo, stop).brevo, batch)
-    assert queue.settle(batch.token).total == 0, "they are not given back while their import is under way"
+    assert queue.settle(batch.token).total == 0, "they are not given back while their import is in progress"
     _, settled = run(world.queue(), brevo)
     assert endings(settled) == {"complete": 20}
     assert asked(simulator)[POST] == 1

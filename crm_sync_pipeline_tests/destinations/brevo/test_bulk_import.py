@@ -136,7 +136,7 @@ def test_a_process_is_under_way_until_its_end_is_said(status: str) -> None:
 def test_an_end_that_is_no_good_one_makes_the_contacts_fail(status: str) -> None:
     ended = looked(process(status=status))
     assert isinstance(ended, Broken)
-    assert ended.outcome == Failed("import_failed", f"Brevo's import 78 came to the end '{status}'")
+    assert ended.outcome == Failed("import_failed", f"Brevo's import 78 ended as '{status}'")
 
 
 @pytest.mark.parametrize(
