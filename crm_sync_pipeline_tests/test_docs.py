@@ -257,8 +257,9 @@ def test_each_answer_of_brevo_is_told_as_it_is_taken(answer: Answer) -> None:
 STUMBLES = re.compile(
     r"\b(?:is no (?:CRM|destination|act|action|JSON|number|contact id)|[Mm]end(?:s|ed)?|in the air|under way|stand-ins?"
     r"|so long ago|(?:pace|index|indexes|row|request|run) an? (?:account|CRM|destination|contact)|to be had)\b"
+    r'|"""(?:See [A-Z]\w+[.;]|The same (?:of|for|as|with) )'
 )
-"""Habits that stop a reader: "is no" for "is not a", "mend" for "fix", "a" for "per"."""
+"""Habits that stop a reader: "is no" for "is not a", "mend" for "fix", "a" for "per"; a docstring that can't be read alone."""
 
 READ_BY_PEOPLE = [
     path

@@ -21,7 +21,7 @@ class RetryConfig(dg.Config):
 
     @property
     def policy(self) -> RetryPolicy:
-        """The same as the domain's policy."""
+        """When and how often a failed delivery is tried again, as the domain takes it."""
         delay = timedelta(minutes=self.delay_minutes)
         return RetryPolicy(self.max_retries, delay, self.exponential, self.retry_rejected)
 
@@ -84,7 +84,7 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
 
     @property
     def known_crms(self) -> Crms:
-        """See Database."""
+        """The CRMs that the contacts table may have columns for, by name."""
         return {each.name: Crm(**each.model_dump()) for each in self.crms}
 
     def policy(self, destination: str) -> RetryPolicy:

@@ -163,7 +163,7 @@ class Database:
         return Selection(self.engine, self.contacts())
 
     def acts(self, actor: Actor) -> Acts:
-        """The same, each act recorded with who did it."""
+        """What people do with contacts (select, requeue, hold and the like), each act recorded with who did it."""
         return Acts(self.engine, self.contacts(), actor)
 
     def history(self) -> History:
@@ -201,7 +201,7 @@ class DatabaseOfSettings(Database):
 
     @property
     def known_crms(self) -> Crms:
-        """See Database."""
+        """The CRMs that the contacts table may have columns for, by name."""
         return self.crms
 
     def policy(self, destination: str) -> RetryPolicy:

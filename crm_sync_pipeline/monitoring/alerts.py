@@ -90,7 +90,7 @@ class Watch:
     def look_whatever_the_database_does(
         self, trouble: DatabaseTrouble, now: datetime
     ) -> tuple[Looked, DatabaseTrouble]:
-        """The same as `look`. Where the database does not let us, and has not for some minutes, tell that instead.
+        """Look and tell what is wrong; where the database has not worked for some minutes, tell that instead.
 
         When it works again, what follows from its failure is not told beside it.
         """

@@ -1,6 +1,6 @@
 -- is_over
 --
--- The same for the end of it.
+-- Remove an alert that is over; of all that do so at the same time, one gets its name back.
 --
 -- Used by AlertLedger.forget_outage, AlertLedger.tell, is_over.
 --

@@ -1,6 +1,6 @@
 -- named
 --
--- The same of :ids.
+-- Those of the contacts :ids that match what is `meant`, locked where it `locks`.
 --
 -- Used by Stretches.over_ids.
 --

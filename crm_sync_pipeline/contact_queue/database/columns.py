@@ -235,7 +235,7 @@ def _comparable(column: sa.ColumnElement[Any], enum: str | None) -> sa.ColumnEle
 
 
 def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """The same, opaque to the planner.
+    """The condition, opaque to the planner.
 
     It may think that next to nothing is Processing, and then begin there: it would read all that is, or the whole
     table, for each of a thousand contacts that it should look up by their ids.

@@ -56,7 +56,7 @@ class ContactsTable:
 
     @property
     def known(self) -> sa.TableClause:
-        """The same with those columns alone that we know, whatever else the user has, and with the place of each row.
+        """The table for statements, with the columns that we know alone, and the place (`ctid`) of each row.
 
         SQLAlchemy takes a parameter for a value to be written where an updated table has a column of that name. One
         object for all descriptions that are equal, so that the statements on it are built once.

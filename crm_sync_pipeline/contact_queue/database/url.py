@@ -66,7 +66,7 @@ class PostgresUrl:
         return f"{url.username}@{url.host}:{url.port}/{url.database} {sorted(where.items())} {self.search_path}"
 
     def for_psycopg2(self) -> sa.URL:
-        """The same for psycopg2 and who has nothing but a URL: what stands beside it is part of it, so never show it.
+        """The URL for psycopg2, with all that stands beside it, secrets too: never show it.
 
         `public` is what a session has anyhow, and some poolers refuse every connection with `options`.
         """

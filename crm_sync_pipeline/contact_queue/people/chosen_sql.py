@@ -40,7 +40,7 @@ def stretch(
 def named(
     columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, locks: bool = True
 ) -> sa.Executable:
-    """The same of :ids."""
+    """Those of the contacts :ids that match what is `meant`, locked where it `locks`."""
     found = _meant(columns, meant).where(columns.id == sa.any_(IDS))
     return found.with_for_update(key_share=True, of=columns.table) if locks else found
 

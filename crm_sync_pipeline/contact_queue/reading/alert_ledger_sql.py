@@ -22,7 +22,7 @@ raised: sa.Executable = (
 """Of all that write it down at the same time, one gets its name back."""
 
 is_over: sa.Executable = sa.delete(alerts).where(alerts.c.name == _KEY).returning(alerts.c.name)
-"""The same for the end of it."""
+"""Remove an alert that is over; of all that do so at the same time, one gets its name back."""
 
 _seen = pg.insert(alerts).values(name=_KEY, message="")
 seen_now: sa.Executable = _seen.on_conflict_do_update(index_elements=["name"], set_={"raised_at": NOW})

@@ -82,7 +82,7 @@ class Claiming:
         only_alone: bool,
         takes_up_imports: bool,
     ) -> Batch:
-        """See ContactQueue.claim; what dead runs left behind is recovered already."""
+        """Take at most `size` due contacts under `token`; the `recovered` ones of dead runs are back in the queue."""
         down = self._breaker.state()
         closed_to_us = down is not None and not down.probe_is_due
 
@@ -121,7 +121,7 @@ class Claiming:
         )
 
     def one(self, contact_id: UUID, run_id: str | None, token: UUID) -> Batch:
-        """See ContactQueue.claim_contact."""
+        """Take one contact at once, whatever its state, under `token`. CrmSyncError where that can't be done."""
         key = {"id": contact_id}
 
         def take(connection: sa.Connection) -> int:

@@ -51,7 +51,7 @@ class Settling:
         self._columns = columns
 
     def settle(self, token: UUID) -> Settlement:
-        """See ContactQueue.settle."""
+        """Turn this token's attempts into transitions, and give back what was not sent. Twice is as once."""
         total = Settlement()
         first: UUID | None = UUID(int=0)
         while first is not None:
@@ -79,7 +79,7 @@ class Settling:
         return settled, first if forgotten else None  # what was deleted may have stood before others
 
     def recover(self) -> Settlement:
-        """See ContactQueue.recover."""
+        """Settle what dead runs left behind: what was journaled is recorded, not sent again; the rest is queued."""
         total = Settlement()
         while True:
             settled, is_all = in_transaction_without(self._engine, self._settle_expired)

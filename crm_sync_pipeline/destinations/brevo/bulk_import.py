@@ -68,17 +68,20 @@ class BrevoImport(BulkImport):
         self._omits_sms_in_use = omits_sms_in_use
 
     def row(self, payload: Mapping[str, Any]) -> bytes:
-        """See BulkImport. The same address and attributes as in a single call."""
+        """A contact's row of the body: the address and attributes that a single call would send."""
         contact = {"email": payload["email"], "attributes": payload["attributes"]}
         return json.dumps(contact, separators=(",", ":")).encode()
 
     def hash_of(self, payload: Mapping[str, Any], single: str) -> str:
-        """See BulkImport. An import left booleans as they were, for some (sendinblue/APIv3-python-library#95)."""
+        """What the journal keeps: another hash for a row with booleans, which an import may leave as they were.
+
+        Source: github.com/sendinblue/APIv3-python-library/issues/95.
+        """
         has_boolean = any(isinstance(value, bool) for value in payload["attributes"].values())
         return payload_hash(self.row(payload)) if has_boolean else single
 
     def body(self, rows: Sequence[bytes]) -> bytes:
-        """See BulkImport. Brevo takes 10 MB and recommends 8; a list is mandatory."""
+        """The body of an import with these rows. Brevo takes 10 MB and recommends 8; a list is mandatory."""
         options = {
             "listIds": [self._list_id],
             "updateExistingContacts": True,
@@ -89,12 +92,12 @@ class BrevoImport(BulkImport):
         return b"".join((head[:-1], b', "jsonBody": [', b",\n".join(rows), b"]}"))
 
     async def newest(self, client: httpx.AsyncClient) -> int | Outcome:
-        """See BulkImport."""
+        """The number of Brevo's newest process; 0 where there is none. An Outcome where it could not be asked."""
         listed = await self._listed(client, 1)
         return max(number for number, _ in [(0, ""), *listed]) if isinstance(listed, list) else listed
 
     async def find(self, client: httpx.AsyncClient, after: int) -> Sequence[int] | Outcome:
-        """See BulkImport. A process has no mark of ours: its kind and its number are all there is."""
+        """The numbers of the imports after process `after`. A process has no mark of ours: kind and number are all."""
         listed = await self._listed(client, LONGEST_LISTING)
         if not isinstance(listed, list):
             return listed
@@ -114,7 +117,7 @@ class BrevoImport(BulkImport):
         return self._unexpected(answer)
 
     async def post(self, client: httpx.AsyncClient, body: bytes) -> int | Outcome:
-        """See BulkImport. 202 with a number; nothing else is success."""
+        """Start an import; returns its process. 202 with a number is success, and nothing else."""
         answer = await self._brevo.exchange(client, "POST", "/contacts/import", body)
         data = self._data_of(answer, 202)
         if not isinstance(data, dict):
@@ -123,7 +126,7 @@ class BrevoImport(BulkImport):
         return number if isinstance(number, int) and _is_number(number) else self._unexpected(answer)
 
     async def look(self, client: httpx.AsyncClient, process_id: int) -> Stage | Finished | Broken | Outcome:
-        """See BulkImport. A status that Brevo does not document counts as in progress: the caller's patience ends."""
+        """How far a process has got. A status that Brevo does not document counts as in progress."""
         answer = await self._brevo.exchange(client, "GET", f"/processes/{process_id}")
         if isinstance(answer, Answer) and answer.status == 404:
             return Stage.UNKNOWN
@@ -170,7 +173,7 @@ class BrevoImport(BulkImport):
         )
 
     async def refused(self, finished: Finished) -> Mapping[str, Rejected | Deferred] | Failed:
-        """See BulkImport. The files are on another host, which gets no key.
+        """Why each refused address was refused. The files are on another host, which gets no key.
 
         A single call can leave a number out that another contact has, and says so; an import can't.
         """

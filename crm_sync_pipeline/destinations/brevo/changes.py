@@ -59,7 +59,7 @@ class Request(Record):
 
     @property
     def is_plain(self) -> bool:
-        """See Record."""
+        """Whether one upsert is all that the contact needs: nothing to empty, and no changed address."""
         return not self.emptied and not self.before.has_moved_to(self.contact.address)
 
 

@@ -103,7 +103,7 @@ class BrevoResource(HttpDestination):
             )
 
     def headers(self) -> dict[str, str]:
-        """See HttpDestination."""
+        """The headers that every request carries, with the key."""
         return {"api-key": plain(self.api_key), "Content-Type": "application/json", "Accept": "application/json"}
 
     def call_for(self, contact: Contact) -> Call:
@@ -203,7 +203,7 @@ class BrevoResource(HttpDestination):
         return (f"http_{answer.status}", "Look at your account at https://app.brevo.com")
 
     def pause_after(self, answer: Answer) -> float:
-        """See HttpDestination. Every answer says how many requests are left: after the last, nothing is sent.
+        """Seconds to wait before the next request: every answer says how many are left.
 
         After a 429, `Retry-After`, which Brevo does not document, goes before `x-sib-ratelimit-reset`.
         """
@@ -222,20 +222,20 @@ class BrevoResource(HttpDestination):
     async def check(
         self, client: httpx.AsyncClient, *, create_fields: bool = False, clock: Callable[[], datetime]
     ) -> Sequence[Line]:
-        """See HttpDestination."""
+        """Ask Brevo about key, list and attributes: the lines of `crm-sync check`."""
         return await BrevoCheck(self, self.list_id, client, clock).lines(create_fields)
 
     def check_contacts(self, contacts: Sequence[Contact]) -> Sequence[Line]:
-        """See HttpDestination."""
+        """What to know of these contacts before they are sent: numbers left out, and numbers that several share."""
         shared = numbers_shared(contacts, self.phone_region, omits=self.omits_sms_in_use)
         return [*numbers_left_out(contacts, self.phone_region), *shared]
 
     def bulk(self) -> BrevoImport:
-        """See HttpDestination."""
+        """How Brevo imports many contacts at once."""
         return BrevoImport(self, self.list_id, omits_sms_in_use=self.omits_sms_in_use)
 
     def prepare(self, contact: Contact, before: Delivered = NEVER) -> Record | Attempt:
-        """See HttpDestination. Where the address has changed, the contact that Brevo has is looked at first.
+        """The first request of an attempt. Where the address has changed, it looks at the contact that Brevo has.
 
         Its owner may have opted out, and Brevo lifts that when an address changes.
         """
@@ -247,7 +247,7 @@ class BrevoResource(HttpDestination):
         )
 
     def next_request(self, prepared: Record, outcome: Outcome) -> Record | None:
-        """See HttpDestination. A contact whose number belongs to another one at Brevo goes without it.
+        """What follows in the same attempt: a contact whose number belongs to another one at Brevo goes without it.
 
         People of one company often share a number, and at Brevo a number belongs to one contact.
         """
@@ -256,7 +256,7 @@ class BrevoResource(HttpDestination):
         return next_request(prepared, outcome, omits_sms_in_use=self.omits_sms_in_use)
 
     def read_for(self, prepared: Record, answer: Answer) -> Outcome:
-        """See HttpDestination."""
+        """What an answer means for the contact, by what the request was for: upsert, look or move."""
         own: Outcome | None = None
         if isinstance(prepared, Request) and prepared.step is Step.LOOK:
             own = read_look(answer, self.title)
@@ -265,7 +265,7 @@ class BrevoResource(HttpDestination):
         return own or self.read(answer)
 
     async def missing(self, client: httpx.AsyncClient, remote_ids: Sequence[str]) -> frozenset[str]:
-        """See HttpDestination. Brevo takes 20 ids in one question."""
+        """Which of these ids Brevo does not have any more. It takes 20 in one question."""
         path = f"/contacts?ids={','.join(remote_ids)}&limit={len(remote_ids)}"
         answer = await self.exchange(client, "GET", path)
         data = answer.data if isinstance(answer, Answer) and answer.status == 200 else None
@@ -275,7 +275,7 @@ class BrevoResource(HttpDestination):
         return frozenset(remote_ids) - {str(each.get("id")) for each in contacts if isinstance(each, dict)}
 
     def note_of(self, prepared: Record) -> str:
-        """See HttpDestination."""
+        """What explain shows of a delivered contact, with what Brevo still holds of it and the row has lost."""
         kept = still_there(prepared) if isinstance(prepared, Request) else ""
         return ". ".join(filter(None, (super().note_of(prepared), kept)))
 
