@@ -259,7 +259,7 @@ STUMBLES = re.compile(
     r"|so long ago|(?:pace|index|indexes|row|request|run) an? (?:account|CRM|destination|contact)|to be had)\b"
     r'|"""(?:See [A-Z]\w+[.;]|The same (?:of|for|as|with) )'
 )
-"""Habits that stop a reader: "is no" for "is not a", "mend" for "fix", "a" for "per"; a docstring that can't be read alone."""
+"""Habits that stop a reader: "is no" for "is not a", "a" for "per"; a docstring that can't be read alone."""
 
 READ_BY_PEOPLE = [
     path

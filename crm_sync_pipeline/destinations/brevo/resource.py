@@ -203,7 +203,7 @@ class BrevoResource(HttpDestination):
         return (f"http_{answer.status}", "Look at your account at https://app.brevo.com")
 
     def pause_after(self, answer: Answer) -> float:
-        """Seconds to wait before the next request: every answer says how many are left.
+        """Seconds to wait before the next request: every answer says how many are left; after the last, none goes.
 
         After a 429, `Retry-After`, which Brevo does not document, goes before `x-sib-ratelimit-reset`.
         """
