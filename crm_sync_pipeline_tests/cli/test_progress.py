@@ -28,11 +28,11 @@ def go_on_until(text: str, shown: io.StringIO, *, within_seconds: float = 10) ->
 @pytest.mark.parametrize(
     ("done", "total", "seconds", "sentence"),
     [
-        (120_000, 1_000_000, 5, "120,000 of 1,000,000, 24,000 a second, 37 s left"),
-        (10_000, 1_000_000, 10, "10,000 of 1,000,000, 1,000 a second, 16 min 30 s left"),
-        (0, 100, 3, "0 of 100, 0 a second"),
-        (5000, 4321, 1, "4,321 of 4,321, 5,000 a second, 0 s left"),
-        (5000, None, 2, "5,000 so far, 2,500 a second"),
+        (120_000, 1_000_000, 5, "120,000 of 1,000,000, 24,000 per second, 37 s left"),
+        (10_000, 1_000_000, 10, "10,000 of 1,000,000, 1,000 per second, 16 min 30 s left"),
+        (0, 100, 3, "0 of 100, 0 per second"),
+        (5000, 4321, 1, "4,321 of 4,321, 5,000 per second, 0 s left"),
+        (5000, None, 2, "5,000 so far, 2,500 per second"),
         (0, None, 75, "1 min 15 s so far"),
     ],
 )
