@@ -65,7 +65,7 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
         """The database as the environment sets it; with `secrets_from_environment` Dagster reads the URL itself."""
         variable, secret = settings.general.database_variable, settings.general.database
         url = secret.get_secret_value() if secret else ""
-        return cls(
+        return _for_crms(cls, crms)(
             url=dg.EnvVar(variable) if url and secrets_from_environment else url,
             url_variable=variable,
             contacts_table=settings.general.crm_sync_contacts_table,
@@ -79,7 +79,6 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
                 )
                 for name, sync in settings.sync.items()
             },
-            crms=as_config(crms),
         )
 
     @property
@@ -90,3 +89,19 @@ class DatabaseResource(dg.ConfigurableResource[None], Database):
     def policy(self, destination: str) -> RetryPolicy:
         """When this destination's deliveries are tried again."""
         return self.retries.get(destination, RetryConfig()).policy
+
+
+def _for_crms(kind: type[DatabaseResource], crms: Crms) -> type[DatabaseResource]:
+    """The resource of a database whose contacts table may have these CRMs' columns.
+
+    They are the class's and not a field's: a run that is launched with config of its own gets a new resource of this
+    class, in which every field that the config does not name has its default.
+    """
+
+    class DatabaseOfCrms(kind):  # type: ignore[misc,valid-type] # a class that is known at run time alone
+        @property
+        def known_crms(self) -> Crms:
+            return crms
+
+    DatabaseOfCrms.__doc__ = kind.__doc__
+    return DatabaseOfCrms

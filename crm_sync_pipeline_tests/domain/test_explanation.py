@@ -167,8 +167,8 @@ CASES = {
     "another row with the same address delivered later": (
         replace(COMPLETE, overwritten_by=Twin("other", NOW + timedelta(minutes=1))),
         Answer(
-            "Delivered at 2026-03-01 14:00:00 UTC, but Brevo shows another row's data since 2026-03-01 14:01:00 UTC: "
-            "contact other has the same e-mail address, and was delivered later.",
+            "Delivered at 2026-03-01 14:00:00 UTC, but since 2026-03-01 14:01:00 UTC Brevo has shown another row's "
+            "data: contact other has the same e-mail address, and was delivered later.",
             "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
         ),
     ),

@@ -293,7 +293,7 @@ def test_an_address_that_two_contacts_have_names_both(world: World) -> None:
     [
         ("nobody@example.com", "There is no contact"),
         (str(UUID(int=9)), "There is no contact"),
-        ("anna", "no contact id"),
+        ("anna", "is not a contact id"),
     ],
 )
 def test_a_contact_that_is_not_there_is_refused_by_name(world: World, text: str, words: str) -> None:
