@@ -168,12 +168,14 @@ def _ran_out_before(evidence: Evidence, contact: UUID, token: UUID, journaled_at
 
 
 def _has_late_call(evidence: Evidence, contact: UUID, first: Call, second: Call) -> bool:
-    """Whether a call without a lease was sent before the second, and was reported after the first had read.
+    """Whether a call without a lease was sent before the second, and was reported after the first was claimed.
 
+    Its report marks the delivery from the claim on, which under load may be long before the run reads its contacts.
     Its worker may report it long after it was sent: for as long as the journal could not be written. So the report
     counts, which is in the history of both rows, and that there was such a call is in the workers' own notes.
     """
-    start, end = first.reading_at + evidence.epoch - JUST_NOW_SECONDS, second.sent_at + evidence.epoch
+    read_at = first.reading_at + evidence.epoch - JUST_NOW_SECONDS
+    start, end = min(read_at, _claimed_at(evidence, contact, first)), second.sent_at + evidence.epoch
     changes = [*evidence.of_contacts.get(contact, ()), *evidence.of_deliveries.get(contact, ())]
     is_reported = any(
         change.committed_at >= start and change.at <= end and (_is_marked_late(change) or _is_queued_again(change))
@@ -183,6 +185,16 @@ def _has_late_call(evidence: Evidence, contact: UUID, first: Call, second: Call)
         call.contact == contact and call.token not in (first.token, second.token) and call.sent_at <= second.sent_at
         for call in evidence.calls.values()
     )
+
+
+def _claimed_at(evidence: Evidence, contact: UUID, call: Call) -> float:
+    """When the contact came under the call's token; never, for one whose claim is not in the history."""
+    claims = (
+        change.at
+        for change in evidence.of_deliveries.get(contact, ())
+        if (change.after or {}).get("claim_token") == str(call.token)
+    )
+    return min(claims, default=float("inf"))
 
 
 def _is_marked_late(change: Change) -> bool:

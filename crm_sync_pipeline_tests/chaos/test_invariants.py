@@ -340,3 +340,12 @@ def test_a_late_call_counts_when_it_is_reported_and_not_when_it_was_sent() -> No
     story = healthy_story()
     story.tell(8, OTHER, "deliveries", delivery_row(late_payload_hash="of the late call"))
     assert sent_twice(story) == ["a late call had overtaken it"]
+
+
+def test_a_late_call_counts_from_the_claim_on_and_not_only_once_the_contact_was_read() -> None:
+    """Under load a run reads its contacts a second after it claimed them, and the report comes in between."""
+    story = beginning()
+    story.claim(2, WORKER, TOKEN)
+    story.tell(2.3, OTHER, "deliveries", delivery_row(TOKEN, 9, late_payload_hash="of the late call"))
+    story.settle(4, WORKER, "Complete")
+    assert sent_twice(story) == ["a late call had overtaken it"]
