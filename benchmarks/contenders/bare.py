@@ -1,4 +1,4 @@
-"""The limit: aiohttp, so many requests in flight, no database, no retries, nothing written down."""
+"""The limit: aiohttp, with this many requests in flight, no database, no retries, nothing written down."""
 
 import asyncio
 

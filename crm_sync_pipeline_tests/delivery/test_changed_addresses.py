@@ -96,6 +96,18 @@ def test_whoever_opted_out_is_neither_moved_nor_created_again(
     assert "clear its brevo_contact_id" in world.contact(ann)["brevo_processing_error"]
 
 
+def test_an_opt_out_of_the_new_address_does_not_stop_a_contact_that_has_it_already(
+    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+) -> None:
+    """It moved, but the row does not say so; nothing need be moved, and Brevo keeps the opt-out."""
+    at_brevo(brevo, "PUT", "/contacts/ann%40example.com", attributes={"EMAIL": "ann@new.example.com"})
+    at_brevo(brevo, "PUT", "/contacts/ann%40new.example.com", emailBlacklisted=True)
+    rename(world, ann, "ann@new.example.com")
+    assert run(world, brevo).reasons == {"updated": 1}
+    (contact,) = simulator.contacts.values()
+    assert (contact.email, contact.email_blacklisted) == ("ann@new.example.com", True)
+
+
 def test_a_row_that_is_somebody_else_now_goes_as_a_new_contact_once_its_id_is_cleared(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
 ) -> None:

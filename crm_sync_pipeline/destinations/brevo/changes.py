@@ -32,7 +32,7 @@ class Step(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found(Deferred):
-    """Brevo has the contact that was asked for, with this id and address, and its owner has not opted out."""
+    """Brevo has the contact that was asked for, with this id and address, and it may be sent to that address."""
 
     remote_id: str = ""
     address: str = field(default="", repr=False)
@@ -104,8 +104,11 @@ def next_request(request: Request, outcome: Outcome, *, omits_sms_in_use: bool) 
     return None
 
 
-def read_look(answer: Answer, title: str) -> Outcome | None:
-    """What the answer to a look means; None where it is none of those that a look has of its own."""
+def read_look(answer: Answer, title: str, address: str) -> Outcome | None:
+    """What the answer to a look means; None where it is none of those that a look has of its own.
+
+    A contact that has the wanted `address` already is not to be moved, so an opt-out stays whatever it is sent.
+    """
     data = answer.data
     if answer.status in (400, 404) and is_brevos(data):
         return Gone("not_there")
@@ -113,7 +116,7 @@ def read_look(answer: Answer, title: str) -> Outcome | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("id"), int) or "emailBlacklisted" not in data:
         return Failed("unexpected_answer", f"{title}'s answer tells nothing about the contact; nothing was sent")
-    if data["emailBlacklisted"] is not False:
+    if data["emailBlacklisted"] is not False and data.get("email") != address:
         return Rejected(
             OPTED_OUT,
             sentences(

@@ -259,7 +259,7 @@ class BrevoResource(HttpDestination):
         """What an answer means for the contact, by what the request was for: upsert, look or move."""
         own: Outcome | None = None
         if isinstance(prepared, Request) and prepared.step is Step.LOOK:
-            own = read_look(answer, self.title)
+            own = read_look(answer, self.title, prepared.contact.address)
         elif isinstance(prepared, Request) and prepared.step is Step.MOVE:
             own = read_move(answer)
         return own or self.read(answer)

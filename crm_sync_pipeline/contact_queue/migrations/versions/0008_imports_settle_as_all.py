@@ -8,12 +8,12 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Remove the column; what is under way is settled by its fingerprints."""
+    """Remove the column; what is in progress is settled by its fingerprints."""
     op.drop_column("import_contacts", "row_version", schema="crm_sync")
 
 
 def downgrade() -> None:
-    """Add it, as a version that no row has: so nothing that is under way is settled without a comparison."""
+    """Add it, as a version that no row has: so nothing that is in progress is settled without a comparison."""
     column = sa.Column(
         "row_version", sa.Text, nullable=False, server_default="", comment="xmin of the contacts row that was read"
     )
