@@ -48,7 +48,7 @@ class _Control:
         return _json(
             {
                 "simulator": simulator.name,
-                "base_path": simulator.base_path,
+                "base_paths": list(simulator.base_paths),
                 "holds": dict(simulator.counts()),
                 "requests": simulator.requests.total,
                 "answers": simulator.requests.statuses(),

@@ -37,7 +37,9 @@ class Simulator(ABC):
     """
 
     name: ClassVar[str]
-    base_path: ClassVar[str]
+    base_paths: ClassVar[tuple[str, ...]]
+    """What the paths of the vendor's API begin with."""
+
     upsert_route: ClassVar[tuple[str, str]]
     """Method and path that a fault strikes when it names no other."""
 
@@ -88,7 +90,7 @@ class Simulator(ABC):
         """Go back to the initial state. Called with the lock held."""
 
     def other_routes(self) -> Sequence[BaseRoute]:
-        """List what is served outside `base_path`."""
+        """List what is served outside `base_paths`."""
         return ()
 
     def inject(self, fault: Fault | str) -> int:
@@ -112,7 +114,7 @@ class Simulator(ABC):
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the ASGI app that is served: the vendor's API, and the control endpoint beside it."""
-        if scope["path"].startswith(self.base_path):  # straight: Starlette's way costs a third of a request
+        if scope["path"].startswith(self.base_paths):  # straight: Starlette's way costs a third of a request
             await self._exchange(scope, receive, send)
         else:
             await self._beside(scope, receive, send)

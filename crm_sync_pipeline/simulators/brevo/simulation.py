@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from crm_sync_pipeline.simulators.brevo.config import DEFAULT_KEY, BrevoConfig, BrevoLimits
-from crm_sync_pipeline.simulators.brevo.simulator import BrevoSimulator
+from crm_sync_pipeline.simulators.brevo.simulator import BASE_PATH, BrevoSimulator
 from crm_sync_pipeline.simulators.simulation import Simulation
 
 
@@ -12,7 +12,7 @@ def _build(plan: str, faults: Sequence[str]) -> BrevoSimulator:
 
 
 def _settings_at(base_url: str) -> Mapping[str, str]:
-    return {"BREVO_API_BASE_URL": f"{base_url}{BrevoSimulator.base_path}", "BREVO_API_KEY": DEFAULT_KEY}
+    return {"BREVO_API_BASE_URL": f"{base_url}{BASE_PATH}", "BREVO_API_KEY": DEFAULT_KEY}
 
 
 BREVO = Simulation(

@@ -23,13 +23,15 @@ from crm_sync_pipeline.simulators.faults import Fault
 from crm_sync_pipeline.simulators.limiter import Clock, Reading
 from crm_sync_pipeline.simulators.simulator import Simulator, utc_now
 
+BASE_PATH = "/v3"
+
 
 class BrevoSimulator(Simulator):
     """One simulated Brevo account. See `BrevoConfig` for its switches and `faults` for what can go wrong."""
 
     name: ClassVar[str] = "brevo"
-    base_path: ClassVar[str] = "/v3"
-    upsert_route: ClassVar[tuple[str, str]] = ("POST", "/v3/contacts")
+    base_paths: ClassVar[tuple[str, ...]] = (BASE_PATH,)
+    upsert_route: ClassVar[tuple[str, str]] = ("POST", f"{BASE_PATH}/contacts")
     fault_answers: ClassVar[Mapping[str, Answer]] = answers.FAULT_ANSWERS
 
     def __init__(
@@ -93,7 +95,7 @@ class BrevoSimulator(Simulator):
     def handle(self, request: Request) -> Answer:
         """Find the endpoint and ask it."""
         self.imports.advance(self.clock())
-        path = request.raw_path[len(self.base_path) :]
+        path = request.raw_path[len(BASE_PATH) :]
         for pattern, methods in self._routes:
             matched = pattern.fullmatch(path)
             if matched is None:
