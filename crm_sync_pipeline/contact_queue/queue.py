@@ -19,7 +19,7 @@ from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.domain.address import normal_form, search_key
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text
@@ -80,7 +80,7 @@ class ContactQueue:
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
         """Take one contact at once, whatever its state.
 
-        CrmSyncError where it is unknown, on hold, or held by a live claim.
+        CrmSyncError where it is unknown, on hold, or claimed by a live run.
         """
         return self._claiming.one(contact_id, run_id, token or uuid4())
 
@@ -110,7 +110,9 @@ class ContactQueue:
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
 
-    def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True) -> Held:
+    def journal(
+        self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
+    ) -> LeaseStatus:
         """Write attempts down and extend the lease; returns what the token still holds.
 
         Nothing means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address
@@ -127,18 +129,18 @@ class ContactQueue:
             "look": look,
         }
 
-        def write(connection: sa.Connection) -> Held:
-            held = connection.execute(journal_sql.write_down(self._columns), parameters).one()
-            if held.not_held:
-                self._note_late_calls(connection, done, held.not_held)
-            taken_back = None if held.taken_back is None else frozenset(held.taken_back)
-            return Held(held.total, float(held.lease_seconds) if held.total else 0.0, taken_back)
+        def write(connection: sa.Connection) -> LeaseStatus:
+            status = connection.execute(journal_sql.write_down(self._columns), parameters).one()
+            if status.not_claimed:
+                self._note_late_calls(connection, done, status.not_claimed)
+            taken_back = None if status.taken_back is None else frozenset(status.taken_back)
+            return LeaseStatus(status.total, float(status.lease_seconds) if status.total else 0.0, taken_back)
 
         return in_transaction(self._engine, write, PATIENCE_FOR_RESULTS)
 
-    def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
+    def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_claimed: Sequence[UUID]) -> None:
         sent = {each.contact_id: each for each in done if _may_have_landed(each)}
-        if ids := sorted(each for each in not_held if each in sent):
+        if ids := sorted(each for each in not_claimed if each in sent):
             connection.execute(chosen_sql.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
             late = [{"late_contact": each, "sent_late": sent[each].payload_hash} for each in ids]
             connection.execute(journal_sql.note_late_call(self.crm.name), late)
@@ -197,12 +199,12 @@ class ContactQueue:
 
         return in_transaction(self._engine, read)
 
-    def is_held_by_run(self, run_id: str) -> bool:
+    def has_live_claim(self, run_id: str) -> bool:
         """Whether this Dagster run has a live claim."""
         return in_transaction(
             self._engine,
             lambda connection: bool(
-                connection.execute(due_sql.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
+                connection.execute(due_sql.live_claim_of_run(self.crm.name), {"run_id": run_id}).scalar_one()
             ),
         )
 

@@ -33,7 +33,7 @@ def deliver_batch(
 def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
     """Claim, attempt and settle one contact at once, past schedule and queue, whatever its state.
 
-    CrmSyncError where it is unknown, on hold, or held by a live claim.
+    CrmSyncError where it is unknown, on hold, or claimed by a live run.
     """
     batch = queue.claim_contact(contact_id, run_id=run_id)
     try:

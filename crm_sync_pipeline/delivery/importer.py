@@ -12,7 +12,7 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.bulk.imports import Entry, Import
 from crm_sync_pipeline.delivery.engine import Engine
-from crm_sync_pipeline.delivery.lease import Holding
+from crm_sync_pipeline.delivery.lease import LeaseKeeper
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.bulk import Results, address_hash
@@ -72,7 +72,7 @@ class Importer:
         self._client = client
         self._bulk = bulk
         self._imports = engine.queue.imports
-        self._holding = Holding(engine)
+        self._lease = LeaseKeeper(engine)
         self.has_answered = False
         self._newest: int | None = None
         self._lost = 0
@@ -82,16 +82,16 @@ class Importer:
         """Start an import of what was made ready, without those whom a person took back since; None: all of them."""
         if self._newest is None:
             self._newest = await self._newest_process()
-        await self._holding.extend()
+        await self._lease.extend()
         under_way = Import(load.import_id, len(load.entries), self._newest)
-        held = await asyncio.to_thread(
+        allowed = await asyncio.to_thread(
             self._imports.begin, self._engine.token, self._engine.run_id, under_way, load.entries
         )
-        if not held:
+        if not allowed:
             return None
-        rows = [row for row, entry in zip(load.rows, load.entries, strict=True) if entry.contact_id in held]
+        rows = [row for row, entry in zip(load.rows, load.entries, strict=True) if entry.contact_id in allowed]
         process_id = await self._post(under_way, self._bulk.body(rows))
-        return replace(under_way, contacts=len(held), process_id=process_id)
+        return replace(under_way, contacts=len(allowed), process_id=process_id)
 
     async def _newest_process(self) -> int:
         """What a lost answer is told apart from: what is later may be ours."""
@@ -131,7 +131,7 @@ class Importer:
         That is so too while another import of ours has no process: either may have become the one that is there.
         """
         for wait in SEARCH_AFTER_SECONDS:
-            await self._holding.sleep(wait)
+            await self._lease.sleep(wait)
             found = await self._ask(partial(self._bulk.find, self._client, under_way.after_process_id))
             if isinstance(found, Sequence) and found:
                 process_id = await asyncio.to_thread(self._imports.only_its_own, under_way, found)
@@ -161,7 +161,7 @@ class Importer:
         wait = max(self._first_look_seconds(under_way.contacts) - under_way.age_seconds, 0.0)
         age = under_way.age_seconds
         while age < PATIENCE_SECONDS:
-            await self._holding.sleep(wait)
+            await self._lease.sleep(wait)
             state = await self._ask(lambda: self._bulk.look(self._client, process_id))
             age = under_way.age_seconds + time.monotonic() - asked_from
             if isinstance(state, Finished):
@@ -187,7 +187,7 @@ class Importer:
     async def _results_of(self, under_way: Import, finished: Finished) -> Results:
         """Everybody is imported but those that are refused by name. Nobody is, where a name can't be told."""
         self._engine.tally.requests += len(finished.refusals)
-        refused = await self._holding.while_waiting_for(lambda: self._bulk.refused(finished))
+        refused = await self._lease.while_waiting_for(lambda: self._bulk.refused(finished))
         if isinstance(refused, Failed):
             return Results(refused)
         by_hash: dict[str, Outcome] = {address_hash(each, under_way.id): why for each, why in refused.items()}
@@ -225,9 +225,9 @@ class Importer:
         traffic, verdicts = self._engine.traffic, self._engine.verdicts
         for _ in range(MOST_PAUSES):
             if is_throttled:
-                await self._holding.while_waiting_for(traffic.take_off)
+                await self._lease.while_waiting_for(traffic.take_off)
             try:
-                answer = await self._holding.while_waiting_for(call)
+                answer = await self._lease.while_waiting_for(call)
             finally:
                 if is_throttled:
                     traffic.land()
@@ -237,7 +237,7 @@ class Importer:
                 if is_throttled:
                     await traffic.pause(answer.wait.total_seconds())
                 else:
-                    await self._holding.sleep(answer.wait.total_seconds())
+                    await self._lease.sleep(answer.wait.total_seconds())
                 continue
             verdicts.observe_shared(answer if isinstance(answer, (DestinationDown, Failed)) else Synced())
             if verdicts.is_open:

@@ -95,12 +95,12 @@ class JournalWriter:
         """Write attempts down and extend the lease; whether it was ours still."""
         asked_at = time.monotonic()
         look = asked_at - self._looked_at >= LOOK_EVERY_SECONDS
-        held = await asyncio.to_thread(self._queue.journal, self._token, attempts, self._run_id, look=look)
-        if held.taken_back is not None:
-            self.taken_back, self._looked_at = held.taken_back, asked_at
-        if held.total:  # counting from when PostgreSQL was asked errs on the safe side
-            self.deadline = asked_at + held.lease_seconds
-        return held.total > 0
+        status = await asyncio.to_thread(self._queue.journal, self._token, attempts, self._run_id, look=look)
+        if status.taken_back is not None:
+            self.taken_back, self._looked_at = status.taken_back, asked_at
+        if status.total:  # counting from when PostgreSQL was asked errs on the safe side
+            self.deadline = asked_at + status.lease_seconds
+        return status.total > 0
 
     def release(self) -> None:
         """Nobody need wait for the journal any more: nothing more is sent."""

@@ -21,7 +21,7 @@ class StoppedError(Exception):
     """The run was told to stop."""
 
 
-class Holding:
+class LeaseKeeper:
     """Keeps the claim of a run alive while something else is waited for; its tally counts how long that takes."""
 
     def __init__(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from crm_sync_pipeline.domain.transition import Ending
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one run claimed: `size` contacts for `destination`, held under `token`.
+    """What one run claimed: `size` contacts for `destination`, under `token`.
 
     `note` says why nothing was claimed, and names contacts that were `put_aside` because the database refuses to change
     them. `is_alone`: its one contact is kept apart from others, because two workers in a row were lost with it.
@@ -33,8 +33,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a token holds after a write to the journal: so many deliveries, for `lease_seconds` from when it was asked.
+class LeaseStatus:
+    """The lease after a write to the journal: on `total` deliveries, for `lease_seconds` from when it was asked.
 
     0 deliveries: the lease is lost. `taken_back` are the contacts that a person unselected, selected anew or deleted
     since the claim; None where nobody looked.

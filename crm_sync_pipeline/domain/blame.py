@@ -150,20 +150,20 @@ class Blame:
         return [*self._pop_refusals(), *self._open_for_set_up()]
 
     def _open_for_set_up(self) -> list[Attempt]:
-        held = self._pop_set_up()
-        self.opened_by = next(each.outcome for each in held if isinstance(each.outcome, DestinationDown))
-        return held
+        doubtful = self._pop_set_up()
+        self.opened_by = next(each.outcome for each in doubtful if isinstance(each.outcome, DestinationDown))
+        return doubtful
 
     def _pop_set_up(self) -> list[Attempt]:
-        held = list(self._set_up.values())
+        doubtful = list(self._set_up.values())
         self._set_up.clear()
-        return held
+        return doubtful
 
     def _pop_refusals(self, *, are_answers: bool = True) -> list[Attempt]:
-        held = list(self._alike.values())
+        doubtful = list(self._alike.values())
         self._alike.clear()
-        self.has_answered = self.has_answered or (bool(held) and are_answers)
-        return held
+        self.has_answered = self.has_answered or (bool(doubtful) and are_answers)
+        return doubtful
 
     @property
     def _why(self) -> str:

@@ -96,7 +96,7 @@ def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Answer:
         return _as_it_stands(facts, to_do)
     release = f"`crm-sync release {facts.contact_id} --crm {facts.destination}`"
     if facts.processing_status == "Queued" and facts.sync_status in ("Selected", "Queued"):
-        return Answer(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} lets it go.")
+        return Answer(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} releases it.")
     answer = _as_it_stands(facts, to_do)
     return Answer(
         answer.verdict,
@@ -213,7 +213,7 @@ def _processing(facts: Facts) -> Answer:
             f"Its result follows, by {_clock(facts.lease_expires_at)} at the latest.",
         )
     return Answer(
-        "The run that held it has died, or another program left it Processing.",
+        "The run that claimed it has died, or another program left it Processing.",
         "The next claim records what was journaled, or queues it again; no retry is spent.",
     )
 

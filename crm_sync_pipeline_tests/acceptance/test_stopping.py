@@ -90,7 +90,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     runs = Runs(services.graphql)
     world.add_many(ALL)
     launched = {runs.launch(250, **LONG_LEASE) for _ in range(2)}
-    until(lambda: all(_held(world, run_id) for run_id in launched), 60, "two runs have claimed")
+    until(lambda: all(_claimed(world, run_id) for run_id in launched), 60, "two runs have claimed")
     dead = runs.launch(500)
     until(lambda: all(_is_under_way(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
     (signalled,) = (run_id for run_id in launched if HANGING in _addresses(world, run_id))
@@ -103,16 +103,18 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     terminated_at = _now()
     last_worker.kill()
     services.kill_code_server()
-    until(lambda: not _held(world, terminated), GIVEN_BACK_SECONDS, "the terminated run gave back what it held")
+    until(
+        lambda: not _claimed(world, terminated), GIVEN_BACK_SECONDS, "the terminated run gave back what it had claimed"
+    )
     _assert_ended_well(world, simulator, terminated, terminated_at)
     until(lambda: runs.status(terminated) == "CANCELED", 20, "and it shows as canceled")
 
     assert runs.status(dead) == "STARTED", "Dagster does not notice that worker and code server died together"
     services.start_code_server(**{TRIGGERS: "on"})
     until(
-        lambda: not _held(world, signalled),
+        lambda: not _claimed(world, signalled),
         GRACE_SECONDS + GIVEN_BACK_SECONDS,
-        "the signalled run gave back what it held",
+        "the signalled run gave back what it had claimed",
     )
     assert _now() - signalled_at > timedelta(seconds=GRACE_SECONDS - 1), "a call in flight got its ten seconds"
     _assert_ended_well(world, simulator, signalled, signalled_at)
@@ -128,7 +130,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     until(lambda: runs.status(successor) == "SUCCESS", 60, "and goes on without a daemon, to its good end")
     complete = world.rows("SELECT email FROM contacts WHERE brevo_sync_status = 'Complete'")
     assert taken_up <= {row["email"] for row in complete}
-    assert _held(world, successor) == 0
+    assert _claimed(world, successor) == 0
 
 
 def _assert_ended_well(world: World, simulator: BrevoSimulator, run_id: str, told_at: datetime) -> None:
@@ -168,7 +170,7 @@ def _is_under_way(world: World, run_id: str) -> bool:
     return int(world.value(count, run_id=run_id)) >= UNDER_WAY
 
 
-def _held(world: World, run_id: str) -> int:
+def _claimed(world: World, run_id: str) -> int:
     count = "SELECT count(*) FROM crm_sync.deliveries WHERE run_id = :run_id AND claim_token IS NOT NULL"
     return int(world.value(count, run_id=run_id))
 

@@ -62,7 +62,7 @@ def decision_overwritten() -> Evidence:
     return evidence(story)
 
 
-def still_held() -> Evidence:
+def still_claimed() -> Evidence:
     return evidence(deliveries={CONTACT: delivery_row(TOKEN, 9)})
 
 
@@ -218,7 +218,7 @@ def settled_twice() -> Evidence:
         ("I1", contact_gone),
         ("I1", contact_stuck),
         ("I1", decision_overwritten),
-        ("I2", still_held),
+        ("I2", still_claimed),
         ("I2", processing_without_a_holder),
         ("I3/I4", complete_and_never_sent),
         ("I3/I4", complete_under_the_id_of_another),

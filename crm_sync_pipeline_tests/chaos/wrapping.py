@@ -18,7 +18,7 @@ from crm_sync_pipeline.delivery.importer import Importer, Load
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.destinations.http import HttpDestination, RequestResult
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
 from crm_sync_pipeline_tests.chaos.points import Points
@@ -69,15 +69,15 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
     @wraps(journal)
     def watched_journal(
         self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
-    ) -> Held:
+    ) -> LeaseStatus:
         attempts = list(done)
         trace.note("journaling", contacts=[attempt.contact_id for attempt in attempts])
-        held = journal(self, token, attempts, run_id, look=look)
+        status = journal(self, token, attempts, run_id, look=look)
         if points.chance(TWICE):
             journal(self, token, attempts, run_id)
-        trace.note("journaled", token=token, held=held.total, contacts=[attempt.contact_id for attempt in attempts])
+        trace.note("journaled", token=token, held=status.total, contacts=[attempt.contact_id for attempt in attempts])
         points.passed("journaled")
-        return held
+        return status
 
     @wraps(settle)
     def watched_settle(self: ContactQueue, token: UUID) -> Settlement:
@@ -168,9 +168,9 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
     def watched_begin(
         self: Imports, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]
     ) -> frozenset[UUID]:
-        held = begin(self, token, run_id, started, entries)
+        allowed = begin(self, token, run_id, started, entries)
         points.passed("import_begun")
-        return held
+        return allowed
 
     @wraps(note_process)
     def watched_note(self: Imports, import_id: UUID, process_id: int) -> None:

@@ -54,7 +54,7 @@ def test_waiting_for_retry_2(why: Any, shop: Shop) -> None:
     assert "(in 10 min)" in then
 
 
-def test_held(crm_sync: Command, why: Any, shop: Shop) -> None:
+def test_on_hold(crm_sync: Command, why: Any, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
     assert crm_sync("hold", contact).code == 0
 

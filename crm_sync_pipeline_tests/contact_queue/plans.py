@@ -61,7 +61,7 @@ def statements(world: World) -> dict[str, Statement]:
         "sensor: depth": (due_sql.due_now(columns), {"limit": 10_000}),
         "sensor: work for a run": (due_sql.work_for_a_run(columns), {"limit": 10_000, **lease}),
         "sensor: is anything left behind": (due_sql.left_behind(columns), lease),
-        "sensor: held by a run": (due_sql.held_by_run("brevo"), {"run_id": "r"}),
+        "sensor: a run's live claim": (due_sql.live_claim_of_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),
         "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
         "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
@@ -70,7 +70,7 @@ def statements(world: World) -> dict[str, Statement]:
         "sensor: the lease that ran out first": (figures_sql.longest_expired(columns), lease),
         "blame: the last attempt": (blame_sql.earlier_refusal("brevo"), {"id": ids[0]}),
         "failures of a run": (figures_sql.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
-        "claim: look for the token": (claim_sql.held_by("brevo"), token),
+        "claim: look for the token": (claim_sql.claimed_by("brevo"), token),
         "claim: lock what is due": (claim_sql.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim_sql.lock_one(columns), {"id": ids[0]}),
         "claim: mark it": (claim_sql.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
@@ -89,7 +89,7 @@ def statements(world: World) -> dict[str, Statement]:
             {"late_contact": ids[0], "late_fields": "SMS"},
         ),
         "journal: send again": (journal_sql.send_again(columns), late),
-        "settle: lock the held": (settle_sql.lock_held(columns), {"first": UUID(int=0), **token, **size}),
+        "settle: lock what is claimed": (settle_sql.lock_claimed(columns), {"first": UUID(int=0), **token, **size}),
         "settle: read the journal": (settle_sql.attempts_of("brevo"), {"tokens": ids[:2], **some}),
         "settle: write both": (
             settle_sql.settle_both(columns, SyncStatus.Complete, ProcessingStatus.Complete),
@@ -128,7 +128,7 @@ def statements(world: World) -> dict[str, Statement]:
         "metrics: count what is new": (counting_sql.counts, {"after": 1000, "until": 2000}),
         "prune: attempts": (prune_sql.prune_attempts(columns, removes=True, removes_of_gone=True), history),
         "prune: deliveries": (prune_sql.prune_deliveries(columns, removes=True), {"after": UUID(int=0), "size": 100}),
-        "forget: lock": (prune_sql.held_of, {"id": ids[0]}),
+        "forget: lock": (prune_sql.deliveries_of, {"id": ids[0]}),
         **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune_sql.forget_contact)},
     }
     found |= _of_imports(columns)

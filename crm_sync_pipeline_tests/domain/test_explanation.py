@@ -131,14 +131,14 @@ CASES = {
     "dead run": (
         replace(PROCESSING, lease_expires_at=NOW),
         Answer(
-            "The run that held it has died, or another program left it Processing.",
+            "The run that claimed it has died, or another program left it Processing.",
             "The next claim records what was journaled, or queues it again; no retry is spent.",
         ),
     ),
     "left Processing by another program": (
         replace(PROCESSING, lease_expires_at=None, run_id=None),
         Answer(
-            "The run that held it has died, or another program left it Processing.",
+            "The run that claimed it has died, or another program left it Processing.",
             "The next claim records what was journaled, or queues it again; no retry is spent.",
         ),
     ),

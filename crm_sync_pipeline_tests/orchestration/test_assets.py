@@ -157,14 +157,14 @@ def test_the_queue_is_observed_when_it_has_changed_and_then_only(product: Produc
     assert seen == [empty]
     seen, cursor = ticked(product, a_minute_older(cursor))
     assert seen == [], "nothing has changed"
-    gone, waiting, held, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
+    gone, waiting, on_hold, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
     product.world.execute("UPDATE contacts SET brevo_processing_status = 'Error' WHERE id = :id", id=gone)
     product.world.queue().claim_contact(waiting)
     product.world.execute(
         """
         INSERT INTO crm_sync.deliveries (contact_id, destination, held_at) VALUES (:id, 'brevo', now());
         """,
-        id=held,
+        id=on_hold,
     )
     product.pass_minutes(2)
     ((figures,), cursor) = ticked(product, cursor)

@@ -5,7 +5,7 @@
 -- Where row-level security hides rows, what can't be seen need not be deleted: the token lets it go
 -- instead.
 --
--- Used by Settling._settle_held.
+-- Used by Settling._settle_claimed.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

@@ -20,26 +20,26 @@ def page(columns: DestinationColumns) -> sa.Executable:
     two workers in a row lost.
     What is known of their copies is read as by `known_of_copy`.
     """
-    held = (
+    claimed = (
         sa.select(deliveries.c.contact_id)
         .where(deliveries.c.claim_token == TOKEN, deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
         .order_by(deliveries.c.contact_id)
         .limit(SIZE)
-        .cte("held")
+        .cte("claimed")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     its_contact = (
         sa.select(
-            columns.is_held.label("is_held"),
+            columns.is_claimed.label("is_claimed"),
             *known_of_copy(columns),
             *columns.sent_fields(),
         )
-        .where(columns.id == held.c.contact_id)
+        .where(columns.id == claimed.c.contact_id)
         .limit(1)
         .lateral("its_contact")
     )
     goes = sa.and_(
-        its_contact.c.is_held,
+        its_contact.c.is_claimed,
         deliveries.c.retry_count == 0,
         deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
         ~is_attempted(),
@@ -47,18 +47,18 @@ def page(columns: DestinationColumns) -> sa.Executable:
     )
     return (
         sa.select(
-            held.c.contact_id.label("id"),
+            claimed.c.contact_id.label("id"),
             goes.label("goes"),
             *its_contact.c,
         )
         .select_from(
-            held.join(
+            claimed.join(
                 deliveries,
                 sa.and_(
-                    deliveries.c.contact_id == held.c.contact_id,
+                    deliveries.c.contact_id == claimed.c.contact_id,
                     deliveries.c.destination == literal(columns.crm.name),
                 ),
             ).outerjoin(its_contact, sa.true())
         )
-        .order_by(held.c.contact_id)
+        .order_by(claimed.c.contact_id)
     )

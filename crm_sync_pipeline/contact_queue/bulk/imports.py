@@ -139,7 +139,7 @@ class Imports:
         return [Entry(**row) for row in rows]
 
     def unknown(self, under_way: Import, address_hashes: Sequence[str]) -> int:
-        """How many of these addresses the import never held. 0 for one that is journaled in part: it was asked then."""
+        """How many of these addresses never were in the import. 0 if it is journaled in part: it was asked then."""
         parameters = {"the_import": under_way.id, "hashes": list(address_hashes)}
         query = imports_sql.count_known(self._crm)
         row = self._do(lambda connection: connection.execute(query, parameters).one())

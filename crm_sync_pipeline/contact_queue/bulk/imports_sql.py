@@ -77,9 +77,9 @@ def add_entries(columns: DestinationColumns) -> Any:
         )
         .scalar_subquery()
     )
-    is_held = sa.select(columns.is_held).where(columns.id == entries.c.contact_id).scalar_subquery()
-    held = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(holder == TOKEN, is_held)
-    insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], held)
+    is_claimed = sa.select(columns.is_claimed).where(columns.id == entries.c.contact_id).scalar_subquery()
+    claimed = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(holder == TOKEN, is_claimed)
+    insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], claimed)
     names = [name for name in ("import_id", *_ENTRIES) if name != "contact_id"]
     moved = {name: insert.excluded[name] for name in names}
     return insert.on_conflict_do_update(index_elements=["contact_id", "destination"], set_=moved).returning(

@@ -129,7 +129,7 @@ class DestinationColumns:
         return sa.and_(self.processing == literal("Queued"), self.sync.in_([literal("Selected"), literal("Queued")]))
 
     @property
-    def is_held(self) -> sa.ColumnElement[bool]:
+    def is_claimed(self) -> sa.ColumnElement[bool]:
         """As a claim left it: nobody has decided otherwise since."""
         return of_one(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
 

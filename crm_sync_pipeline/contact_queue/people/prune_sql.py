@@ -91,7 +91,7 @@ old_imports: sa.Executable = sa.delete(imports).where(imports.c.finished_at < NO
 """Imports that ended more than :days ago."""
 
 
-held_of: sa.Select[Any] = (
+deliveries_of: sa.Select[Any] = (
     sa.select(deliveries.c.destination, deliveries.c.claim_token, deliveries.c.remote_id)
     .where(deliveries.c.contact_id == _ID)
     .order_by(deliveries.c.destination)

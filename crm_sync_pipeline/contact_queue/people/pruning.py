@@ -141,8 +141,8 @@ class History:
                     "wait to be sent, or be on hold. Nothing was removed. Run this as a role that sees every contact; "
                     "`crm-sync db check` names what keeps ours from it."
                 )
-            held = connection.execute(prune_sql.held_of, key).all()
-            if claimed := [self._crms[row.destination].title for row in held if row.claim_token]:
+            ours = connection.execute(prune_sql.deliveries_of, key).all()
+            if claimed := [self._crms[row.destination].title for row in ours if row.claim_token]:
                 raise CrmSyncError(
                     f"A run holds contact {contact_id} for {' and '.join(claimed)} right now. Nothing was removed. "
                     "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
@@ -151,11 +151,11 @@ class History:
             for columns in self._of_each_crm:
                 waits = columns.processing == literal("Queued")
                 connection.execute(decide_sql.unselect(columns).where(waits), {"ids": [contact_id]})
-            remote_ids = _known_ids(connection, contact_id, held, self._crms)
+            remote_ids = _known_ids(connection, contact_id, ours, self._crms)
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune_sql.forget_contact)
-            if not (found or held or attempts):
+            if not (found or ours or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
-            forgotten_by = [row.destination for row in held]
+            forgotten_by = [row.destination for row in ours]
             connection.execute(acts_sql.begin(as_row(actor, "forget", forgotten_by, str(contact_id), 1)))
             return Forgotten(contact_id, deliveries, attempts, bool(found), remote_ids)
 
@@ -168,11 +168,11 @@ class History:
         return in_transaction(self._engine, work)
 
 
-def _known_ids(connection: sa.Connection, contact_id: UUID, held: Sequence[Any], crms: Crms) -> dict[str, list[str]]:
+def _known_ids(connection: sa.Connection, contact_id: UUID, ours: Sequence[Any], crms: Crms) -> dict[str, list[str]]:
     """By a CRM's title, its ids of the contact: those that the journal tells, and that of the delivery."""
     key = {"id": contact_id}
     found: dict[str, list[str]] = {each: [] for each in connection.execute(prune_sql.delivered_to, key).scalars()}
-    for row in [*connection.execute(prune_sql.known_ids_of, key), *held]:
+    for row in [*connection.execute(prune_sql.known_ids_of, key), *ours]:
         if row.remote_id and row.remote_id not in found.setdefault(row.destination, []):
             found[row.destination].append(row.remote_id)
     return {crms[each].title: ids for each, ids in found.items()}

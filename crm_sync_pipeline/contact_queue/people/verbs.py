@@ -62,9 +62,9 @@ def _requeue(connection: sa.Connection, columns: DestinationColumns, ids: Sequen
 
 def keep_on_hold(connection: sa.Connection, columns: DestinationColumns, ids: Sequence[UUID]) -> None:
     """What was on hold before it was selected again is out of the claims' way again."""
-    held = connection.execute(hold_sql.keep_fresh_start(columns), {"ids": ids}).scalars().all()
-    if held:
-        connection.execute(hold_sql.shelve(columns), {"ids": held})
+    on_hold = connection.execute(hold_sql.keep_fresh_start(columns), {"ids": ids}).scalars().all()
+    if on_hold:
+        connection.execute(hold_sql.shelve(columns), {"ids": on_hold})
 
 
 def _hold(connection: sa.Connection, columns: DestinationColumns, ids: Sequence[UUID]) -> int:

@@ -120,8 +120,8 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
 
 
 @built_once
-def held_by(destination: str) -> sa.Executable:
-    """How many deliveries :token holds: not 0 after a COMMIT whose answer was lost."""
+def claimed_by(destination: str) -> sa.Executable:
+    """How many deliveries :token has claimed: not 0 after a COMMIT whose answer was lost."""
     return (
         sa.select(sa.func.count())
         .select_from(deliveries)
@@ -137,7 +137,7 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
     """
     its_contact = (  # with LIMIT 1 each is looked up by its id: a join might read the whole table
         sa.select(columns.id.label("id"), *columns.sent_fields())
-        .where(columns.id == deliveries.c.contact_id, columns.is_held)
+        .where(columns.id == deliveries.c.contact_id, columns.is_claimed)
         .limit(1)
         .lateral("its_contact")
     )

@@ -87,8 +87,8 @@ class Claiming:
         closed_to_us = down is not None and not down.probe_is_due
 
         def take(connection: sa.Connection, is_careful: bool) -> Taken:
-            if held := self._held(connection, token):
-                return Taken(held)
+            if claimed := self._claimed(connection, token):
+                return Taken(claimed)
             if closed_to_us:
                 return Taken()
             if takes_up_imports and (waiting := self._take_up_import(connection, token, run_id)):
@@ -125,11 +125,11 @@ class Claiming:
         key = {"id": contact_id}
 
         def take(connection: sa.Connection) -> int:
-            if held := self._held(connection, token):
-                return held
+            if claimed := self._claimed(connection, token):
+                return claimed
             if connection.execute(claim_sql.lock_one(self._columns), key).one_or_none() is None:
                 raise CrmSyncError(f"There is no contact {contact_id}. Nothing was sent. Check the id.")
-            if held_at := connection.execute(hold_sql.held_since(self.crm.name), key).scalar_one_or_none():
+            if held_at := connection.execute(hold_sql.on_hold_since(self.crm.name), key).scalar_one_or_none():
                 raise CrmSyncError(
                     f"Contact {contact_id} has been on hold for {self.crm.title} since "
                     f"{held_at:%Y-%m-%d %H:%M:%S %Z}. Nothing was sent or changed. "
@@ -153,8 +153,8 @@ class Claiming:
 
         return Batch(self.crm.name, token, in_transaction(self._engine, take))
 
-    def _held(self, connection: sa.Connection, token: UUID) -> int:
-        return int(connection.execute(claim_sql.held_by(self.crm.name), {"token": token}).scalar_one())
+    def _claimed(self, connection: sa.Connection, token: UUID) -> int:
+        return int(connection.execute(claim_sql.claimed_by(self.crm.name), {"token": token}).scalar_one())
 
     def _take(
         self, connection: sa.Connection, locked: Sequence[Any], token: UUID, run_id: str | None, is_careful: bool

@@ -52,9 +52,9 @@ def _is_left_behind(columns: DestinationColumns) -> sa.ColumnElement[bool]:
 
 
 @built_once
-def held_by_run(destination: str) -> sa.Executable:
+def live_claim_of_run(destination: str) -> sa.Executable:
     """Whether the run :run_id has a live claim."""
-    held = (
+    live = (
         sa.select(deliveries.c.contact_id)
         .where(
             deliveries.c.destination == literal(destination),
@@ -65,4 +65,4 @@ def held_by_run(destination: str) -> sa.Executable:
         .order_by(deliveries.c.lease_expires_at)
         .limit(1)
     )
-    return sa.select(held.scalar_subquery().is_not(None))
+    return sa.select(live.scalar_subquery().is_not(None))

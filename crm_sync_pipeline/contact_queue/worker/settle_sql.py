@@ -35,13 +35,13 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
         deliveries.c.remote_id,
         deliveries.c.remote_fields,
         columns.delivered_to.label("delivered_to"),
-        columns.is_held.label("is_held"),
+        columns.is_claimed.label("is_claimed"),
         *columns.sent_fields(),
     ).select_from(columns.table.join(deliveries, columns.delivery))
 
 
 @built_once
-def lock_held(columns: DestinationColumns) -> sa.Executable:
+def lock_claimed(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries of :token with their contacts, in id order: two settlers cannot deadlock.
 
     From the id :first on: those before it are not walked again. What the token waits for in an import is left out.
@@ -58,13 +58,13 @@ def lock_held(columns: DestinationColumns) -> sa.Executable:
         .limit(SIZE)
         .cte("chosen")
     )
-    held: sa.Executable = (
+    claimed: sa.Executable = (
         _claimed_rows(columns)
         .where(deliveries.c.contact_id == chosen.c.contact_id, deliveries.c.claim_token == TOKEN)
         .order_by(columns.id)
         .with_for_update(key_share=True, of=[columns.table, deliveries])
     )
-    return held
+    return claimed
 
 
 @built_once
@@ -220,7 +220,7 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
                 "updated_at": NOW,
             }
         )
-        .where(columns.id == settled.c.id, columns.is_held)
+        .where(columns.id == settled.c.id, columns.is_claimed)
         .add_cte(_let_go(settled, columns.crm.name).cte("let_go"))
     )
 

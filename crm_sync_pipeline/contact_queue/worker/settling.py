@@ -59,18 +59,18 @@ class Settling:
             def work(
                 connection: sa.Connection, is_careful: bool, first: UUID = first
             ) -> tuple[Settlement, UUID | None]:
-                return self._settle_held(connection, token, first, is_careful)
+                return self._settle_claimed(connection, token, first, is_careful)
 
             settled, first = in_transaction_without(self._engine, work, PATIENCE_FOR_RESULTS)
             total.add(settled)
         return total
 
-    def _settle_held(
+    def _settle_claimed(
         self, connection: sa.Connection, token: UUID, first: UUID, is_careful: bool
     ) -> tuple[Settlement, UUID | None]:
         """Settle some, from the id `first` on; returns from where to go on, None at the end."""
-        held = settle_sql.lock_held(self._columns)
-        rows = connection.execute(held, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
+        query = settle_sql.lock_claimed(self._columns)
+        rows = connection.execute(query, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
         settled = self._settle_rows(connection, rows, was_lost=False, is_careful=is_careful)
         if len(rows) == SETTLED_AT_ONCE:
             return settled, UUID(int=min(rows[-1].id.int + 1, UUID_END))
@@ -142,7 +142,7 @@ class Settling:
         released: list[dict[str, Any]] = []
         for row in rows:
             attempt = done.get((row.claim_token, row.id))
-            if not row.is_held:
+            if not row.is_claimed:
                 settlement.superseded += 1
                 released.append(_settled(row, _as_it_stands(row), attempt))
                 continue

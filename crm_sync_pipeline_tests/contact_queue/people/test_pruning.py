@@ -28,8 +28,8 @@ def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
     ids = world.add(*(f"{n}@example.com" for n in range(5)))
     queue = world.queue()
     one_run(queue, size=4)
-    held = queue.claim(1)
-    queue.journal(held.token, [attempt(contact) for contact in queue.contacts_of(held.token)])
+    batch = queue.claim(1)
+    queue.journal(batch.token, [attempt(contact) for contact in queue.contacts_of(batch.token)])
     world.execute("UPDATE crm_sync.attempts SET attempted_at = now() - CAST(:age AS interval)", age=OLD)
     young = world.add("young@example.com")
     one_run(queue)
@@ -39,7 +39,7 @@ def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
     done = world.database.history().prune(90)
     assert (tried.old_attempts, done.old_attempts, done.attempts_of_gone, done.deliveries_of_gone) == (4, 4, 0, 0)
     assert journaled(world) == [*(each for each in ids if world.delivery(each)["claim_token"]), *young]
-    queue.settle(held.token)
+    queue.settle(batch.token)
     assert world.database.history().prune(90).old_attempts == 1, "when it is settled it may go"
 
 

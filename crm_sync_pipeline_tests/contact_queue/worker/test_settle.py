@@ -365,15 +365,15 @@ def test_a_token_that_nobody_has_changes_nothing(world: World) -> None:
 def test_a_worker_that_lost_its_lease_changes_not_one_byte(world: World) -> None:
     world.add("a@example.com", "b@example.com")
     slow = world.queue().claim(10)
-    held = world.queue().contacts_of(slow.token)
+    contacts = world.queue().contacts_of(slow.token)
     world.pass_time(LEASE + MINUTE)
     newer = world.queue().claim(10)
     assert newer.size == 2
-    world.queue().journal(slow.token, [attempt(contact, Synced("9")) for contact in held])
+    world.queue().journal(slow.token, [attempt(contact, Synced("9")) for contact in contacts])
     before = world.snapshot()
     assert world.queue().settle(slow.token).as_metadata() == ENDINGS
     assert world.snapshot() == before
-    world.queue().journal(newer.token, [attempt(contact, FAILED) for contact in held])
+    world.queue().journal(newer.token, [attempt(contact, FAILED) for contact in contacts])
     assert world.queue().settle(newer.token).as_metadata() == ENDINGS | {"retry": 2}
 
 

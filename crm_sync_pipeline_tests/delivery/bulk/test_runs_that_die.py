@@ -10,7 +10,7 @@ from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.delivery.importer import Importer
-from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError
+from crm_sync_pipeline.delivery.lease import LeaseKeeper, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch
@@ -301,7 +301,7 @@ def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: B
         begun.append("a request")
 
     async def work() -> None:
-        await Holding(Engine(queue, brevo, batch)).while_waiting_for(send)
+        await LeaseKeeper(Engine(queue, brevo, batch)).while_waiting_for(send)
 
     with pytest.raises(LeaseLostError):
         asyncio.run(work())
