@@ -15,7 +15,7 @@ from crm_sync_pipeline.contact_queue.people.acts import Actor, as_row
 from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
-AT_ONCE = 5000
+CHUNK_SIZE = 5000
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class History:
         query = prune_sql.prune_attempts(self._columns, not dry_run, not pruned.note)
         after: int | None = 0
         while after is not None:
-            parameters = {"after": after, "size": AT_ONCE, "days": days}
+            parameters = {"after": after, "size": CHUNK_SIZE, "days": days}
             row = self._one(query, parameters)
             pruned.old_attempts += row.old
             pruned.attempts_of_gone += row.of_gone
@@ -119,12 +119,12 @@ class History:
         query = prune_sql.prune_deliveries(self._columns, not dry_run)
         after: UUID | None = UUID(int=0)
         while after is not None:
-            parameters = {"after": after, "size": AT_ONCE}
+            parameters = {"after": after, "size": CHUNK_SIZE}
             row = self._one(query, parameters)
             pruned.deliveries_of_gone += row.of_gone
             after = row.last
             if progress:
-                progress(AT_ONCE)
+                progress(CHUNK_SIZE)
 
     def forget(self, contact_id: UUID, actor: Actor) -> Forgotten:
         """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it.

@@ -24,7 +24,7 @@ def journaled(world: World) -> list[Any]:
 def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "CHUNK_SIZE", 2)
     ids = world.add(*(f"{n}@example.com" for n in range(5)))
     queue = world.queue()
     one_run(queue, size=4)
@@ -44,7 +44,7 @@ def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
 
 
 def test_the_history_of_a_contact_that_is_gone_goes_and_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "CHUNK_SIZE", 2)
     ids = world.add(*(f"{n}@example.com" for n in range(5)))
     one_run(world.queue(), Failed("http_503", "Brevo answered 503."))
     world.execute("DELETE FROM contacts WHERE id = ANY(:ids)", ids=[ids[0], ids[3]])
