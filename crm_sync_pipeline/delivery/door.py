@@ -5,12 +5,12 @@ from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.bulk import way_by_import
-from crm_sync_pipeline.delivery.engine import Engine, Progress
+from crm_sync_pipeline.delivery.engine import Engine, RunProgress
 from crm_sync_pipeline.delivery.run import deliver, one_by_one
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent, Tally
 
-__all__ = ["Progress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
+__all__ = ["RunProgress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
 
 KEPT_APART_SECONDS = 60
 
@@ -20,7 +20,7 @@ def deliver_batch(
     destination: HttpDestination,
     batch: Batch,
     run_id: str | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
 ) -> Tally:
     """Attempt every contact of the batch once: by import what is long enough or was begun so, the rest one by one."""
     if not batch.size:

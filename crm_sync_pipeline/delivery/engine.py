@@ -23,7 +23,7 @@ GRACE_SECONDS = 10
 
 LONGEST_LEASE_MARGIN_SECONDS = 5.0
 
-Progress = Callable[[Tally, int], None]
+RunProgress = Callable[[Tally, int], None]
 Way = Callable[["Engine", httpx.AsyncClient], Awaitable[None]]
 """A way of delivering what a claim holds: one by one, or by import."""
 
@@ -40,7 +40,7 @@ class Engine:
         destination: HttpDestination,
         batch: Batch,
         run_id: str | None = None,
-        progress: Progress | None = None,
+        progress: RunProgress | None = None,
     ) -> None:
         self.queue, self.destination, self.batch, self.run_id = queue, destination, batch, run_id
         self.tally = Tally()

@@ -54,7 +54,7 @@ def statements(world: World) -> dict[str, Statement]:
     done = as_rows("done", ({"contact_id": each, "outcome": "synced"} for each in ids))
     refused = as_rows("refused", ({"contact_id": each, "message": "no"} for each in ids))
     settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
-    stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
+    chunk = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
     wanted, unwanted = settle_sql.honour_decisions(columns)
     late = {"late_contact": ids[0], "sent_late": "a"}
     found: dict[str, Statement] = {
@@ -118,7 +118,7 @@ def statements(world: World) -> dict[str, Statement]:
         "release: unshelve": (hold_sql.unshelve(columns), some),
         "release": (hold_sql.release("brevo"), some),
         "decide: lock": (chosen_sql.named(columns, {"meant": hold_sql.is_on_hold(columns)}), some),
-        "decide for all: find the end": (chosen_sql.end_of_stretch(columns), stretch),
+        "decide for all: find the end": (chosen_sql.end_of_chunk(columns), chunk),
         "explain": (report_sql.delivery_of(columns), {"id": ids[0]}),
         "explain: history": (report_sql.history_of("brevo"), {"id": ids[0]}),
     }
@@ -140,8 +140,8 @@ def statements(world: World) -> dict[str, Statement]:
         failed_lately,
     ):
         found[f"decide for all: {which.__name__}"] = (
-            chosen_sql.stretch(columns, {"meant": which(columns)}, to_the_end=False),
-            stretch,
+            chosen_sql.chunk(columns, {"meant": which(columns)}, is_last=False),
+            chunk,
         )
     return found
 

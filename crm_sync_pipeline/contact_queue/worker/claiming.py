@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.transactions import in_halves, in_transaction, in_transaction_without
 from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql
-from crm_sync_pipeline.contact_queue.people.stretches import Refusal
+from crm_sync_pipeline.contact_queue.people.chunks import Refusal
 from crm_sync_pipeline.contact_queue.worker import aside_sql, claim_sql
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.batch import Batch
