@@ -12,7 +12,7 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.journal_writer import JournalWriter
-from crm_sync_pipeline.delivery.throttle import Traffic
+from crm_sync_pipeline.delivery.throttle import Throttle
 from crm_sync_pipeline.delivery.verdicts import Verdicts
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
@@ -44,7 +44,7 @@ class Engine:
     ) -> None:
         self.queue, self.destination, self.batch, self.run_id = queue, destination, batch, run_id
         self.tally = Tally()
-        self.traffic = Traffic(queue.pace, destination.requests_per_second, destination.concurrency)
+        self.throttle = Throttle(queue.pace, destination.requests_per_second, destination.concurrency)
         self.journal = JournalWriter(queue, batch.token, run_id, self.report, self.send_no_more)
         self.verdicts = Verdicts(queue.breaker, self.note)
         self.stopping = asyncio.Event()
@@ -106,7 +106,7 @@ class Engine:
         """Start no new request."""
         self.may_go_on = False
         self.journal.release()
-        self.traffic.stop()
+        self.throttle.stop()
 
     def _stop(self) -> None:
         """From another thread; harmless before the loop has begun, and once all is done."""

@@ -222,20 +222,20 @@ class Importer:
 
         What `is_throttled` counts against the account's rate limit, and its 429 makes all runs wait.
         """
-        traffic, verdicts = self._engine.traffic, self._engine.verdicts
+        throttle, verdicts = self._engine.throttle, self._engine.verdicts
         for _ in range(MOST_PAUSES):
             if is_throttled:
-                await self._lease.while_waiting_for(traffic.take_off)
+                await self._lease.while_waiting_for(throttle.acquire)
             try:
                 answer = await self._lease.while_waiting_for(call)
             finally:
                 if is_throttled:
-                    traffic.land()
+                    throttle.release()
             self._engine.tally.requests += 1
             if is_rate_limit(answer):
                 self._engine.tally.rate_limited += 1
                 if is_throttled:
-                    await traffic.pause(answer.wait.total_seconds())
+                    await throttle.pause(answer.wait.total_seconds())
                 else:
                     await self._lease.sleep(answer.wait.total_seconds())
                 continue

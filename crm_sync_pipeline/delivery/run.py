@@ -46,7 +46,7 @@ class _Calls:
         self._engine = engine
         self._client = client
         self._destination = engine.destination
-        self._traffic = engine.traffic
+        self._throttle = engine.throttle
         self._journal = engine.journal
         self._verdicts = engine.verdicts
         self._before: Mapping[UUID, Delivered] = {}
@@ -63,7 +63,7 @@ class _Calls:
             groups, lines = set_apart(self._destination, lines, self._before)
             self._unchanged.extend(groups)
         self._waiting.add(lines)
-        self._traffic.waiting = len(contacts)
+        self._throttle.waiting = len(contacts)
         workers = min(self._destination.concurrency, len(contacts))
         await self._until_done_or_stopped([self._work() for _ in range(workers)])
         await self._until_done_or_stopped([self._try_again(contacts)])
@@ -120,13 +120,13 @@ class _Calls:
 
     async def _confirm(self, group: Sequence[Record]) -> bool:
         """Note those that the destination still has, and let the others be sent; returns whether to go on."""
-        await self._traffic.take_off()
+        await self._throttle.acquire()
         try:
             if not self._engine.may_send():
                 return False
             missing = await self._destination.missing(self._client, [str(each.before.remote_id) for each in group])
         finally:
-            self._traffic.land(False)
+            self._throttle.release(False)
         self._engine.tally.requests += 1
         for record in group:
             if record.before.remote_id in missing:
@@ -152,7 +152,7 @@ class _Calls:
         A 429 costs the contacts nothing: the same request is sent again. One that is refused as a whole is halved.
         """
         await self._journal.until_written_down()
-        await self._traffic.take_off()
+        await self._throttle.acquire()
         was_pushed_back = False
         try:
             if not self._engine.may_send():
@@ -163,14 +163,14 @@ class _Calls:
             result = await self._destination.send(self._client, records)
             was_pushed_back = result.was_pushed_back
         finally:
-            self._traffic.land(was_pushed_back)
+            self._throttle.release(was_pushed_back)
         self._engine.tally.requests += 1
         self._verdicts.observe(result.outcome)
         further = halves_of(records) if result.is_split else await self._results(records, result)
         if self._verdicts.is_open:
-            self._traffic.stop()
+            self._throttle.stop()
         if result.pause:
-            await self._traffic.pause(result.pause.total_seconds())
+            await self._throttle.pause(result.pause.total_seconds())
         if result.is_rate_limited:
             self._engine.tally.rate_limited += 1
         return further

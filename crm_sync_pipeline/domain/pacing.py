@@ -71,7 +71,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class InTheAir:
+class InFlight:
     """How many requests may be in flight: fewer when the destination pushes back, more again with each answer."""
 
     most: int
@@ -87,13 +87,13 @@ class InTheAir:
         """How many may be in flight now, at least one."""
         return int(self._limit)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Start a request, if there is room for one."""
         has_room = self._count < self.limit
         self._count += has_room
         return has_room
 
-    def land(self) -> None:
+    def release(self) -> None:
         """A request has ended, whatever came of it."""
         self._count -= 1
 
