@@ -54,16 +54,16 @@ class ContactQueue:
         size: int,
         run_id: str | None = None,
         token: UUID | None = None,
-        only_alone: bool = False,
+        only_quarantined: bool = False,
         takes_up_imports: bool = False,
     ) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
-        workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. With
-        `takes_up_imports` an import whose run is gone comes first, whatever its size. A contact that the database
-        refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the same
-        `token`.
+        workers in a row lost is quarantined: it is claimed alone, when its turn comes; with `only_quarantined` nothing
+        else is. With `takes_up_imports` an import whose run is gone comes first, whatever its size. A contact that the
+        database refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the
+        same `token`.
         """
         recovered = sum(self.recover().endings.values())
         if recovered and self.needs_recovery():  # counted, and yet the rows stand as they did
@@ -73,7 +73,7 @@ class ContactQueue:
             run_id,
             token or uuid4(),
             recovered=recovered,
-            only_alone=only_alone,
+            only_quarantined=only_quarantined,
             takes_up_imports=takes_up_imports,
         )
 

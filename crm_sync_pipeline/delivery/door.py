@@ -10,9 +10,9 @@ from crm_sync_pipeline.delivery.run import deliver, one_by_one
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent, Tally
 
-__all__ = ["RunProgress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
+__all__ = ["RunProgress", "deliver_batch", "deliver_contact", "deliver_quarantined"]
 
-KEPT_APART_SECONDS = 60
+QUARANTINE_SECONDS = 60
 
 
 def deliver_batch(
@@ -42,15 +42,15 @@ def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_i
         queue.settle(batch.token)
 
 
-def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, sent: Sent, run_id: str) -> None:
-    """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
+def deliver_quarantined(queue: ContactQueue, destination: HttpDestination, sent: Sent, run_id: str) -> None:
+    """One quarantined contact after another, each under its own claim, settled before the next; for a minute.
 
-    After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
-    hour. Should one of them kill this worker, those before it are done. Their results are added to `sent`.
+    After a machine died twice in the middle of a large batch, all of it is quarantined, and a run for each would take
+    an hour. Should one of them kill this worker, those before it are done. Their results are added to `sent`.
     """
-    ends_at = time.monotonic() + KEPT_APART_SECONDS
+    ends_at = time.monotonic() + QUARANTINE_SECONDS
     while not sent.tally.down and time.monotonic() < ends_at:
-        batch = queue.claim(1, run_id=run_id, only_alone=True)
+        batch = queue.claim(1, run_id=run_id, only_quarantined=True)
         if not batch.size:
             return
         sent.followed_by.append(batch.token)

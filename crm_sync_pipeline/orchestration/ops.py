@@ -11,7 +11,7 @@ from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.figures import Failure
 from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.delivery.door import deliver_batch, deliver_those_kept_apart
+from crm_sync_pipeline.delivery.door import deliver_batch, deliver_quarantined
 from crm_sync_pipeline.delivery.probe import resume
 from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent
@@ -88,8 +88,8 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
                 crm.require_ready()
                 with progress_in(context.log, name) as progress:
                     sent = Sent(deliver_batch(queue, crm, batch, context.run_id, progress))
-                if batch.is_alone:
-                    deliver_those_kept_apart(queue, crm, sent, context.run_id)
+                if batch.is_quarantined:
+                    deliver_quarantined(queue, crm, sent, context.run_id)
         except BaseException:
             with plain_failure():
                 # What is journaled counts, what an import holds is left to the next claim, the rest is given back.

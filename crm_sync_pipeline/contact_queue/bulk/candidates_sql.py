@@ -8,7 +8,7 @@ from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.delivered_sql import known_of_copy
 from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
 from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
 @built_once
@@ -41,7 +41,7 @@ def page(columns: DestinationColumns) -> sa.Executable:
     goes = sa.and_(
         its_contact.c.is_claimed,
         deliveries.c.retry_count == 0,
-        deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
+        deliveries.c.lost_count < LOSSES_UNTIL_QUARANTINE,
         ~is_attempted(),
         ~is_under_way(),
     )

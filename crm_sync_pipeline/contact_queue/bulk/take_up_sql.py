@@ -15,7 +15,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, imports
 from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
 def _has_live_lease() -> sa.ColumnElement[bool]:
@@ -73,7 +73,7 @@ def move_deliveries(destination: str) -> sa.Update:
     It counts as a loss, up to the number from which a contact goes into no import: or a worker that dies whenever it
     imports, for want of memory, would be followed by another one for ever.
     """
-    losses = sa.func.least(deliveries.c.lost_count + 1, LOSSES_UNTIL_ALONE)
+    losses = sa.func.least(deliveries.c.lost_count + 1, LOSSES_UNTIL_QUARANTINE)
     return (
         sa.update(deliveries)
         .values(claim_token=TOKEN, run_id=RUN, lease_expires_at=NOW + LEASE, lost_count=losses)

@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.worker import aside_sql, claim_sql
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 ASIDE = timedelta(minutes=15)
 """How long a contact stays out of the claims' way that the database refuses to change."""
@@ -37,7 +37,7 @@ class Taken:
 
     claimed: int = 0
     refused: list[Refusal] = field(default_factory=list)
-    is_alone: bool = False
+    is_quarantined: bool = False
 
     @property
     def note(self) -> str:
@@ -79,7 +79,7 @@ class Claiming:
         token: UUID,
         *,
         recovered: int,
-        only_alone: bool,
+        only_quarantined: bool,
         takes_up_imports: bool,
     ) -> Batch:
         """Take at most `size` due contacts under `token`; the `recovered` ones of dead runs are back in the queue."""
@@ -99,12 +99,13 @@ class Claiming:
                 claim_sql.lock_due(self._columns), {"size": PROBE_IS_ONE_OF if down else size}
             ).all()
             due = sorted(due, key=lambda row: not row.is_fresh)[:1] if down else due
-            is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
-            if not due or (only_alone and not is_alone) or (down and not self._breaker.take_probe(connection)):
-                return Taken(is_alone=is_alone)
-            together = due[:1] if is_alone else [row for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
+            is_quarantined = bool(due) and due[0].lost_count >= LOSSES_UNTIL_QUARANTINE
+            is_unwanted = only_quarantined and not is_quarantined
+            if not due or is_unwanted or (down and not self._breaker.take_probe(connection)):
+                return Taken(is_quarantined=is_quarantined)
+            together = due[:1] if is_quarantined else [row for row in due if row.lost_count < LOSSES_UNTIL_QUARANTINE]
             taken = self._take(connection, together, token, run_id, is_careful)
-            taken.is_alone = is_alone
+            taken.is_quarantined = is_quarantined
             return taken
 
         taken = in_transaction_without(self._engine, take)
@@ -115,7 +116,7 @@ class Claiming:
             token,
             taken.claimed,
             taken.note or nothing,
-            is_alone=taken.is_alone and taken.claimed > 0,
+            is_quarantined=taken.is_quarantined and taken.claimed > 0,
             recovered=recovered,
             put_aside=len(taken.refused),
         )

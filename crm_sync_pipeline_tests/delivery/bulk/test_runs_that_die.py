@@ -14,7 +14,7 @@ from crm_sync_pipeline.delivery.lease import LeaseKeeper, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.batch import Batch
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import (
@@ -185,7 +185,7 @@ def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not
 ) -> None:
     """For want of memory, say: each of them would find the import of the last, give it up, and die of its own."""
     world.add_many(20)
-    for _ in range(LOSSES_UNTIL_ALONE):
+    for _ in range(LOSSES_UNTIL_QUARANTINE):
         die(world.queue(), brevo, "post")
         world.pass_time(PAST_THE_LEASE)
     simulator.requests.clear()
