@@ -46,7 +46,7 @@ class ContactQueue:
         self._columns = DestinationColumns.of(contacts, crm)
         self.figures = Figures(engine, self._columns, lease)
         self.imports = Imports(engine, self._columns, lease)
-        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports.take_up)
+        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports.adopt)
         self._settling = Settling(engine, self._columns, policy, lease)
 
     def claim(
@@ -55,13 +55,13 @@ class ContactQueue:
         run_id: str | None = None,
         token: UUID | None = None,
         only_quarantined: bool = False,
-        takes_up_imports: bool = False,
+        adopts_imports: bool = False,
     ) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
         workers in a row lost is quarantined: it is claimed alone, when its turn comes; with `only_quarantined` nothing
-        else is. With `takes_up_imports` an import whose run is gone comes first, whatever its size. A contact that the
+        else is. With `adopts_imports` an import whose run is gone comes first, whatever its size. A contact that the
         database refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the
         same `token`.
         """
@@ -74,7 +74,7 @@ class ContactQueue:
             token or uuid4(),
             recovered=recovered,
             only_quarantined=only_quarantined,
-            takes_up_imports=takes_up_imports,
+            adopts_imports=adopts_imports,
         )
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:

@@ -1,6 +1,6 @@
 """The work of one run whose batch is long: many contacts in one request, where the destination takes them so.
 
-What is sent is written down before, and waited for afterwards, by this run or by the one that takes it up. What no
+What is sent is written down before, and waited for afterwards, by this run or by the one that adopts it. What no
 import takes, or what it leaves unclear at once, goes one by one in the same run: `door` sees to that.
 """
 
@@ -66,19 +66,19 @@ class _ByImport:
             if wanted:
                 await self._import_all()
         except (LeaseLostError, StoppedError, DownError):
-            pass  # what is in progress is taken up by the next claim
+            pass  # what is in progress is adopted by the next claim
         except OneByOneError as why:
             logger.warning("import_left destination=%s reason=%s", self._destination.destination, why)
         else:
             if self._importer.has_answered:
                 self._engine.verdicts.has_answered()
         finally:
-            await asyncio.to_thread(self._imports.let_go, self._engine.token)
+            await asyncio.to_thread(self._imports.abandon, self._engine.token)
 
     async def _import_all(self) -> None:
         """One import after another. While one is in progress, the one before is journaled and the next is made ready.
 
-        A run that dies meanwhile leaves two: each is taken up by a claim of its own.
+        A run that dies meanwhile leaves two: each is adopted by a claim of its own.
         """
         load = await self._made_ready()
         found: Finding | None = None

@@ -59,7 +59,7 @@ def claim_batch(
                 (contact_id,) = parse_ids([config.contact_id])
                 batch = queue.claim_contact(contact_id, context.run_id, token)
             else:
-                batch = queue.claim(config.batch_size, context.run_id, token, takes_up_imports=True)
+                batch = queue.claim(config.batch_size, context.run_id, token, adopts_imports=True)
         except Exception:  # the claim was rolled back, which can't be said of one that is interrupted
             open_claims.close(token)
             raise

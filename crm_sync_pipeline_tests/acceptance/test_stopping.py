@@ -122,14 +122,14 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     simulator.inject("latency=700")
     until(lambda: runs.status(dead) == "FAILURE", SHORT_LEASE_SECONDS + 25, "the sensor sees that the dead run is dead")
 
-    until(lambda: _working(world) - {*launched, dead}, 60, "another takes up what all these left")
+    until(lambda: _working(world) - {*launched, dead}, 60, "another claims what all these left")
     (successor,) = _working(world) - {*launched, dead}
-    taken_up = _addresses(world, successor)
+    claimed = _addresses(world, successor)
     services.stop_daemon()
     simulator.heal()
     until(lambda: runs.status(successor) == "SUCCESS", 60, "and goes on without a daemon, to its good end")
     complete = world.rows("SELECT email FROM contacts WHERE brevo_sync_status = 'Complete'")
-    assert taken_up <= {row["email"] for row in complete}
+    assert claimed <= {row["email"] for row in complete}
     assert _claimed(world, successor) == 0
 
 

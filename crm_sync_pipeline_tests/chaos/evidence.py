@@ -98,7 +98,7 @@ class Evidence:
             if event.name in ("journaling", "journaled"):
                 self._journaling.setdefault(event.worker, []).append(event)
         told = [(event.name, event.told) for event in self.events]
-        self.taking_up = frozenset(UUID(words["token"]) for name, words in told if name == "taking_up")
+        self.adopting = frozenset(UUID(words["token"]) for name, words in told if name == "adopting")
         self._imports = {words["process"]: words["the_import"] for name, words in told if name == "import_noted"}
         self._given_up = frozenset(words["the_import"] for name, words in told if name == "giving_up")
         self._by_email = {row["email"].strip().lower(): contact for contact, row in self.contacts.items()}

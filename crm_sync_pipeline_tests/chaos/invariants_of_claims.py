@@ -31,7 +31,7 @@ def processing_is_always_claimed(evidence: Evidence) -> Iterator[str]:
 def claims_are_taken_from_the_queue_alone(evidence: Evidence) -> Iterator[str]:
     """I5: never from another live claim, never from anything but Queued, and never twice under a token in use.
 
-    What an import holds stays Processing when another claim takes it up.
+    What an import holds stays Processing when another claim adopts it.
     """
     seen: set[tuple[str, UUID]] = set()
     for contact, changes in _of_both(evidence).items():
@@ -42,7 +42,7 @@ def claims_are_taken_from_the_queue_alone(evidence: Evidence) -> Iterator[str]:
                 continue
             if before.get("claim_token") and seconds_of(before["lease_expires_at"]) > change.began_at:
                 yield f"{change.actor} claimed {contact} while another live claim had it"
-            if before.get("claim_token") and UUID(token) in evidence.taking_up:
+            if before.get("claim_token") and UUID(token) in evidence.adopting:
                 pass
             elif change.transaction not in moved:
                 yield f"{change.actor} claimed {contact} without moving it to Processing"

@@ -283,8 +283,8 @@ def test_an_import_that_was_given_up_may_be_sent_again() -> None:
     assert list(violations_in(known)) == []
 
 
-def taken_up(*events: Event) -> Evidence:
-    """An import whose worker died, and which another one takes up when the lease has run out."""
+def adopted(*events: Event) -> Evidence:
+    """An import whose worker died, and which another one adopts when the lease has run out."""
     story = beginning()
     story.claim(2, WORKER, TOKEN, lease_seconds=2)
     story.tell(5, OTHER, "deliveries", delivery_row(OTHER_TOKEN, 7, lost_count=1))
@@ -296,13 +296,13 @@ def taken_up(*events: Event) -> Evidence:
     return evidence(story, obeyed=[obeyed(3.3, name)], calls=calls, attempts=attempts, events=events)
 
 
-def test_an_import_may_be_taken_up_and_by_nothing_but_a_take_up() -> None:
-    assert list(violations_in(taken_up(Event(5, OTHER, "taking_up", {"token": str(OTHER_TOKEN)})))) == []
-    assert [name for name, _ in violations_in(taken_up())] == ["I5"]
+def test_an_import_may_be_adopted_and_by_nothing_but_an_adoption() -> None:
+    assert list(violations_in(adopted(Event(5, OTHER, "adopting", {"token": str(OTHER_TOKEN)})))) == []
+    assert [name for name, _ in violations_in(adopted())] == ["I5"]
 
 
 def test_an_import_knows_what_it_came_to_whoever_saw_that() -> None:
-    (only,) = taken_up().calls.values()
+    (only,) = adopted().calls.values()
     assert (only.process, only.outcome, only.journaled_under, only.answered_at) == (7, "synced", OTHER_TOKEN, 5.5)
 
 

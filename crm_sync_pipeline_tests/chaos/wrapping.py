@@ -157,7 +157,7 @@ def _wrap_destination(trace: Trace, points: Points, numbers: Iterator[int]) -> N
 
 def _wrap_imports(trace: Trace, points: Points) -> None:
     candidates, begin, note_process = Imports.candidates, Imports.begin, Imports.note_process
-    take_up, give_up = Imports.take_up, Imports._give_up
+    adopt, give_up = Imports.adopt, Imports._give_up
 
     @wraps(candidates)
     def watched_candidates(self: Imports, token: UUID) -> Iterator[Candidate]:
@@ -178,11 +178,11 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
         trace.note("import_noted", the_import=import_id, process=process_id)
         points.passed("import_noted")
 
-    @wraps(take_up)
-    def watched_take_up(self: Imports, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
-        moved = take_up(self, connection, token, run_id)
+    @wraps(adopt)
+    def watched_adopt(self: Imports, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+        moved = adopt(self, connection, token, run_id)
         if moved:
-            trace.note("taking_up", token=token)
+            trace.note("adopting", token=token)
         return moved
 
     @wraps(give_up)
@@ -194,7 +194,7 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
         "candidates": watched_candidates,
         "begin": watched_begin,
         "note_process": watched_note,
-        "take_up": watched_take_up,
+        "adopt": watched_adopt,
         "_give_up": watched_give_up,
     }.items():
         setattr(Imports, name, watched)

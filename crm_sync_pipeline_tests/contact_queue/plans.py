@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import adopt_sql, candidates_sql, imports_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
@@ -173,15 +173,15 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
         "import: finish": (imports_sql.finish("brevo"), the_import),
         "import: release": (imports_sql.release("brevo"), the_import),
-        "take up: lock what is left": (take_up_sql.lock_left_behind("brevo"), {}),
-        "take up: is it waited for": (take_up_sql.is_waited_for("brevo"), the_import),
-        "take up: lock contacts": (take_up_sql.lock_contacts(columns), the_import),
-        "take up: move": (
-            take_up_sql.move_deliveries("brevo"),
+        "adopt: lock what is left": (adopt_sql.lock_left_behind("brevo"), {}),
+        "adopt: is it waited for": (adopt_sql.is_waited_for("brevo"), the_import),
+        "adopt: lock contacts": (adopt_sql.lock_contacts(columns), the_import),
+        "adopt: move": (
+            adopt_sql.move_deliveries("brevo"),
             {"old_token": ids[2], **the_import, **token, **run, **lease},
         ),
-        "take up: wait": (take_up_sql.take_up("brevo"), the_import | token | run),
-        "take up: let go": (take_up_sql.let_go("brevo"), token),
+        "adopt: wait": (adopt_sql.adopt("brevo"), the_import | token | run),
+        "adopt: abandon": (adopt_sql.abandon("brevo"), token),
     }
 
 

@@ -29,7 +29,7 @@ def wrong_as_it_stands(names: Sequence[str], row: Mapping[str, Any]) -> list[str
 
 
 SELECTED = {"Selected/Queued", "Queued/Queued", CLAIMED}
-"""What a selected contact may be right after: waiting, or taken up by a claim; never done or given up."""
+"""What a selected contact may be right after: waiting, or claimed; never done or given up."""
 
 
 def _lease(notes: Sequence[Note]) -> list[str]:

@@ -3,7 +3,7 @@
 -- Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is
 -- not taken.
 --
--- What is in progress in an import is left out: a claim takes it up instead.
+-- What is in progress in an import is left out: a claim adopts it instead.
 --
 -- Used by Settling._settle_expired.
 --

@@ -1,7 +1,7 @@
 -- overtaken
 --
--- Those of import :the_import, if :token waits for it, that it does not hold: another worker took them
--- up.
+-- Those of import :the_import, if :token waits for it, that it does not hold: another worker claimed
+-- them.
 --
 -- Used by Imports.overtaken.
 --

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import adopt_sql, candidates_sql, imports_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
@@ -23,7 +23,7 @@ from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, WITHOUT_ITS_NUMBER, 
 PAGE = 2000
 JOURNALED_AT_ONCE = 5000
 
-TAKEN_UP_AT_MOST = 5
+MAX_ADOPTIONS = 5
 GIVEN_UP_AFTER = timedelta(hours=2)
 """When an import whose runs die, or find the destination down, is left alone and its contacts are queued again."""
 
@@ -148,7 +148,7 @@ class Imports:
     def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
         """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
 
-        A few thousand at a time: should this worker die, the next one takes up the rest. Nothing where another run has
+        A few thousand at a time: should this worker die, the next one adopts the rest. Nothing where another run has
         taken the import over.
         """
         own = {address: _outcome_words(outcome) for address, outcome in results.by_address_hash.items()}
@@ -191,20 +191,20 @@ class Imports:
         connection.execute(imports_sql.release(self._crm), {"the_import": import_id})
         connection.execute(imports_sql.finish(self._crm), {"the_import": import_id})
 
-    def let_go(self, token: UUID) -> None:
-        """Stop waiting: the next claim takes up what this token waits for."""
-        self._do(lambda connection: connection.execute(take_up_sql.let_go(self._crm), {"token": token}))
+    def abandon(self, token: UUID) -> None:
+        """Stop waiting: the next claim adopts what this token waits for."""
+        self._do(lambda connection: connection.execute(adopt_sql.abandon(self._crm), {"token": token}))
 
-    def take_up(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+    def adopt(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
         """Within a claim: wait under `token` for an import whose run is gone; returns how many contacts it holds.
 
-        One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
+        One that was adopted too often, or is too old, is given up: recovery then queues its contacts.
         """
-        while left := connection.execute(take_up_sql.lock_left_behind(self._crm)).one_or_none():
+        while left := connection.execute(adopt_sql.lock_left_behind(self._crm)).one_or_none():
             key = {"the_import": left.id}
-            connection.execute(take_up_sql.lock_contacts(self._columns), key)
+            connection.execute(adopt_sql.lock_contacts(self._columns), key)
             moved = 0
-            if left.taken_up < TAKEN_UP_AT_MOST and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
+            if left.taken_up < MAX_ADOPTIONS and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
                 parameters = {
                     **key,
                     "token": token,
@@ -212,12 +212,12 @@ class Imports:
                     "old_token": left.claim_token,
                     "lease_seconds": self._lease_seconds,
                 }
-                moved = connection.execute(take_up_sql.move_deliveries(self._crm), parameters).rowcount
+                moved = connection.execute(adopt_sql.move_deliveries(self._crm), parameters).rowcount
             if moved:
-                connection.execute(take_up_sql.take_up(self._crm), {**key, "token": token, "by_run": run_id})
+                connection.execute(adopt_sql.adopt(self._crm), {**key, "token": token, "by_run": run_id})
                 return moved
-            if connection.execute(take_up_sql.is_waited_for(self._crm), key).scalar_one():
-                return 0  # another run took it up, or came back to life, before the lock was ours
+            if connection.execute(adopt_sql.is_waited_for(self._crm), key).scalar_one():
+                return 0  # another run adopted it, or came back to life, before the lock was ours
             self._give_up(connection, left.id)
         return 0
 

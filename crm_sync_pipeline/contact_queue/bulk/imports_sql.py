@@ -151,7 +151,7 @@ def lock(destination: str) -> sa.Executable:
 
 @built_once
 def overtaken(destination: str) -> sa.Executable:
-    """Those of import :the_import, if :token waits for it, that it does not hold: another worker took them up."""
+    """Those of import :the_import, if :token waits for it, that it does not hold: another worker claimed them."""
     return (
         sa.select(
             import_contacts.c.contact_id,

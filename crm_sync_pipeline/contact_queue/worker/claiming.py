@@ -24,7 +24,7 @@ ASIDE = timedelta(minutes=15)
 PROBE_IS_ONE_OF = 100
 """How many due contacts a probe is chosen from: one not tried yet, as the others may be why the breaker is open."""
 
-TakeUp = Callable[[sa.Connection, UUID, str | None], int]
+Adopt = Callable[[sa.Connection, UUID, str | None], int]
 """Puts an import whose run is gone under a token, for a run; how many contacts it holds, or 0."""
 
 NAMED = 3
@@ -63,14 +63,14 @@ class Claiming:
         columns: DestinationColumns,
         lease: timedelta,
         breaker: BreakerRecord,
-        take_up_import: TakeUp,
+        adopt_import: Adopt,
     ) -> None:
         self.crm = columns.crm
         self._engine = engine
         self._columns = columns
         self._lease = lease
         self._breaker = breaker
-        self._take_up_import = take_up_import
+        self._adopt_import = adopt_import
 
     def due(
         self,
@@ -80,7 +80,7 @@ class Claiming:
         *,
         recovered: int,
         only_quarantined: bool,
-        takes_up_imports: bool,
+        adopts_imports: bool,
     ) -> Batch:
         """Take at most `size` due contacts under `token`; the `recovered` ones of dead runs are back in the queue."""
         down = self._breaker.state()
@@ -91,7 +91,7 @@ class Claiming:
                 return Taken(claimed)
             if closed_to_us:
                 return Taken()
-            if takes_up_imports and (waiting := self._take_up_import(connection, token, run_id)):
+            if adopts_imports and (waiting := self._adopt_import(connection, token, run_id)):
                 if down:
                     self._breaker.take_probe(connection)
                 return Taken(waiting)

@@ -71,7 +71,7 @@ def lock_claimed(columns: DestinationColumns) -> sa.Executable:
 def lock_expired(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is not taken.
 
-    What is in progress in an import is left out: a claim takes it up instead.
+    What is in progress in an import is left out: a claim adopts it instead.
     """
     expired: sa.Executable = (
         _claimed_rows(columns)

@@ -163,7 +163,7 @@ def test_no_personal_data_is_kept_beside_the_contacts(
     world.add("janette.q@example.com", name="Janette Quillfeather", phone_number="+1 415 555 2671")
     simulator.inject("hang:method=GET:path=/v3/processes/*")
     queue = world.queue()
-    batch = queue.claim(10, takes_up_imports=True)
+    batch = queue.claim(10, adopts_imports=True)
     deliver_batch(queue, brevo.model_copy(update={"timeout_seconds": 0.2}), batch)
     kept = str(world.rows("SELECT * FROM crm_sync.import_contacts") + world.rows("SELECT * FROM crm_sync.imports"))
     assert "import_id" in kept

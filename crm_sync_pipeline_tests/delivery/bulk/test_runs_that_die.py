@@ -1,4 +1,4 @@
-"""An import outlives its run: the next one takes it up, and nothing is imported twice without need."""
+"""An import outlives its run: the next one adopts it, and nothing is imported twice without need."""
 
 import asyncio
 from collections import Counter
@@ -39,17 +39,17 @@ def _dies(*_: Any) -> None:
     raise _DiedError
 
 
-def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twice(
+def test_a_run_killed_after_the_request_is_adopted_and_nothing_is_imported_twice(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
-    assert world.queue().claim(1000, takes_up_imports=True).size == 0, "its lease is alive"
+    assert world.queue().claim(1000, adopts_imports=True).size == 0, "its lease is alive"
     world.pass_time(PAST_THE_LEASE)
     assert world.queue().needs_recovery()
     simulator.requests.clear()
     queue = world.queue()
-    batch = queue.claim(5, takes_up_imports=True)
+    batch = queue.claim(5, adopts_imports=True)
     assert batch.size == 20, "whatever the size of a batch"
     tally, settled = finished(queue, batch, deliver_batch(queue, brevo, batch))
     assert endings(settled) == {"complete": 20}
@@ -57,7 +57,7 @@ def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twic
     assert (tally.outcomes, under_way(world)) == (Counter(synced=20), 0)
 
 
-def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_sent_again(
+def test_of_a_run_killed_between_two_imports_both_are_adopted_and_neither_is_sent_again(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is over and not journaled yet when the second is sent: the one is written down beside the other."""
@@ -65,7 +65,7 @@ def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_se
     world.add_many(60)
     queue = world.queue()
     batch = queue.claim(60)
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
     with monkeypatch.context() as patched:
         patched.setattr(Importer, "journal", _dies)
         with pytest.raises(_DiedError):
@@ -117,7 +117,7 @@ def test_a_run_killed_between_request_and_answer_is_found_among_the_processes(
     world.add_many(20)
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     world.pass_time(PAST_THE_LEASE)
@@ -148,7 +148,7 @@ def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arri
     world.add(*(f"later{number}@example.com" for number in range(10)))
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     assert (under_way(world), asked(simulator)[POST]) == (2, 1)
@@ -170,7 +170,7 @@ def test_an_import_given_up_a_moment_ago_may_be_the_one_that_arrived(
     world.add(*(f"later{number}@example.com" for number in range(10)))
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     world.pass_time(PAST_THE_LEASE)
@@ -212,14 +212,14 @@ def test_a_run_killed_while_it_journals_leaves_the_rest_to_the_next_and_counts_n
         return original(work)
 
     queue.imports._do = some  # type: ignore[method-assign]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     assert world.value("SELECT count(*) FROM crm_sync.attempts") == 12
     world.pass_time(PAST_THE_LEASE)
     queue = world.queue()
-    batch = queue.claim(1000, takes_up_imports=True)
-    assert batch.size == 9, "what was journaled is recovered, not taken up"
+    batch = queue.claim(1000, adopts_imports=True)
+    assert batch.size == 9, "what was journaled is recovered, not adopted"
     deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     assert asked(simulator)[POST] == 1
@@ -238,7 +238,7 @@ def test_a_worker_that_lost_its_lease_while_it_waited_touches_nothing(
 
     def lose() -> None:
         world.pass_time(PAST_THE_LEASE)
-        others.append(world.queue().claim(1000, takes_up_imports=True))
+        others.append(world.queue().claim(1000, adopts_imports=True))
 
     tally = deliver_batch(queue, Meanwhile(brevo, lose).brevo, batch)
     assert not tally.outcomes
@@ -270,20 +270,20 @@ def test_two_claims_at_a_time_take_an_import_up_once(world: World, brevo: BrevoR
     world.add_many(20)
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
-    first, second = (world.queue().claim(1000, takes_up_imports=True) for _ in range(2))
+    first, second = (world.queue().claim(1000, adopts_imports=True) for _ in range(2))
     assert (first.size, second.size) == (20, 0)
 
 
-def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_queued(
+def test_an_import_that_was_adopted_too_often_is_given_up_and_its_contacts_are_queued(
     world: World, brevo: BrevoResource
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
-    for _ in range(queue_imports.TAKEN_UP_AT_MOST):
+    for _ in range(queue_imports.MAX_ADOPTIONS):
         world.pass_time(PAST_THE_LEASE)
-        assert world.queue().claim(1000, takes_up_imports=True).size == 20
+        assert world.queue().claim(1000, adopts_imports=True).size == 20
     world.pass_time(PAST_THE_LEASE)
-    world.queue().claim(1000, takes_up_imports=True)
+    world.queue().claim(1000, adopts_imports=True)
     assert under_way(world) == 0
     world.queue().recover()
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20

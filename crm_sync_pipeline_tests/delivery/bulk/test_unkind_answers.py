@@ -181,7 +181,7 @@ def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: Wor
     world.add_many(5)
     die(world.queue(), brevo, "look")
     world.pass_time(queue_imports.GIVEN_UP_AFTER)
-    world.queue().claim(10, takes_up_imports=True)
+    world.queue().claim(10, adopts_imports=True)
     assert world.queue().recover().endings == {Ending.DEFERRED: 5}
 
 

@@ -33,7 +33,7 @@ def _has_live_lease() -> sa.ColumnElement[bool]:
 
 @built_once
 def lock_left_behind(destination: str) -> sa.Executable:
-    """Lock the oldest import whose run is gone; one that another run takes up now is skipped."""
+    """Lock the oldest import whose run is gone; one that another run adopts now is skipped."""
     return (
         sa.select(
             imports.c.id,
@@ -88,7 +88,7 @@ def move_deliveries(destination: str) -> sa.Update:
 
 
 @built_once
-def take_up(destination: str) -> sa.Update:
+def adopt(destination: str) -> sa.Update:
     """From now on :token waits for import :the_import."""
     return (
         sa.update(imports)
@@ -98,8 +98,8 @@ def take_up(destination: str) -> sa.Update:
 
 
 @built_once
-def let_go(destination: str) -> sa.Update:
-    """End the lease of what the import of :token holds, so that the next claim takes it up."""
+def abandon(destination: str) -> sa.Update:
+    """End the lease of what the import of :token holds, so that the next claim adopts it."""
     return (
         sa.update(deliveries)
         .values(lease_expires_at=NOW - seconds(sa.literal(1.0)))
