@@ -105,7 +105,7 @@ class Engine:
     def send_no_more(self) -> None:
         """Start no new request."""
         self.may_go_on = False
-        self.journal.release()
+        self.journal.stop_waiting()
         self.throttle.stop()
 
     def _stop(self) -> None:

@@ -43,7 +43,7 @@ class JournalWriter:
         self._writing_since = 0.0
         self._looked_at = float("-inf")
         self._wake, self._written = asyncio.Event(), asyncio.Event()
-        self._is_over = self._is_released = False
+        self._is_over = self._is_closed = False
 
     def note(self, attempt: Attempt) -> None:
         """This goes into the next write."""
@@ -54,7 +54,7 @@ class JournalWriter:
 
     async def until_written_down(self) -> None:
         """Let the journal keep up: what a run has sent and not written down goes out again if it dies."""
-        while not self._is_released and self._unwritten_for() > UNWRITTEN_SECONDS:
+        while not self._is_closed and self._unwritten_for() > UNWRITTEN_SECONDS:
             self._written.clear()
             await self._written.wait()
 
@@ -102,9 +102,9 @@ class JournalWriter:
             self.deadline = asked_at + status.lease_seconds
         return status.total > 0
 
-    def release(self) -> None:
+    def stop_waiting(self) -> None:
         """Nobody need wait for the journal any more: nothing more is sent."""
-        self._is_released = True
+        self._is_closed = True
         self._written.set()
 
     def end(self) -> None:

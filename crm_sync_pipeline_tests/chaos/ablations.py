@@ -24,7 +24,7 @@ from crm_sync_pipeline_tests.chaos.plan import Act
 
 def without_token_check() -> None:
     """A worker settles what it journaled whoever holds it by now, and never learns that its claim is lost."""
-    let_go, journal = settle_sql._let_go, ContactQueue.journal
+    end_claim, journal = settle_sql._end_claim, ContactQueue.journal
 
     def lock_mine(its: DestinationColumns) -> sa.Executable:
         journaled = sa.select(attempts.c.contact_id).where(attempts.c.claim_token == TOKEN)
@@ -46,8 +46,8 @@ def without_token_check() -> None:
         )
         return mine
 
-    def let_go_whoever_holds(settled: sa.CTE, destination: str) -> Any:
-        statement: Any = let_go(settled, destination)
+    def end_any_claim(settled: sa.CTE, destination: str) -> Any:
+        statement: Any = end_claim(settled, destination)
         statement._where_criteria = tuple(each for each in statement._where_criteria if "claim_token" not in str(each))
         return statement
 
@@ -58,7 +58,7 @@ def without_token_check() -> None:
         return status if status.total else LeaseStatus(1, self.lease.total_seconds())
 
     _replace(settle_sql, "lock_claimed", lock_mine)
-    _replace(settle_sql, "_let_go", let_go_whoever_holds)
+    _replace(settle_sql, "_end_claim", end_any_claim)
     _replace(ContactQueue, "journal", journal_and_go_on)
 
 

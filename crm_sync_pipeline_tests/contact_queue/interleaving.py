@@ -1,7 +1,7 @@
 """Two sessions that go one statement at a time, in every order that can make a difference.
 
 Each session is a thread with an engine of its own. It stops before each statement and before each COMMIT, until the
-driver lets it go. A statement that waits for a lock is noticed (PostgreSQL says who blocks whom), and the other session
+driver resumes it. A statement that waits for a lock is noticed (PostgreSQL says who blocks whom), and the other session
 goes on.
 
 Of orders that differ only in steps that cannot see each other, one is tried. Under READ COMMITTED a statement sees what
@@ -145,7 +145,7 @@ class _Session:
 
         return self.thread.submit(work)
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         with self._turn:
             self._may_go, self.state = True, "running"
             self._rows = 1  # until it is known better: a statement that fails counts as one that locked
@@ -268,7 +268,7 @@ class Interleaving:
         session, other = self._sessions[number], self._sessions[1 - number]
         step = session.awaits
         assert step is not None
-        session.let_go()
+        session.resume()
         self._settle()
         if step.is_commit or session.let_others_in:
             session.let_others_in = other.waits = False

@@ -102,10 +102,10 @@ def statements(world: World) -> dict[str, Statement]:
         "settle: put aside": (settle_sql.put_aside("brevo"), some | token | lease),
         "settle: forget the deleted": (forget_sql.forget_deleted(columns), token),
         "recover: lock the expired": (settle_sql.lock_expired(columns), size),
-        "recover: release the abandoned": (settle_sql.release_abandoned(columns), size | lease),
+        "recover: the stranded": (settle_sql.recover_stranded(columns), size | lease),
         "recover: forget the deleted": (forget_sql.forget_deleted_and_expired(columns), size),
-        "settle: let go of the hidden": (forget_sql.forget_deleted(replace(columns, hides_rows=True)), token),
-        "recover: let go of the hidden": (
+        "settle: unclaim the hidden": (forget_sql.forget_deleted(replace(columns, hides_rows=True)), token),
+        "recover: unclaim the hidden": (
             forget_sql.forget_deleted_and_expired(replace(columns, hides_rows=True)),
             size,
         ),
@@ -172,7 +172,7 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         ),
         "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
         "import: finish": (imports_sql.finish("brevo"), the_import),
-        "import: release": (imports_sql.release("brevo"), the_import),
+        "import: remove entries": (imports_sql.remove_entries("brevo"), the_import),
         "adopt: lock what is left": (adopt_sql.lock_left_behind("brevo"), {}),
         "adopt: is it waited for": (adopt_sql.is_waited_for("brevo"), the_import),
         "adopt: lock contacts": (adopt_sql.lock_contacts(columns), the_import),

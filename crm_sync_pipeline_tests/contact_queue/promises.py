@@ -33,14 +33,14 @@ SELECTED = {"Selected/Queued", "Queued/Queued", CLAIMED}
 
 
 def _lease(notes: Sequence[Note]) -> list[str]:
-    """A claim that lives is let go by its own run alone, and taken by nobody."""
+    """A live claim is ended by its own run alone, and taken by nobody."""
     return [
         f"{note['did']} took a live claim"
         for note in notes
         if note["what"] == "delivery" and note["old_token"] and note["old_token"] != note["new_token"]
         if note["live"] and not (note["did"] == "settle" and note["is_its_own"])
     ] + [
-        "settle let go what is not its own"
+        "settle ended a claim that is not its own"
         for note in notes
         if note["what"] == "delivery" and note["did"] == "settle" and note["old_token"] and not note["is_its_own"]
     ]

@@ -2,8 +2,7 @@
 --
 -- Remove what :token holds of contacts that were deleted meanwhile.
 --
--- Where row-level security hides rows, what can't be seen need not be deleted: the token lets it go
--- instead.
+-- Where row-level security hides rows, what can't be seen need not be deleted: only the claim ends.
 --
 -- Used by Settling._settle_claimed.
 --

@@ -1,6 +1,6 @@
 -- forget_deleted_and_expired
 --
--- Remove, or let go, at most :size that dead claims hold of contacts that were deleted meanwhile.
+-- Remove, or unclaim, at most :size that dead claims hold of contacts that were deleted meanwhile.
 --
 -- Used by Settling._settle_expired.
 --

@@ -188,7 +188,7 @@ class Imports:
         self._do(lambda connection: self._give_up(connection, import_id))
 
     def _give_up(self, connection: sa.Connection, import_id: UUID) -> None:
-        connection.execute(imports_sql.release(self._crm), {"the_import": import_id})
+        connection.execute(imports_sql.remove_entries(self._crm), {"the_import": import_id})
         connection.execute(imports_sql.finish(self._crm), {"the_import": import_id})
 
     def abandon(self, token: UUID) -> None:

@@ -260,8 +260,8 @@ def finish(destination: str) -> sa.Update:
 
 
 @built_once
-def release(destination: str) -> sa.Delete:
-    """Let go of all that import :the_import holds: its contacts are their token's alone again."""
+def remove_entries(destination: str) -> sa.Delete:
+    """Remove all entries of import :the_import: its contacts belong to their token alone again."""
     return sa.delete(import_contacts).where(
         import_contacts.c.import_id == IMPORT, import_contacts.c.destination == destination
     )

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired, stranded
 
 
 @built_once
@@ -48,7 +48,7 @@ def _is_left_behind(columns: DestinationColumns) -> sa.ColumnElement[bool]:
         .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
         .order_by(deliveries.c.lease_expires_at)
     )
-    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns))))
+    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, stranded(columns))))
 
 
 @built_once

@@ -102,7 +102,7 @@ def attempts_of(destination: str) -> sa.Executable:
 
 
 @built_once
-def abandoned(columns: DestinationColumns) -> sa.Select[Any]:
+def stranded(columns: DestinationColumns) -> sa.Select[Any]:
     """The contacts that stand Processing though nobody holds them, and that nothing has touched for a lease."""
     token = sa.select(deliveries.c.claim_token).where(columns.delivery).scalar_subquery()
     return (
@@ -113,12 +113,12 @@ def abandoned(columns: DestinationColumns) -> sa.Select[Any]:
 
 
 @built_once
-def release_abandoned(columns: DestinationColumns) -> sa.Update:
-    """Let go of at most :size abandoned ones, left so by another program: queue what is wanted or not decided.
+def recover_stranded(columns: DestinationColumns) -> sa.Update:
+    """Of at most :size stranded ones, left so by another program, queue what is wanted or not decided.
 
     Where a person changed the sync status alone, the other status is brought after it.
     """
-    found = abandoned(columns).limit(SIZE).with_for_update(key_share=True, skip_locked=True, of=columns.table)
+    found = stranded(columns).limit(SIZE).with_for_update(key_share=True, skip_locked=True, of=columns.table)
     chosen = found.cte("chosen")
     undecided = columns.sync == literal("Processing")
     wanted = columns.sync.in_([literal("Selected"), literal("Queued")])
@@ -221,17 +221,17 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
             }
         )
         .where(columns.id == settled.c.id, columns.is_claimed)
-        .add_cte(_let_go(settled, columns.crm.name).cte("let_go"))
+        .add_cte(_end_claim(settled, columns.crm.name).cte("end_claim"))
     )
 
 
 @built_once
 def settle_deliveries(destination: str) -> sa.Update:
-    """Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them go."""
-    return _let_go(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
+    """Write the transitions :settled to deliveries alone, whose contacts a person changed, and end their claims."""
+    return _end_claim(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
 
 
-def _let_go(settled: sa.CTE, destination: str) -> sa.Update:
+def _end_claim(settled: sa.CTE, destination: str) -> sa.Update:
     """Only under their token: a stale one changes nothing."""
     return (
         sa.update(deliveries)

@@ -93,9 +93,9 @@ class Settling:
         expired = settle_sql.lock_expired(self._columns)
         rows = connection.execute(expired, size).all()
         settled = self._settle_rows(connection, rows, was_lost=True, is_careful=is_careful)
-        released = connection.execute(settle_sql.release_abandoned(self._columns), size | lease).rowcount
+        stranded = connection.execute(settle_sql.recover_stranded(self._columns), size | lease).rowcount
         forgotten = connection.execute(forget_sql.forget_deleted_and_expired(self._columns), size).rowcount
-        return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
+        return settled, max(len(rows), stranded, forgotten) < SETTLED_AT_ONCE
 
     def _settle_rows(
         self, connection: sa.Connection, rows: Sequence[Any], *, was_lost: bool, is_careful: bool
@@ -139,12 +139,12 @@ class Settling:
         settlement = Settlement()
         done = self._attempts(connection, rows)
         by_status: dict[tuple[SyncStatus, ProcessingStatus], list[dict[str, Any]]] = defaultdict(list)
-        released: list[dict[str, Any]] = []
+        superseded: list[dict[str, Any]] = []
         for row in rows:
             attempt = done.get((row.claim_token, row.id))
             if not row.is_claimed:
                 settlement.superseded += 1
-                released.append(_settled(row, _as_it_stands(row), attempt))
+                superseded.append(_settled(row, _as_it_stands(row), attempt))
                 continue
             contact = contact_of(row)
             becomes = self._transition(row, contact, attempt, was_lost)
@@ -153,12 +153,12 @@ class Settling:
             by_status[becomes.sync_status, becomes.processing_status].append(_settled(row, becomes, attempt, reference))
         for (sync, processing), group in by_status.items():
             connection.execute(settle_sql.settle_both(self._columns, sync, processing), as_rows("settled", group))
-        if released:
-            ids = {"ids": [entry["id"] for entry in released]}
+        if superseded:
+            ids = {"ids": [entry["id"] for entry in superseded]}
             for statement in settle_sql.honour_decisions(self._columns):
                 connection.execute(statement, ids)
             connection.execute(settle_sql.honour_queued(self._columns), ids)
-            connection.execute(settle_sql.settle_deliveries(self.crm.name), as_rows("settled", released))
+            connection.execute(settle_sql.settle_deliveries(self.crm.name), as_rows("settled", superseded))
         return settlement
 
     def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
@@ -178,7 +178,7 @@ class Settling:
 
 
 def _as_it_stands(row: Any) -> Transition:
-    """For a contact that a person changed: the delivery is let go, and nothing else moves."""
+    """For a contact that a person changed: the claim on the delivery ends, and nothing else changes."""
     return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
 
 

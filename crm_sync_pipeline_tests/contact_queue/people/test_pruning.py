@@ -85,7 +85,7 @@ def test_forgetting_leaves_nothing_of_a_contact_but_the_record_that_it_was_asked
     assert "Its row is gone" in world.database.history().forget(bert, ME).says(), "after its row was deleted too"
 
 
-def test_a_contact_on_hold_that_is_forgotten_is_not_let_go_by_that(world: World) -> None:
+def test_a_contact_on_hold_that_is_forgotten_is_not_released_by_that(world: World) -> None:
     (anna,) = world.add("anna@example.com")
     world.database.acts(ME).carry_out("hold", Which([anna]), ["brevo"])
     world.database.history().forget(anna, ME)

@@ -117,7 +117,7 @@ def test_only_the_dead_claim_is_recovered_beside_a_live_one(world: World) -> Non
     assert world.delivery(live)["claim_token"] == batch.token
 
 
-def test_a_long_run_that_keeps_extending_its_lease_is_not_taken_for_abandoned(world: World) -> None:
+def test_a_long_run_that_keeps_extending_its_lease_is_not_taken_for_stranded(world: World) -> None:
     (contact,) = world.add("a@example.com")
     queue = world.queue()
     batch = queue.claim(1)
