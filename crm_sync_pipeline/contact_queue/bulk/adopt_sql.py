@@ -10,7 +10,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
-    of_one,
+    opaque_to_planner,
     seconds,
 )
 from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, imports
@@ -25,7 +25,7 @@ def _has_live_lease() -> sa.ColumnElement[bool]:
         .where(
             import_contacts.c.import_id == imports.c.id,
             deliveries.c.claim_token == imports.c.claim_token,
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
         .correlate(imports)
     )
@@ -82,7 +82,7 @@ def move_deliveries(destination: str) -> sa.Update:
             import_contacts.c.import_id == IMPORT,
             deliveries.c.destination == destination,
             deliveries.c.claim_token == sa.bindparam("old_token", type_=UUID_TYPE),
-            of_one(deliveries.c.lease_expires_at <= NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at <= NOW),
         )
     )
 
@@ -109,6 +109,6 @@ def abandon(destination: str) -> sa.Update:
             imports.c.claim_token == TOKEN,
             deliveries.c.claim_token == TOKEN,
             deliveries.c.destination == destination,
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
     )

@@ -17,7 +17,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
-    of_one,
+    opaque_to_planner,
     rows_of,
     seconds,
 )
@@ -73,7 +73,7 @@ def add_entries(columns: DestinationColumns) -> Any:
         .where(
             deliveries.c.contact_id == entries.c.contact_id,
             deliveries.c.destination == literal(columns.crm.name),
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
         .scalar_subquery()
     )

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     DestinationColumns,
     built_once,
     is_free,
-    of_one,
+    opaque_to_planner,
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
@@ -69,7 +69,7 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
         sa.select(
             columns.id.label("id"), columns.is_fresh.label("fresh"), columns.table.c.updated_at.label("decided_at")
         )
-        .where(columns.place == sa.any_(PLACES), of_one(columns.id == sa.any_(IDS)))
+        .where(columns.place == sa.any_(PLACES), opaque_to_planner(columns.id == sa.any_(IDS)))
         .cte("chosen")
     )
     insert = pg.insert(deliveries).from_select(
@@ -115,7 +115,7 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
                 "updated_at": NOW,
             }
         )
-        .where(columns.place == sa.any_(PLACES), of_one(columns.id.in_(sa.select(taken.c.contact_id))))
+        .where(columns.place == sa.any_(PLACES), opaque_to_planner(columns.id.in_(sa.select(taken.c.contact_id))))
     )
 
 
