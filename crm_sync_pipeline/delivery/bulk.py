@@ -36,12 +36,12 @@ def way_by_import(queue: ContactQueue, destination: HttpDestination, batch: Batc
         return None
     threshold = destination.bulk_threshold
     wanted = threshold is not None and batch.size >= threshold
-    under_way = queue.imports.of(batch.token)
-    if not wanted and not under_way:
+    pending = queue.imports.of(batch.token)
+    if not wanted and not pending:
         return None
 
     async def by_import(engine: Engine, client: httpx.AsyncClient) -> None:
-        await _ByImport(engine, client, bulk).run(under_way, wanted)
+        await _ByImport(engine, client, bulk).run(pending, wanted)
 
     return by_import
 
@@ -55,14 +55,14 @@ class _ByImport:
         self._bulk = bulk
         self._addresses: set[str] = set()
 
-    async def run(self, under_way: Import | None, wanted: bool) -> None:
+    async def run(self, pending: Import | None, wanted: bool) -> None:
         """Finish an import that was begun, then send others for as long as there is something to send.
 
         An import that is in progress at the end, for whatever reason, is left to the next claim, at once.
         """
         try:
-            if under_way:
-                await self._journal(await self._importer.results(under_way))
+            if pending:
+                await self._journal(await self._importer.results(pending))
             if wanted:
                 await self._import_all()
         except (LeaseLostError, StoppedError, DownError):
@@ -84,18 +84,18 @@ class _ByImport:
         found: Finding | None = None
         try:
             while load.entries:
-                under_way = await self._importer.send(load)
+                pending = await self._importer.send(load)
                 journaling, found = asyncio.ensure_future(self._journal(found)), None
                 following = asyncio.ensure_future(self._made_ready())
                 try:
-                    found = await self._importer.results(under_way) if under_way else None
+                    found = await self._importer.results(pending) if pending else None
                 except BaseException:
                     following.cancel()
                     raise
                 finally:
                     await journaling
                 load = await following
-                if under_way and not found:
+                if pending and not found:
                     self._addresses.clear()
                     load = load if load.entries else await self._made_ready()
         finally:

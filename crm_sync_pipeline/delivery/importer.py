@@ -83,15 +83,15 @@ class Importer:
         if self._newest is None:
             self._newest = await self._newest_process()
         await self._lease.extend()
-        under_way = Import(load.import_id, len(load.entries), self._newest)
+        pending = Import(load.import_id, len(load.entries), self._newest)
         allowed = await asyncio.to_thread(
-            self._imports.begin, self._engine.token, self._engine.run_id, under_way, load.entries
+            self._imports.begin, self._engine.token, self._engine.run_id, pending, load.entries
         )
         if not allowed:
             return None
         rows = [row for row, entry in zip(load.rows, load.entries, strict=True) if entry.contact_id in allowed]
-        process_id = await self._post(under_way, self._bulk.body(rows))
-        return replace(under_way, contacts=len(allowed), process_id=process_id)
+        process_id = await self._post(pending, self._bulk.body(rows))
+        return replace(pending, contacts=len(allowed), process_id=process_id)
 
     async def _newest_process(self) -> int:
         """What a lost answer is told apart from: what is later may be ours."""
@@ -103,7 +103,7 @@ class Importer:
             reason = newest.reason
         raise OneByOneError(reason)
 
-    async def _post(self, under_way: Import, body: bytes) -> int:
+    async def _post(self, pending: Import, body: bytes) -> int:
         """Start an import; its process. Where no answer came it is looked for before it is sent again."""
         try:
             for _ in range(MOST_POSTS):
@@ -111,62 +111,62 @@ class Importer:
                 process_id = answer if isinstance(answer, int) else None
                 if isinstance(answer, Rejected):
                     break  # whatever in it is refused, single calls will tell
-                process_id = process_id or await self._search(under_way)
+                process_id = process_id or await self._search(pending)
                 if process_id:
-                    await self._note(under_way, process_id)
+                    await self._note(pending, process_id)
                     return process_id
         except DownError:
-            await asyncio.to_thread(self._imports.give_up, under_way.id)
+            await asyncio.to_thread(self._imports.give_up, pending.id)
             raise
-        await asyncio.to_thread(self._imports.give_up, under_way.id)
+        await asyncio.to_thread(self._imports.give_up, pending.id)
         raise OneByOneError(answer.reason if not isinstance(answer, int) else "")
 
-    async def _note(self, under_way: Import, process_id: int) -> None:
-        await asyncio.to_thread(self._imports.note_process, under_way.id, process_id)
+    async def _note(self, pending: Import, process_id: int) -> None:
+        await asyncio.to_thread(self._imports.note_process, pending.id, process_id)
         self._newest = max(self._newest or 0, process_id)
 
-    async def _search(self, under_way: Import) -> int | None:
+    async def _search(self, pending: Import) -> int | None:
         """The process of an import whose answer was lost; None where there is none, or no telling which one is it.
 
         That is so too while another import of ours has no process: either may have become the one that is there.
         """
         for wait in SEARCH_AFTER_SECONDS:
             await self._lease.sleep(wait)
-            found = await self._ask(partial(self._bulk.find, self._client, under_way.after_process_id))
+            found = await self._ask(partial(self._bulk.find, self._client, pending.after_process_id))
             if isinstance(found, Sequence) and found:
-                process_id = await asyncio.to_thread(self._imports.only_its_own, under_way, found)
+                process_id = await asyncio.to_thread(self._imports.only_its_own, pending, found)
                 if process_id:
                     return process_id
         return None
 
-    async def results(self, under_way: Import) -> Finding | None:
+    async def results(self, pending: Import) -> Finding | None:
         """Wait for an import; its result, which `journal` writes down. None where nobody knows of it."""
-        if under_way.process_id is None:
-            process_id = await self._search(under_way)
+        if pending.process_id is None:
+            process_id = await self._search(pending)
             if process_id:
-                await self._note(under_way, process_id)
-            under_way = replace(under_way, process_id=process_id)
-        results = await self._results(under_way) if under_way.process_id else None
+                await self._note(pending, process_id)
+            pending = replace(pending, process_id=process_id)
+        results = await self._results(pending) if pending.process_id else None
         if results:
-            return under_way, results
-        await asyncio.to_thread(self._imports.give_up, under_way.id)
+            return pending, results
+        await asyncio.to_thread(self._imports.give_up, pending.id)
         self._lost += 1
         if self._lost >= MOST_IMPORTS_LOST:
             raise OneByOneError("process_unknown")
         return None
 
-    async def _results(self, under_way: Import) -> Results | None:
+    async def _results(self, pending: Import) -> Results | None:
         """The result of an import; None where the destination does not know it."""
-        process_id, asked_from = under_way.process_id or 0, time.monotonic()
-        wait = max(self._first_look_seconds(under_way.contacts) - under_way.age_seconds, 0.0)
-        age = under_way.age_seconds
+        process_id, asked_from = pending.process_id or 0, time.monotonic()
+        wait = max(self._first_look_seconds(pending.contacts) - pending.age_seconds, 0.0)
+        age = pending.age_seconds
         while age < PATIENCE_SECONDS:
             await self._lease.sleep(wait)
             state = await self._ask(lambda: self._bulk.look(self._client, process_id))
-            age = under_way.age_seconds + time.monotonic() - asked_from
+            age = pending.age_seconds + time.monotonic() - asked_from
             if isinstance(state, Finished):
-                self._seconds_a_contact = age / max(under_way.contacts, 1)
-                return await self._results_of(under_way, state)
+                self._seconds_a_contact = age / max(pending.contacts, 1)
+                return await self._results_of(pending, state)
             if isinstance(state, Broken):
                 return Results(state.outcome)
             if state is Stage.UNKNOWN:
@@ -184,24 +184,24 @@ class Importer:
         seconds = FIRST_LOOK_OF_LAST * self._seconds_a_contact * contacts
         return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
-    async def _results_of(self, under_way: Import, finished: Finished) -> Results:
+    async def _results_of(self, pending: Import, finished: Finished) -> Results:
         """Everybody is imported but those that are refused by name. Nobody is, where a name can't be told."""
         self._engine.tally.requests += len(finished.refusals)
         refused = await self._lease.while_waiting_for(lambda: self._bulk.refused(finished))
         if isinstance(refused, Failed):
             return Results(refused)
-        by_hash: dict[str, Outcome] = {address_hash(each, under_way.id): why for each, why in refused.items()}
-        unknown = await asyncio.to_thread(self._imports.unknown, under_way, list(by_hash))
+        by_hash: dict[str, Outcome] = {address_hash(each, pending.id): why for each, why in refused.items()}
+        unknown = await asyncio.to_thread(self._imports.unknown, pending, list(by_hash))
         if not unknown:
             return Results(Synced(reason="imported"), by_hash)
         title = self._engine.destination.title
-        what = f"{title}'s import {under_way.process_id} rejected {unknown} contacts that could not be identified"
+        what = f"{title}'s import {pending.process_id} rejected {unknown} contacts that could not be identified"
         return Results(Failed("import_unclear", what), by_hash)
 
     async def journal(self, found: Finding) -> None:
         """Write down what became of each contact of an import."""
-        under_way, results = found
-        if overtaken := await asyncio.to_thread(self._imports.overtaken, under_way.id, self._engine.token):
+        pending, results = found
+        if overtaken := await asyncio.to_thread(self._imports.overtaken, pending.id, self._engine.token):
             late = [
                 Attempt(
                     each.contact_id,
@@ -213,7 +213,7 @@ class Importer:
                 for each in overtaken
             ]
             await asyncio.to_thread(self._engine.queue.journal, self._engine.token, late, self._engine.run_id)
-        finish = partial(self._imports.finish, under_way, self._engine.token, self._engine.run_id, results)
+        finish = partial(self._imports.finish, pending, self._engine.token, self._engine.run_id, results)
         for outcome, count in (await asyncio.to_thread(finish)).items():
             self._engine.tally.count(outcome, count)
 

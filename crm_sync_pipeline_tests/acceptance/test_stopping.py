@@ -35,7 +35,7 @@ LONG_LEASE = {
 Nor may the call that hangs end by its own time limit, however long the others took to start.
 """
 
-UNDER_WAY = 6
+IN_PROGRESS = 6
 """So many outcomes are journaled when a run counts as being in the middle of its batch."""
 
 SIGNAL_TAKES = timedelta(seconds=1)
@@ -92,7 +92,7 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     launched = {runs.launch(250, **LONG_LEASE) for _ in range(2)}
     until(lambda: all(_claimed(world, run_id) for run_id in launched), 60, "two runs have claimed")
     dead = runs.launch(500)
-    until(lambda: all(_is_under_way(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
+    until(lambda: all(_is_in_progress(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
     (signalled,) = (run_id for run_id in launched if HANGING in _addresses(world, run_id))
     (terminated,) = launched - {signalled}
     worker, last_worker = (_worker_of(run_id, services) for run_id in (signalled, dead))
@@ -165,9 +165,9 @@ def _addresses(world: World, run_id: str) -> set[str]:
     return {row["email"] for row in _contacts(world, run_id)}
 
 
-def _is_under_way(world: World, run_id: str) -> bool:
+def _is_in_progress(world: World, run_id: str) -> bool:
     count = "SELECT count(*) FROM crm_sync.attempts WHERE run_id = :run_id"
-    return int(world.value(count, run_id=run_id)) >= UNDER_WAY
+    return int(world.value(count, run_id=run_id)) >= IN_PROGRESS
 
 
 def _claimed(world: World, run_id: str) -> int:

@@ -198,7 +198,7 @@ class Interleaving:
             prefix, asleep = todo.pop()
             prepare()
             order = Order()
-            with self._under_way(operations, order):
+            with self._in_progress(operations, order):
                 is_new = self._drive(order, prefix, {} if all_of_them else asleep, todo, not all_of_them)
             if is_symmetric and not prefix:
                 todo = [(later, tried) for later, tried in todo if later != (1,)]
@@ -206,7 +206,7 @@ class Interleaving:
                 yield order
 
     @contextmanager
-    def _under_way(self, operations: Sequence[Operation], order: Order) -> Iterator[None]:
+    def _in_progress(self, operations: Sequence[Operation], order: Order) -> Iterator[None]:
         running = [session.start(work, order) for session, work in zip(self._sessions, operations, strict=True)]
         try:
             yield

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     seconds,
 )
 from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, imports
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_IN_PROGRESS
 from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
@@ -41,7 +41,7 @@ def lock_left_behind(destination: str) -> sa.Executable:
             imports.c.taken_up,
             sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
         )
-        .where(imports.c.destination == destination, IS_UNDER_WAY, ~_has_live_lease())
+        .where(imports.c.destination == destination, IS_IN_PROGRESS, ~_has_live_lease())
         .order_by(imports.c.posted_at)
         .limit(1)
         .with_for_update(skip_locked=True)

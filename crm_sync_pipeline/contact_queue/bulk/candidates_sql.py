@@ -7,7 +7,7 @@ from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.delivered_sql import known_of_copy
 from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
 from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
@@ -43,7 +43,7 @@ def page(columns: DestinationColumns) -> sa.Executable:
         deliveries.c.retry_count == 0,
         deliveries.c.lost_count < LOSSES_UNTIL_QUARANTINE,
         ~is_attempted(),
-        ~is_under_way(),
+        ~is_in_import(),
     )
     return (
         sa.select(

@@ -120,13 +120,13 @@ class Imports:
         parameters = {"the_import": import_id, "number": process_id}
         self._do(lambda connection: connection.execute(imports_sql.note_process(self._crm), parameters))
 
-    def only_its_own(self, under_way: Import, processes: Sequence[int]) -> int | None:
+    def only_its_own(self, pending: Import, processes: Sequence[int]) -> int | None:
         """The one of these processes that can be no other import's; None where there is none, or no telling which.
 
         Asked after the destination was: an import that began since is none of them.
         """
         query = imports_sql.processes_of_others(self._crm)
-        parameters = {"the_import": under_way.id, "after_number": under_way.after_process_id}
+        parameters = {"the_import": pending.id, "after_number": pending.after_process_id}
         others = set(self._do(lambda connection: connection.execute(query, parameters).scalars().all()))
         left = [each for each in processes if each not in others]
         return left[0] if len(left) == 1 and None not in others else None
@@ -138,27 +138,27 @@ class Imports:
         rows = self._do(lambda connection: connection.execute(query, parameters).mappings().all())
         return [Entry(**row) for row in rows]
 
-    def unknown(self, under_way: Import, address_hashes: Sequence[str]) -> int:
+    def unknown(self, pending: Import, address_hashes: Sequence[str]) -> int:
         """How many of these addresses never were in the import. 0 if it is journaled in part: it was asked then."""
-        parameters = {"the_import": under_way.id, "hashes": list(address_hashes)}
+        parameters = {"the_import": pending.id, "hashes": list(address_hashes)}
         query = imports_sql.count_known(self._crm)
         row = self._do(lambda connection: connection.execute(query, parameters).one())
-        return len(address_hashes) - row.known if row.total == under_way.contacts else 0
+        return len(address_hashes) - row.known if row.total == pending.contacts else 0
 
-    def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
+    def finish(self, pending: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
         """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
 
         A few thousand at a time: should this worker die, the next one adopts the rest. Nothing where another run has
         taken the import over.
         """
         own = {address: _outcome_words(outcome) for address, outcome in results.by_address_hash.items()}
-        key = {"the_import": under_way.id, "token": token}
+        key = {"the_import": pending.id, "token": token}
         parameters = {
             **key,
             **{f"others_{name}": word for name, word in _outcome_words(results.others).items()},
             "came_to": json.dumps(own),
             "by_run": run_id,
-            "called": f"process {under_way.process_id}",
+            "called": f"process {pending.process_id}",
             "size": JOURNALED_AT_ONCE,
         }
         outcomes = {_words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]}

@@ -23,7 +23,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, import_contacts, imports
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_IN_PROGRESS
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER
 
 IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
@@ -116,7 +116,7 @@ def of_token(destination: str) -> sa.Executable:
         imports.c.after_process_id,
         imports.c.contacts,
         sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
-    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, IS_UNDER_WAY)
+    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, IS_IN_PROGRESS)
 
 
 @built_once
@@ -127,7 +127,7 @@ def processes_of_others(destination: str) -> sa.Executable:
     """
     mine = imports.alias("mine")
     began = sa.select(mine.c.posted_at).where(mine.c.id == IMPORT).scalar_subquery()
-    is_open = sa.or_(IS_UNDER_WAY, imports.c.finished_at > began - seconds(sa.literal(OPEN_FOR_SECONDS)))
+    is_open = sa.or_(IS_IN_PROGRESS, imports.c.finished_at > began - seconds(sa.literal(OPEN_FOR_SECONDS)))
     return sa.select(imports.c.process_id).where(
         imports.c.destination == destination,
         imports.c.id != IMPORT,
@@ -144,7 +144,7 @@ def lock(destination: str) -> sa.Executable:
     return (
         sa.select(imports.c.id)
         .where(imports.c.id == IMPORT, imports.c.destination == destination, imports.c.claim_token == TOKEN)
-        .where(IS_UNDER_WAY)
+        .where(IS_IN_PROGRESS)
         .with_for_update()
     )
 
@@ -255,7 +255,7 @@ def finish(destination: str) -> sa.Update:
     return (
         sa.update(imports)
         .values(finished_at=NOW)
-        .where(imports.c.id == IMPORT, imports.c.destination == destination, IS_UNDER_WAY)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination, IS_IN_PROGRESS)
     )
 
 

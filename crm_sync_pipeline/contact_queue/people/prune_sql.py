@@ -32,12 +32,12 @@ def prune_attempts(columns: DestinationColumns, removes: bool, removes_of_gone: 
     claim = sa.select(deliveries.c.claim_token).where(
         deliveries.c.contact_id == chunk.c.contact_id, deliveries.c.destination == chunk.c.destination
     )
-    under_way = sa.select(import_contacts.c.import_id).where(
+    in_import = sa.select(import_contacts.c.import_id).where(
         import_contacts.c.contact_id == chunk.c.contact_id, import_contacts.c.destination == chunk.c.destination
     )
     is_needed = sa.or_(
         claim.scalar_subquery() == chunk.c.claim_token,  # NULL, and so not needed, where nobody holds it
-        under_way.scalar_subquery().is_not(None),
+        in_import.scalar_subquery().is_not(None),
     )
     is_old = chunk.c.attempted_at < NOW - _DAYS
     is_of_gone = sa.and_(sa.not_(is_old), _is_gone(columns, chunk.c.contact_id)) if removes_of_gone else sa.false()

@@ -19,7 +19,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
 
 
 @built_once
@@ -148,7 +148,7 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
             deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
             ~is_attempted(),
-            ~is_under_way(),
+            ~is_in_import(),
         )
         .order_by(deliveries.c.contact_id)
     )

@@ -20,7 +20,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SharedColumns, SyncStatus
 
 
@@ -52,7 +52,7 @@ def lock_claimed(columns: DestinationColumns) -> sa.Executable:
             deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
             deliveries.c.contact_id >= sa.bindparam("first", type_=UUID_TYPE),
-            ~is_under_way(),
+            ~is_in_import(),
         )
         .order_by(deliveries.c.contact_id)
         .limit(SIZE)
@@ -75,7 +75,7 @@ def lock_expired(columns: DestinationColumns) -> sa.Executable:
     """
     expired: sa.Executable = (
         _claimed_rows(columns)
-        .where(has_expired(), ~is_under_way())
+        .where(has_expired(), ~is_in_import())
         .order_by(deliveries.c.lease_expires_at)
         .limit(SIZE)
         .with_for_update(key_share=True, skip_locked=True, of=[columns.table, deliveries])

@@ -127,7 +127,7 @@ def test_a_contact_that_was_edited_before_the_lock_is_claimed_as_it_is_now(
     assert {each.name for each in world.queue().contacts_of(late.result().token) if each.id == edited} == {"Bo"}
 
 
-def test_a_claim_by_hand_waits_for_a_claim_under_way_and_then_refuses(
+def test_a_claim_by_hand_waits_for_a_claim_in_progress_and_then_refuses(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (contact,) = world.add("a@example.com")

@@ -82,6 +82,6 @@ def die(queue: ContactQueue, brevo: BrevoResource, when: str) -> Batch:
     return batch
 
 
-def under_way(world: World) -> int:
+def in_progress(world: World) -> int:
     count: int = world.value("SELECT count(*) FROM crm_sync.imports WHERE finished_at IS NULL")
     return count

@@ -26,8 +26,8 @@ from crm_sync_pipeline_tests.delivery.bulk.runs import (
     die,
     endings,
     finished,
+    in_progress,
     run,
-    under_way,
 )
 
 
@@ -54,7 +54,7 @@ def test_a_run_killed_after_the_request_is_adopted_and_nothing_is_imported_twice
     tally, settled = finished(queue, batch, deliver_batch(queue, brevo, batch))
     assert endings(settled) == {"complete": 20}
     assert asked(simulator) == {LOOK: 1}
-    assert (tally.outcomes, under_way(world)) == (Counter(synced=20), 0)
+    assert (tally.outcomes, in_progress(world)) == (Counter(synced=20), 0)
 
 
 def test_of_a_run_killed_between_two_imports_both_are_adopted_and_neither_is_sent_again(
@@ -70,7 +70,7 @@ def test_of_a_run_killed_between_two_imports_both_are_adopted_and_neither_is_sen
         patched.setattr(Importer, "journal", _dies)
         with pytest.raises(_DiedError):
             deliver_batch(queue, brevo, batch)
-    assert (under_way(world), asked(simulator)[POST]) == (2, 2)
+    assert (in_progress(world), asked(simulator)[POST]) == (2, 2)
     world.pass_time(PAST_THE_LEASE)
     done = [run(world.queue(), brevo)[1] for _ in range(4)]
     assert sum(endings(settled).get("complete", 0) for settled in done) == 60
@@ -79,7 +79,7 @@ def test_of_a_run_killed_between_two_imports_both_are_adopted_and_neither_is_sen
     assert len(arrived) == len(set(arrived)) == 60
 
 
-def test_an_import_under_way_is_finished_after_imports_were_switched_off(
+def test_an_import_in_progress_is_finished_after_imports_were_switched_off(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
@@ -151,7 +151,7 @@ def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arri
     queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
-    assert (under_way(world), asked(simulator)[POST]) == (2, 1)
+    assert (in_progress(world), asked(simulator)[POST]) == (2, 1)
     world.pass_time(PAST_THE_LEASE)
     for _ in range(2):
         run(world.queue(), brevo)
@@ -284,7 +284,7 @@ def test_an_import_that_was_adopted_too_often_is_given_up_and_its_contacts_are_q
         assert world.queue().claim(1000, adopts_imports=True).size == 20
     world.pass_time(PAST_THE_LEASE)
     world.queue().claim(1000, adopts_imports=True)
-    assert under_way(world) == 0
+    assert in_progress(world) == 0
     world.queue().recover()
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20
 
@@ -313,7 +313,7 @@ def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, 
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
     assert world.queue().claim(1000).size == 0
-    assert under_way(world) == 1
+    assert in_progress(world) == 1
 
 
 def test_a_run_told_to_stop_leaves_its_import_to_the_next_claim_at_once(

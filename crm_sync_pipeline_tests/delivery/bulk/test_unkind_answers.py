@@ -11,7 +11,7 @@ from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, Meanwhile, asked, die, endings, run, under_way
+from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, Meanwhile, asked, die, endings, in_progress, run
 
 
 def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(
@@ -88,7 +88,7 @@ def test_a_refusal_of_our_set_up_opens_the_breaker_and_gives_all_back(
     assert tally.down
     assert endings(settled) == {"deferred": 20}
     assert world.queue().breaker.state()
-    assert under_way(world) == 0
+    assert in_progress(world) == 0
     assert asked(simulator)["POST /v3/contacts"] == 0
 
 
@@ -98,7 +98,7 @@ def test_a_list_that_is_not_there_opens_the_breaker(world: World, brevo: BrevoRe
     assert "Check BREVO_LIST_ID; it is 77 now" in (tally.down or "")
 
 
-def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_the_probe(
+def test_a_destination_that_goes_down_while_an_import_is_in_progress_keeps_it_for_the_probe(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
@@ -106,7 +106,7 @@ def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_
     tally, settled = run(world.queue(), brevo)
     assert tally.down
     assert settled.total == 0
-    assert under_way(world) == 1
+    assert in_progress(world) == 1
     assert run(world.queue(), brevo)[1].total == 0, "while it is down nothing is asked"
     simulator.heal()
     world.pass_time(timedelta(seconds=61))
