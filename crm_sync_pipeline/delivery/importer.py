@@ -24,7 +24,7 @@ T = TypeVar("T")
 Finding = tuple[Import, Results]
 """An import that is over, and its result."""
 
-CONTACTS_A_SECOND = 2000
+CONTACTS_PER_SECOND = 2000
 SHORTEST_WAIT_SECONDS = 2.0
 LONGEST_FIRST_WAIT_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -39,9 +39,9 @@ FIRST_LOOK_OF_LAST = 0.9
 PATIENCE_SECONDS = 3600.0
 """How long an import may be in progress before its contacts count as failed."""
 
-MOST_POSTS = 3
-MOST_IMPORTS_LOST = 2
-MOST_PAUSES = 60
+MAX_POST_ATTEMPTS = 3
+MAX_LOST_IMPORTS = 2
+MAX_PAUSES = 60
 SEARCH_AFTER_SECONDS = (2.0, 8.0)
 """After a POST without an answer: when to look for what it may have started."""
 
@@ -76,7 +76,7 @@ class Importer:
         self.has_answered = False
         self._newest: int | None = None
         self._lost = 0
-        self._seconds_a_contact: float | None = None
+        self._seconds_per_contact: float | None = None
 
     async def send(self, load: Load) -> Import | None:
         """Start an import of what was made ready, without those whom a person took back since; None: all of them."""
@@ -96,7 +96,7 @@ class Importer:
     async def _newest_process(self) -> int:
         """What a lost answer is told apart from: what is later may be ours."""
         reason = ""
-        for _ in range(MOST_POSTS):
+        for _ in range(MAX_POST_ATTEMPTS):
             newest = await self._ask(lambda: self._bulk.newest(self._client))
             if isinstance(newest, int):
                 return newest
@@ -106,7 +106,7 @@ class Importer:
     async def _post(self, pending: Import, body: bytes) -> int:
         """Start an import; its process. Where no answer came it is looked for before it is sent again."""
         try:
-            for _ in range(MOST_POSTS):
+            for _ in range(MAX_POST_ATTEMPTS):
                 answer = await self._ask(lambda: self._bulk.post(self._client, body), is_throttled=True)
                 process_id = answer if isinstance(answer, int) else None
                 if isinstance(answer, Rejected):
@@ -151,7 +151,7 @@ class Importer:
             return pending, results
         await asyncio.to_thread(self._imports.give_up, pending.id)
         self._lost += 1
-        if self._lost >= MOST_IMPORTS_LOST:
+        if self._lost >= MAX_LOST_IMPORTS:
             raise OneByOneError("process_unknown")
         return None
 
@@ -165,7 +165,7 @@ class Importer:
             state = await self._ask(lambda: self._bulk.look(self._client, process_id))
             age = pending.age_seconds + time.monotonic() - asked_from
             if isinstance(state, Finished):
-                self._seconds_a_contact = age / max(pending.contacts, 1)
+                self._seconds_per_contact = age / max(pending.contacts, 1)
                 return await self._results_of(pending, state)
             if isinstance(state, Broken):
                 return Results(state.outcome)
@@ -179,9 +179,9 @@ class Importer:
         )
 
     def _first_look_seconds(self, contacts: int) -> float:
-        if self._seconds_a_contact is None:
-            return min(max(contacts / CONTACTS_A_SECOND, SHORTEST_WAIT_SECONDS), LONGEST_FIRST_WAIT_SECONDS)
-        seconds = FIRST_LOOK_OF_LAST * self._seconds_a_contact * contacts
+        if self._seconds_per_contact is None:
+            return min(max(contacts / CONTACTS_PER_SECOND, SHORTEST_WAIT_SECONDS), LONGEST_FIRST_WAIT_SECONDS)
+        seconds = FIRST_LOOK_OF_LAST * self._seconds_per_contact * contacts
         return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     async def _results_of(self, pending: Import, finished: Finished) -> Results:
@@ -223,7 +223,7 @@ class Importer:
         What `is_throttled` counts against the account's rate limit, and its 429 makes all runs wait.
         """
         throttle, verdicts = self._engine.throttle, self._engine.verdicts
-        for _ in range(MOST_PAUSES):
+        for _ in range(MAX_PAUSES):
             if is_throttled:
                 await self._lease.while_waiting_for(throttle.acquire)
             try:

@@ -10,7 +10,7 @@ from crm_sync_pipeline.delivery.engine import GRACE_SECONDS, Engine
 
 T = TypeVar("T")
 
-EXTENSIONS_A_LEASE = 3
+EXTENSIONS_PER_LEASE = 3
 
 
 class LeaseLostError(Exception):
@@ -26,7 +26,7 @@ class LeaseKeeper:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._every_seconds = engine.queue.lease.total_seconds() / EXTENSIONS_A_LEASE
+        self._every_seconds = engine.queue.lease.total_seconds() / EXTENSIONS_PER_LEASE
         self._extended_at = float("-inf")
 
     async def extend(self) -> None:

@@ -25,7 +25,7 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.monitoring.channels import AlertNotSentError, Channel
 from crm_sync_pipeline.settings import Settings
 
-SENDS_FOR_SECONDS = 25.0
+SEND_BUDGET_SECONDS = 25.0
 """What is not told within that is told at the next look: Dagster gives a tick 60 s."""
 
 
@@ -121,7 +121,7 @@ class Watch:
         if self._keep_track_of_outages(health, {each.name for each in told}):
             health = self._health()
         conditions = self._conditions(health)
-        until = time.monotonic() + SENDS_FOR_SECONDS
+        until = time.monotonic() + SEND_BUDGET_SECONDS
         for channel in self.channels:
             told_here = {each.name for each in told if each.channel == channel.name}
             for change in changes(conditions, told_here, self.ui_url):

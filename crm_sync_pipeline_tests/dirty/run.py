@@ -19,7 +19,7 @@ from crm_sync_pipeline_tests.dirty.phones import REGION
 from crm_sync_pipeline_tests.product import Product
 
 BATCH_SIZE = 200
-MOST_RUNS = 100
+MAX_RUNS = 100
 RETRY_MINUTES = 30
 """Longer than any wait between two attempts."""
 
@@ -125,8 +125,8 @@ class Dirt:
         while self._waiting():
             if not queue.depth(limit=1):
                 self._product.pass_minutes(RETRY_MINUTES)
-            if self._runs == MOST_RUNS:
-                raise AssertionError(f"{self._waiting()} contacts still wait after {MOST_RUNS} runs")
+            if self._runs == MAX_RUNS:
+                raise AssertionError(f"{self._waiting()} contacts still wait after {MAX_RUNS} runs")
             result = self._product.run(batch_size=BATCH_SIZE)
             self._runs += 1
             self._red_runs += not result.success

@@ -24,7 +24,7 @@ PAGE = 2000
 JOURNALED_AT_ONCE = 5000
 
 MAX_ADOPTIONS = 5
-GIVEN_UP_AFTER = timedelta(hours=2)
+MAX_IMPORT_AGE = timedelta(hours=2)
 """When an import whose runs die, or find the destination down, is left alone and its contacts are queued again."""
 
 _FIRST = UUID(int=0)
@@ -204,7 +204,7 @@ class Imports:
             key = {"the_import": left.id}
             connection.execute(adopt_sql.lock_contacts(self._columns), key)
             moved = 0
-            if left.taken_up < MAX_ADOPTIONS and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
+            if left.taken_up < MAX_ADOPTIONS and left.age_seconds < MAX_IMPORT_AGE.total_seconds():
                 parameters = {
                     **key,
                     "token": token,

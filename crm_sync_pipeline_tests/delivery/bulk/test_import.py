@@ -70,7 +70,7 @@ def test_how_long_an_import_took_says_when_to_look_at_the_next(
     world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
-    monkeypatch.setattr(importer, "CONTACTS_A_SECOND", 100_000)
+    monkeypatch.setattr(importer, "CONTACTS_PER_SECOND", 100_000)
     world.add_many(50)
     run(world.queue(), brevo)
     looks = Counter(each.path for each in simulator.requests if each.path.startswith("/v3/processes/"))

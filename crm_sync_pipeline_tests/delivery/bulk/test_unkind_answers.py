@@ -66,7 +66,7 @@ def test_imports_that_do_not_get_through_go_one_by_one_in_the_same_run(
     simulator.inject("status-524-html:path=/v3/contacts/import:written=no")
     _, settled = run(world.queue(), brevo)
     assert endings(settled) == {"complete": 20}
-    assert asked(simulator)[POST] == importer.MOST_POSTS
+    assert asked(simulator)[POST] == importer.MAX_POST_ATTEMPTS
 
 
 def test_a_429_costs_nobody_anything(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
@@ -180,7 +180,7 @@ def test_an_import_that_ends_badly_makes_its_contacts_fail(world: World, brevo: 
 def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: World, brevo: BrevoResource) -> None:
     world.add_many(5)
     die(world.queue(), brevo, "look")
-    world.pass_time(queue_imports.GIVEN_UP_AFTER)
+    world.pass_time(queue_imports.MAX_IMPORT_AGE)
     world.queue().claim(10, adopts_imports=True)
     assert world.queue().recover().endings == {Ending.DEFERRED: 5}
 
