@@ -76,17 +76,17 @@ class _ByImport:
             await asyncio.to_thread(self._imports.abandon, self._engine.token)
 
     async def _import_all(self) -> None:
-        """One import after another. While one is in progress, the one before is journaled and the next is made ready.
+        """One import after another. While one is in progress, the one before is journaled and the next is prepared.
 
         A run that dies meanwhile leaves two: each is adopted by a claim of its own.
         """
-        load = await self._made_ready()
+        load = await self._next_load()
         found: Finding | None = None
         try:
             while load.entries:
                 pending = await self._importer.send(load)
                 journaling, found = asyncio.ensure_future(self._journal(found)), None
-                following = asyncio.ensure_future(self._made_ready())
+                following = asyncio.ensure_future(self._next_load())
                 try:
                     found = await self._importer.results(pending) if pending else None
                 except BaseException:
@@ -97,7 +97,7 @@ class _ByImport:
                 load = await following
                 if pending and not found:
                     self._addresses.clear()
-                    load = load if load.entries else await self._made_ready()
+                    load = load if load.entries else await self._next_load()
         finally:
             await self._journal(found)
 
@@ -106,10 +106,10 @@ class _ByImport:
             await self._importer.journal(found)
         self._engine.report()
 
-    async def _made_ready(self) -> Load:
+    async def _next_load(self) -> Load:
         load = await asyncio.to_thread(self._load)
         if load.ended:  # at once, or the next look would find them again
-            await self._engine.journal.extend(load.ended)
+            await self._engine.journal.write(load.ended)
             for attempt in load.ended:
                 self._engine.tally.count(attempt.outcome)
         return load
@@ -117,7 +117,7 @@ class _ByImport:
     def _load(self) -> Load:
         """The contacts of one import, in id order. Of those with one address the first, the others go by themselves.
 
-        The first import is half as long as one may be: while the destination works on it, the next is made ready.
+        The first import is half as long as one may be: while the destination works on it, the next is prepared.
         """
         load, size = Load(uuid4()), BODY_MARGIN_BYTES
         most_bytes = self._bulk.most_bytes if self._addresses else self._bulk.most_bytes // 2

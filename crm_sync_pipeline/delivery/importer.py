@@ -79,10 +79,10 @@ class Importer:
         self._seconds_per_contact: float | None = None
 
     async def send(self, load: Load) -> Import | None:
-        """Start an import of what was made ready, without those whom a person took back since; None: all of them."""
+        """Start an import of what was prepared, without those whom a person took back since; None: all of them."""
         if self._newest is None:
             self._newest = await self._newest_process()
-        await self._lease.extend()
+        await self._lease.heartbeat()
         pending = Import(load.import_id, len(load.entries), self._newest)
         allowed = await asyncio.to_thread(
             self._imports.begin, self._engine.token, self._engine.run_id, pending, load.entries

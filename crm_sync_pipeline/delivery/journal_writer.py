@@ -77,22 +77,26 @@ class JournalWriter:
                 if not self._is_over:
                     await asyncio.sleep(GROUPED_SECONDS)
                 if self._arrived:
-                    await self._write()
+                    await self._write_group()
         except BaseException:
             self._on_end()  # what can't be written down must not be sent
             raise
 
-    async def _write(self) -> None:
+    async def _write_group(self) -> None:
         self._being_written, self._arrived, self._writing_since = self._arrived, [], self._arrived_since
-        is_ours = await self.extend(self._being_written)
+        is_ours = await self.write(self._being_written)
         self._being_written = ()
         self._written.set()
         if not is_ours:
             self._on_end()  # the lease is lost: another run may hold these contacts by now
         self._on_written()
 
-    async def extend(self, attempts: Sequence[Attempt] = ()) -> bool:
-        """Write attempts down and extend the lease; whether it was ours still."""
+    async def heartbeat(self) -> bool:
+        """Extend the lease; whether it was still ours."""
+        return await self.write(())
+
+    async def write(self, attempts: Sequence[Attempt]) -> bool:
+        """Write attempts down and extend the lease; whether it was still ours."""
         asked_at = time.monotonic()
         look = asked_at - self._looked_at >= LOOK_EVERY_SECONDS
         status = await asyncio.to_thread(self._queue.journal, self._token, attempts, self._run_id, look=look)

@@ -54,7 +54,7 @@ class _Calls:
         self._waiting = Waiting()
 
     async def run(self, sends_unchanged: bool) -> None:
-        if not await self._journal.extend():
+        if not await self._journal.heartbeat():
             return  # the lease ran out between the claim and now
         contacts = await asyncio.to_thread(self._engine.queue.contacts_of, self._engine.token)
         self._before = await asyncio.to_thread(self._known_before, contacts)

@@ -96,7 +96,7 @@ class Blame:
         return [*self._set_up, *self._alike]
 
     def decide(self, earlier: Mapping[UUID, Earlier]) -> list[Attempt]:
-        """Open the breaker, or blame the contacts: where the same ones came to the same before, and others got through.
+        """Open the breaker, or blame the contacts: where the same ones got the same before, and others got through.
 
         Or bad contacts that stand side by side would stop the queue again and again.
         """
@@ -180,7 +180,7 @@ def _alike_part(message: str) -> str:
 
 
 def _is_second(attempt: Attempt, earlier: Mapping[UUID, Earlier]) -> bool:
-    """Whether this contact came to the same before, and it is known to be its own.
+    """Whether this contact got the same answer before, and it is known to be its own.
 
     One that was blamed for a set-up status stays blamed: that is done only where others got through.
     """

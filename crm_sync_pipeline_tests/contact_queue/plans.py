@@ -149,7 +149,7 @@ def statements(world: World) -> dict[str, Statement]:
 def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
     ids: list[UUID] = [uuid4() for _ in range(200)]
     the_import, token, run = {"the_import": ids[0]}, {"token": ids[1]}, {"by_run": "r"}
-    came_to = {"came_to": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
+    results = {"results": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
     entry = dict.fromkeys(("contact_hash", "payload_hash", "address_hash"), "a")
     entries = as_rows("entries", ({"contact_id": each, "message": "", **entry} for each in ids))
     some, lease = {"size": 5000}, {"lease_seconds": 300.0}
@@ -168,7 +168,7 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         "import: count the known": (imports_sql.count_known("brevo"), {"hashes": ["a"], **the_import}),
         "import: journal some": (
             imports_sql.journal_some("brevo"),
-            {"called": "process 7", **the_import, **token, **some, **run, **came_to},
+            {"called": "process 7", **the_import, **token, **some, **run, **results},
         ),
         "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
         "import: finish": (imports_sql.finish("brevo"), the_import),

@@ -1,4 +1,4 @@
-"""docs/operations.md says what each unkind answer comes to; here each one is brought about, and comes to that."""
+"""docs/operations.md says what follows from each unkind answer; here each one is brought about, and comes to that."""
 
 import asyncio
 import json

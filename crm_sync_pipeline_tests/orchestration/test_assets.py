@@ -1,4 +1,4 @@
-"""What the catalogue shows: what runs came to, how the queue stands, whether it is well."""
+"""What the catalogue shows: the results of runs, how the queue stands, whether it is well."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def noted(result: dg.ExecuteInProcessResult) -> list[tuple[dg.DagsterEventType, 
     return found
 
 
-# What runs came to
+# Results of runs
 
 
 def test_a_run_notes_numbers_that_plot_and_names_by_id_who_failed(product: Product) -> None:

@@ -156,7 +156,7 @@ class Imports:
         parameters = {
             **key,
             **{f"others_{name}": word for name, word in _outcome_words(results.others).items()},
-            "came_to": json.dumps(own),
+            "results": json.dumps(own),
             "by_run": run_id,
             "called": f"process {pending.process_id}",
             "size": JOURNALED_AT_ONCE,

@@ -190,7 +190,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
     """Journal at most :size contacts of import :the_import and take them out of it; returns their results, counted.
 
     `lacks_number` tells those whose message says that they were sent without their phone number.
-    :came_to says of an address what its contact came to; every other came to :others_outcome. It is the first attempt
+    :results has the results by address; that of every other contact is :others_outcome. It is the first attempt
     for all of them, or they would not be in an import. Written so that no plan rests on a guess of how many there are.
     """
     some = (
@@ -209,8 +209,8 @@ def journal_some(destination: str) -> sa.Select[Any]:
         .returning(*import_contacts.c)
         .cte("done")
     )
-    came_to = sa.select(sa.cast(sa.bindparam("came_to", type_=sa.Text), pg.JSONB)).scalar_subquery()
-    own = came_to[done.c.address_hash]
+    results = sa.select(sa.cast(sa.bindparam("results", type_=sa.Text), pg.JSONB)).scalar_subquery()
+    own = results[done.c.address_hash]
 
     def word(name: str) -> sa.ColumnElement[Any]:
         return sa.func.coalesce(own[name].astext, sa.bindparam(f"others_{name}", type_=sa.Text))
@@ -237,8 +237,8 @@ def journal_some(destination: str) -> sa.Select[Any]:
         .cte("written")
     )
     lacks_number = sa.func.strpos(written.c.message, literal(WITHOUT_ITS_NUMBER)) > 0
-    came_to_what = (written.c.outcome, written.c.reason, lacks_number.label("lacks_number"))
-    return sa.select(*came_to_what, sa.func.count().label("total")).group_by(*came_to_what)
+    result = (written.c.outcome, written.c.reason, lacks_number.label("lacks_number"))
+    return sa.select(*result, sa.func.count().label("total")).group_by(*result)
 
 
 @built_once

@@ -118,17 +118,17 @@ class Settling:
     def _settle_refused(self, connection: sa.Connection, row: Any, refusal: str) -> Settlement:
         """End a contact in Error whose row does not take the result; put it aside where not even that is taken."""
         attempt = self._attempts(connection, [row]).get((row.claim_token, row.id))
-        becomes = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
+        next_state = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
         try:
             with connection.begin_nested():
-                error = settle_sql.settle_both(self._columns, becomes.sync_status, becomes.processing_status)
-                connection.execute(error, as_rows("settled", [_settled(row, becomes, attempt)]))
+                error = settle_sql.settle_both(self._columns, next_state.sync_status, next_state.processing_status)
+                connection.execute(error, as_rows("settled", [_settled(row, next_state, attempt)]))
         except sa.exc.DBAPIError as error:
             if blames_row(error) is None:
                 raise
             aside = {"token": row.claim_token, "ids": [row.id], "lease_seconds": ASIDE.total_seconds()}
             connection.execute(settle_sql.put_aside(self.crm.name), aside)
-        return Settlement(Counter({becomes.ending: 1}))
+        return Settlement(Counter({next_state.ending: 1}))
 
     def _attempts(self, connection: sa.Connection, rows: Sequence[Any]) -> dict[tuple[UUID, UUID], Any]:
         key = {"ids": [row.id for row in rows], "tokens": list({row.claim_token for row in rows})}
@@ -147,10 +147,12 @@ class Settling:
                 superseded.append(_settled(row, _as_it_stands(row), attempt))
                 continue
             contact = contact_of(row)
-            becomes = self._transition(row, contact, attempt, was_lost)
-            settlement.endings[becomes.ending] += 1
-            reference = self._reference(contact, becomes, attempt)
-            by_status[becomes.sync_status, becomes.processing_status].append(_settled(row, becomes, attempt, reference))
+            next_state = self._transition(row, contact, attempt, was_lost)
+            settlement.endings[next_state.ending] += 1
+            reference = self._reference(contact, next_state, attempt)
+            by_status[next_state.sync_status, next_state.processing_status].append(
+                _settled(row, next_state, attempt, reference)
+            )
         for (sync, processing), group in by_status.items():
             connection.execute(settle_sql.settle_both(self._columns, sync, processing), as_rows("settled", group))
         if superseded:
@@ -170,9 +172,9 @@ class Settling:
         outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
         return transition(Standing(row.retry_count, row.lost_count, edited, overtaken), outcome, self._policy)
 
-    def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
+    def _reference(self, contact: Contact, next_state: Transition, attempt: Any | None) -> str | None:
         """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
-        if becomes.sync_status is not SyncStatus.Complete or attempt is None:
+        if next_state.sync_status is not SyncStatus.Complete or attempt is None:
             return None
         return contact.email if self.crm.holds_address else attempt.remote_id
 
@@ -182,17 +184,17 @@ def _as_it_stands(row: Any) -> Transition:
     return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
 
 
-def _settled(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
+def _settled(row: Any, next_state: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
     entry = {
         "id": row.id,
         "token": row.claim_token,
-        "error": becomes.error,
-        "keeps_error": becomes.keeps_error,
+        "error": next_state.error,
+        "keeps_error": next_state.keeps_error,
         "reference": reference,
-        "shared": becomes.shared.value,
-        "retry_count": becomes.retry_count,
-        "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
-        "lost_count": becomes.losses,
+        "shared": next_state.shared.value,
+        "retry_count": next_state.retry_count,
+        "due_in_seconds": None if next_state.due_in is None else next_state.due_in.total_seconds(),
+        "lost_count": next_state.losses,
         "payload_hash": _known_payload(row, attempt),
         "remote_id": row.remote_id,
         "remote_fields": _remote_fields(row, attempt),

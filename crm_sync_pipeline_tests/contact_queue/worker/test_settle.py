@@ -284,7 +284,7 @@ def test_a_delete_wins_and_leaves_no_orphan(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sync", "becomes"),
+    ("sync", "next_status"),
     [
         ("Selected", ("Selected", "Queued")),
         ("Queued", ("Queued", "Queued")),
@@ -293,14 +293,14 @@ def test_a_delete_wins_and_leaves_no_orphan(world: World) -> None:
     ],
 )
 def test_a_person_who_changed_the_sync_status_alone_is_obeyed(
-    world: World, sync: str, becomes: tuple[str, str | None]
+    world: World, sync: str, next_status: tuple[str, str | None]
 ) -> None:
     (contact,) = world.add("a@example.com")
     token = in_flight(world, Synced("42"))
     world.execute("UPDATE contacts SET brevo_sync_status = :sync", sync=sync)
     assert world.queue().settle(token).as_metadata() == ENDINGS | {"superseded": 1}
-    assert world.status(contact) == becomes
-    assert world.queue().depth() == (1 if becomes[1] else 0)
+    assert world.status(contact) == next_status
+    assert world.queue().depth() == (1 if next_status[1] else 0)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
