@@ -289,7 +289,7 @@ def test_a_database_that_is_away_is_told_by_each_channel_once_even_if_one_does_n
     assert hook.got == []
     refusing.skip(timedelta(seconds=30))
     hook.refuses = True
-    assert "It is tried again at the next look." in refusing.look()
+    assert "It will be retried at the next check." in refusing.look()
     hook.refuses = False
     refusing.look()
     refusing.look()
