@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
-from crm_sync_pipeline.domain.explanation import Answer, explain
+from crm_sync_pipeline.domain.explanation import Explanation, explain
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline.simulators.request_log import LoggedRequest
 from crm_sync_pipeline_tests.builders import World
@@ -54,7 +54,7 @@ class Evidence:
 
     states: Mapping[UUID, tuple[str, str | None, str | None]]
     attempts: Mapping[UUID, Sequence[tuple[str, str]]]
-    answers: Mapping[UUID, Answer]
+    answers: Mapping[UUID, Explanation]
     requests: Sequence[LoggedRequest]
     held: Mapping[str, Held]
     numbers_left_out: int

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql, unchanged_sql
 
-Condition = Callable[[DestinationColumns], sa.ColumnElement[bool]]
+RowCondition = Callable[[DestinationColumns], sa.ColumnElement[bool]]
 Write = Callable[[sa.Connection, DestinationColumns, Sequence[UUID]], int]
 
 
@@ -23,8 +23,8 @@ class Verb:
     name: str
     past: str
     write: Write
-    applies: Condition
-    assumes: Condition
+    applies: RowCondition
+    assumes: RowCondition
 
 
 def _any(_columns: DestinationColumns) -> sa.ColumnElement[bool]:
