@@ -113,11 +113,11 @@ class ContactQueue:
     def journal(
         self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
     ) -> LeaseStatus:
-        """Write attempts down and extend the lease; returns what the token still holds.
+        """Write attempts down and extend the lease; returns how it stands.
 
-        Nothing means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address
-        in a message is masked, whichever destination let it through. What was sent of a contact that the token no
-        longer holds may have landed after what its new holder sent: if it differs, the contact goes out again. With
+        A total of 0: the lease is lost, stop sending. Writing an attempt twice writes it once. An e-mail address
+        in a message is masked, whichever destination let it through. What was sent of a contact that another run has
+        claimed since may have landed after what that one sent: if it differs, the contact goes out again. With
         `look` those that a person took back are in the answer, which takes a look at each contact of the token.
         """
         done = list(done)
@@ -209,7 +209,7 @@ class ContactQueue:
         )
 
     def needs_recovery(self) -> bool:
-        """Whether a claim has run out, or something stands Processing that nobody holds: the next claim fixes it."""
+        """Whether a claim has run out, or something stands Processing that is not claimed: the next claim fixes it."""
         return in_transaction(
             self._engine,
             lambda connection: bool(

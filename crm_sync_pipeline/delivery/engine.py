@@ -25,7 +25,7 @@ LONGEST_LEASE_MARGIN_SECONDS = 5.0
 
 RunProgress = Callable[[Tally, int], None]
 Way = Callable[["Engine", httpx.AsyncClient], Awaitable[None]]
-"""A way of delivering what a claim holds: one by one, or by import."""
+"""A way of delivering what was claimed: one by one, or by import."""
 
 
 class Engine:

@@ -88,7 +88,7 @@ class JournalWriter:
         self._being_written = ()
         self._written.set()
         if not is_ours:
-            self._on_end()  # the lease is lost: another run may hold these contacts by now
+            self._on_end()  # the lease is lost: another run may have claimed these contacts by now
         self._on_written()
 
     async def heartbeat(self) -> bool:

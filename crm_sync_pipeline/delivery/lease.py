@@ -14,7 +14,7 @@ EXTENSIONS_PER_LEASE = 3
 
 
 class LeaseLostError(Exception):
-    """Another run may hold these contacts by now: nothing more is sent or written."""
+    """Another run may have claimed these contacts by now: nothing more is sent or written."""
 
 
 class StoppedError(Exception):

@@ -34,7 +34,7 @@ def deliver(
 
 
 async def one_by_one(engine: Engine, client: httpx.AsyncClient, *, sends_unchanged: bool = False) -> None:
-    """Attempt what the claim holds, a request or more for each contact.
+    """Attempt what was claimed, a request or more for each contact.
 
     With `sends_unchanged` it is all sent, whether or not the destination has it as it is.
     """

@@ -119,7 +119,7 @@ def _as_it_stands(facts: Facts, to_do: str) -> Explanation:
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         return Explanation(
-            f"Not selected for {facts.title} any more (sync status {decision}): taken back while a run holds it.",
+            f"Not selected for {facts.title} any more (sync status {decision}): taken back after a run had claimed it.",
             "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         )
     select = f"Nothing. `crm-sync select {facts.contact_id}` sends it."

@@ -16,7 +16,7 @@ WAKING_SECONDS = 0.5
 
 
 def nothing_is_sent_without_a_claim(evidence: Evidence) -> Iterator[str]:
-    """I9: a worker sends only while its claim holds, unless it was stopped between its look and its call."""
+    """I9: a worker sends only while its claim lives, unless it was stopped between its look and its call."""
     claimed = _claimed_by_token(evidence)
     for call in evidence.calls.values():
         windows = claimed.get((call.token, call.contact), [])

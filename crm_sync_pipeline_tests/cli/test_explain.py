@@ -70,7 +70,9 @@ def test_unselected_meanwhile(why: Any, shop: Shop) -> None:
     batch = queue.claim(1)
     shop.world.unselect(contact)
 
-    assert why(contact)[0] == "Not selected for Brevo any more (sync status New): taken back while a run holds it."
+    assert (
+        why(contact)[0] == "Not selected for Brevo any more (sync status New): taken back after a run had claimed it."
+    )
 
     queue.journal(batch.token, [])
     queue.settle(batch.token)

@@ -272,7 +272,7 @@ class Queue(RuleBasedStateMachine):
             assert state in STATES
             assert (state == ("New", None)) == (not known.wanted), "a decision was lost"
             if state == ("Processing", "Processing"):
-                assert row["claim_token"] in tokens, "nobody holds it"
+                assert row["claim_token"] in tokens, "not claimed"
             elif row["claim_token"] is not None:
                 assert known.decided_since_claim, "claimed, though it is not being delivered"
             if state == ("Complete", "Complete"):

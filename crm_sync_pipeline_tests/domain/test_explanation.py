@@ -218,7 +218,7 @@ CASES = {
     "unselected meanwhile": (
         replace(NEW, lease_expires_at=NOW + timedelta(minutes=5)),
         Explanation(
-            "Not selected for Brevo any more (sync status New): taken back while a run holds it.",
+            "Not selected for Brevo any more (sync status New): taken back after a run had claimed it.",
             "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         ),
     ),

@@ -147,7 +147,7 @@ def test_what_is_launched_by_hand_tries_at_once_and_its_success_ends_the_wait(re
 
 
 def test_a_recovery_that_changes_nothing_again_and_again_backs_off_too(refusing: Site) -> None:
-    """Nothing is due: what a dead run holds is left behind."""
+    """Nothing is due: what a dead run has claimed is left behind."""
     product = refusing.product
     product.world.add("a@example.com")
     product.world.queue().claim(1)

@@ -1,6 +1,6 @@
 -- forget_deleted
 --
--- Remove what :token holds of contacts that were deleted meanwhile.
+-- Remove what :token has claimed of contacts that were deleted meanwhile.
 --
 -- Where row-level security hides rows, what can't be seen need not be deleted: only the claim ends.
 --

@@ -3,7 +3,7 @@
 -- Of the deliveries of the :size contacts from the id :first on, remove those of contacts that are
 -- gone.
 --
--- What a claim holds stays until that is settled. One row: `last`, the id to go on behind, NULL at the
+-- What is claimed stays until that is settled. One row: `last`, the id to go on behind, NULL at the
 -- end, and how many are `of_gone`.
 --
 -- Used by History._prune_deliveries.

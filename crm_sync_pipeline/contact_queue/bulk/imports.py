@@ -1,4 +1,4 @@
-"""Imports of one destination: what was sent at once is written down before, and waited for by whoever holds it."""
+"""Imports of one destination: what is sent at once is written down before, and waited for by the run that has it."""
 
 import json
 from collections import Counter
@@ -85,7 +85,7 @@ class Imports:
             parameters["after"] = rows[-1].id
 
     def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
-        """Write down what is about to be sent; returns who may be: all whom the token holds, and nobody took back."""
+        """Write down what is about to be sent; returns who may be: all who are claimed, and whom nobody took back."""
         key = {"the_import": started.id, "token": token}
         parameters = {
             **key,
@@ -132,7 +132,7 @@ class Imports:
         return left[0] if len(left) == 1 and None not in others else None
 
     def overtaken(self, import_id: UUID, token: UUID) -> list[Entry]:
-        """Those that the token does not hold any more: what was sent of them may have landed late."""
+        """Those that the token has not claimed any more: what was sent of them may have landed late."""
         parameters = {"the_import": import_id, "token": token}
         query = imports_sql.overtaken(self._crm)
         rows = self._do(lambda connection: connection.execute(query, parameters).mappings().all())

@@ -62,13 +62,13 @@ def begin(destination: str) -> sa.Insert:
 
 @built_once
 def add_entries(columns: DestinationColumns) -> Any:
-    """Put the contacts :entries into import :the_import, if a live lease of :token holds them; returns their ids.
+    """Put the contacts :entries into import :the_import, if they are claimed by :token; returns their ids.
 
     One that a person took back since it was read stays out. One that an older import has, of a claim that is void by
     now, moves over. Questions for each row instead of joins, whose plan would rest on a guess of how many there are.
     """
     entries = rows_of("entries", _ENTRIES)
-    holder = (
+    its_token = (
         sa.select(deliveries.c.claim_token)
         .where(
             deliveries.c.contact_id == entries.c.contact_id,
@@ -78,7 +78,7 @@ def add_entries(columns: DestinationColumns) -> Any:
         .scalar_subquery()
     )
     is_claimed = sa.select(columns.is_claimed).where(columns.id == entries.c.contact_id).scalar_subquery()
-    claimed = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(holder == TOKEN, is_claimed)
+    claimed = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(its_token == TOKEN, is_claimed)
     insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], claimed)
     names = [name for name in ("import_id", *_ENTRIES) if name != "contact_id"]
     moved = {name: insert.excluded[name] for name in names}
@@ -151,7 +151,7 @@ def lock(destination: str) -> sa.Executable:
 
 @built_once
 def overtaken(destination: str) -> sa.Executable:
-    """Those of import :the_import, if :token waits for it, that it does not hold: another worker claimed them."""
+    """Those of import :the_import, if :token waits for it, that it has not claimed any more: another worker has."""
     return (
         sa.select(
             import_contacts.c.contact_id,

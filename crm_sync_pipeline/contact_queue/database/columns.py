@@ -244,5 +244,5 @@ def opaque_to_planner(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[boo
 
 
 def is_free() -> sa.ColumnElement[bool]:
-    """Nobody holds the delivery, or its lease has run out (or there is no delivery yet)."""
+    """The delivery is not claimed, or its lease has run out (or there is no delivery yet)."""
     return sa.or_(deliveries.c.claim_token.is_(None), deliveries.c.lease_expires_at <= NOW)

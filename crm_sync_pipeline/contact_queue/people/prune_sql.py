@@ -36,7 +36,7 @@ def prune_attempts(columns: DestinationColumns, removes: bool, removes_of_gone: 
         import_contacts.c.contact_id == chunk.c.contact_id, import_contacts.c.destination == chunk.c.destination
     )
     is_needed = sa.or_(
-        claim.scalar_subquery() == chunk.c.claim_token,  # NULL, and so not needed, where nobody holds it
+        claim.scalar_subquery() == chunk.c.claim_token,  # NULL, and so not needed, where it is not claimed
         in_import.scalar_subquery().is_not(None),
     )
     is_old = chunk.c.attempted_at < NOW - _DAYS
@@ -66,7 +66,7 @@ _CONTACTS = sa.ARRAY(UUID_TYPE)
 def prune_deliveries(columns: DestinationColumns, removes: bool) -> sa.Select[Any]:
     """Of the deliveries of the :size contacts from the id :first on, remove those of contacts that are gone.
 
-    What a claim holds stays until that is settled. One row: `last`, the id to go on behind, NULL at the end, and how
+    What is claimed stays until that is settled. One row: `last`, the id to go on behind, NULL at the end, and how
     many are `of_gone`.
     """
     some = (

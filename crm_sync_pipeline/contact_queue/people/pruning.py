@@ -127,7 +127,7 @@ class History:
                 progress(CHUNK_SIZE)
 
     def forget(self, contact_id: UUID, actor: Actor) -> Forgotten:
-        """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it.
+        """Remove all that we have on one contact, and record that. CrmSyncError while it is claimed.
 
         Where it waits to be sent it is taken back: with its delivery goes what kept it waiting, such as a hold.
         """
@@ -144,9 +144,9 @@ class History:
             ours = connection.execute(prune_sql.deliveries_of, key).all()
             if claimed := [self._crms[row.destination].title for row in ours if row.claim_token]:
                 raise CrmSyncError(
-                    f"A run holds contact {contact_id} for {' and '.join(claimed)} right now. Nothing was removed. "
-                    "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
-                    "is done, in a few minutes at most."
+                    f"A run has claimed contact {contact_id} for {' and '.join(claimed)} right now. Nothing was "
+                    "removed. Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when "
+                    "the run is done, in a few minutes at most."
                 )
             for columns in self._of_each_crm:
                 waits = columns.processing == literal("Queued")

@@ -166,7 +166,7 @@ def next_retry(columns: DestinationColumns) -> sa.Executable:
 def longest_expired(columns: DestinationColumns) -> sa.Executable:
     """What has stood Processing longest past its lease: for how many seconds, and in which run; no row if nothing has.
 
-    A dead claim holds it, or nobody does and nothing has touched it for :lease_seconds.
+    Its claim is dead, or it has none and nothing has touched it for :lease_seconds.
     """
     expired = (
         sa.select(deliveries.c.lease_expires_at.label("until"), deliveries.c.run_id)

@@ -1,4 +1,4 @@
-"""Is there work for a run? What is due, what is left behind, what a run holds. Each walks an index and stops early."""
+"""Is there work for a run? What is due, left behind, or claimed by a run. Each walks an index and stops early."""
 
 import sqlalchemy as sa
 
@@ -35,7 +35,7 @@ def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def left_behind(columns: DestinationColumns) -> sa.Executable:
-    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+    """Whether a claim has run out, or something stands Processing, a lease long, that is not claimed.
 
     The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
     """

@@ -1,4 +1,4 @@
-"""What claims hold of contacts that are gone, which ends when the claim does."""
+"""Claims on contacts that are gone: the delivery ends when the claim does."""
 
 import sqlalchemy as sa
 
@@ -10,7 +10,7 @@ from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 
 @built_once
 def forget_deleted(columns: DestinationColumns) -> sa.Delete | sa.Update:
-    """Remove what :token holds of contacts that were deleted meanwhile.
+    """Remove what :token has claimed of contacts that were deleted meanwhile.
 
     Where row-level security hides rows, what can't be seen need not be deleted: only the claim ends.
     """
@@ -20,7 +20,7 @@ def forget_deleted(columns: DestinationColumns) -> sa.Delete | sa.Update:
 
 @built_once
 def forget_deleted_and_expired(columns: DestinationColumns) -> sa.Delete | sa.Update:
-    """Remove, or unclaim, at most :size that dead claims hold of contacts that were deleted meanwhile."""
+    """Remove, or unclaim, at most :size deliveries under dead claims, of contacts that were deleted meanwhile."""
     ours = deliveries.c.destination == literal(columns.crm.name)
     chosen = (
         sa.select(deliveries.c.contact_id)

@@ -44,12 +44,13 @@ EXTENDED_EVERY = 1 / 60
 
 @built_once
 def write_down(columns: DestinationColumns) -> sa.Select[Any]:
-    """Journal the attempts :done, each once, and extend the lease of :token; one row that says what it still holds.
+    """Journal the attempts :done, each once, and extend the lease of :token; one row that says what is still claimed.
 
     An attempt's number is read from the delivery: retries done so far, plus one. A lease that was extended a moment ago
     is left as it is: `lease_seconds` is how long it lasts. A lost lease stays lost. `not_claimed` are those of :done
-    that the token does not hold: it never did, or another run claimed them when the lease had run out. `taken_back`
-    are those of the token that a person unselected, selected anew or deleted since the claim; NULL unless :look.
+    that are not claimed by the token: they never were, or another run claimed them when the lease had run out.
+    `taken_back` are those of the token that a person unselected, selected anew or deleted since the claim; NULL unless
+    :look.
 
     One snapshot for all of it is enough: whoever takes a contact over after that calls the destination after what is
     journaled here.
@@ -112,7 +113,7 @@ def _array(ids: sa.Select[Any]) -> sa.ColumnElement[Any]:
 
 @built_once
 def note_late_call(destination: str) -> sa.Update:
-    """Tell whoever holds the contact :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
+    """Tell the run that has claimed :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
     return (
         sa.update(deliveries)
         .values(late_payload_hash=_SENT_LATE)

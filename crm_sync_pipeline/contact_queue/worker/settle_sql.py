@@ -103,7 +103,7 @@ def attempts_of(destination: str) -> sa.Executable:
 
 @built_once
 def stranded(columns: DestinationColumns) -> sa.Select[Any]:
-    """The contacts that stand Processing though nobody holds them, and that nothing has touched for a lease."""
+    """The contacts that stand Processing though they are not claimed, and that nothing has touched for a lease."""
     token = sa.select(deliveries.c.claim_token).where(columns.delivery).scalar_subquery()
     return (
         sa.select(columns.id.label("id"))
@@ -261,7 +261,7 @@ def _due_at(settled: sa.CTE) -> sa.ColumnElement[Any]:
 
 @built_once
 def put_aside(destination: str) -> sa.Update:
-    """Keep what :token holds of :ids out of every claim's and recovery's way for :lease_seconds."""
+    """Keep what :token has claimed of :ids out of every claim's and recovery's way for :lease_seconds."""
     return (
         sa.update(deliveries)
         .values(lease_expires_at=NOW + LEASE)
