@@ -85,7 +85,7 @@ def stale_call_landed_last() -> Evidence:
     return evidence(obeyed=[obeyed(3, "0.1/1"), obeyed(3.5, "1.1/1", name="Old")], calls=calls)
 
 
-def claim_of_a_held_contact() -> Evidence:
+def claim_of_a_claimed_contact() -> Evidence:
     story = beginning()
     story.claim(2, WORKER, TOKEN)
     story.tell(2.5, PEOPLE, "contacts", contact_row("Selected", "Queued"))
@@ -223,7 +223,7 @@ def settled_twice() -> Evidence:
         ("I3/I4", complete_and_never_sent),
         ("I3/I4", complete_under_the_id_of_another),
         ("I3/I4", stale_call_landed_last),
-        ("I5", claim_of_a_held_contact),
+        ("I5", claim_of_a_claimed_contact),
         ("I5", claim_of_a_contact_in_error),
         ("I6", claim_ended_by_a_stranger),
         ("I7", illegal_transition),

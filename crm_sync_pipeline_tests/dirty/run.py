@@ -41,7 +41,7 @@ _ATTEMPTS = "SELECT contact_id, number, outcome, reason FROM crm_sync.attempts O
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredContact:
     """A contact that the simulator has. An attribute that was emptied counts as none."""
 
     attributes: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Evidence:
     attempts: Mapping[UUID, Sequence[tuple[str, str]]]
     answers: Mapping[UUID, Explanation]
     requests: Sequence[LoggedRequest]
-    held: Mapping[str, Held]
+    stored: Mapping[str, StoredContact]
     numbers_left_out: int
     runs: int
     red_runs: int
@@ -154,8 +154,8 @@ class Dirt:
                 for each in states
             },
             requests=tuple(simulator.requests),
-            held={
-                str(contact.email): Held(
+            stored={
+                str(contact.email): StoredContact(
                     {name: value for name, value in contact.attributes.items() if value != ""},
                     contact.email_blacklisted,
                 )
