@@ -29,23 +29,22 @@ def outcomes_in(
     alone: HubSpot answers for a secondary address with the primary one, and an error need not say whose it is.
     """
     rows = _Rows(requests)
-    named: set[UUID] = set()
+    named: dict[UUID, str] = {}
     strange_results: list[Result] = []
     strange_errors: list[Mapping[str, Any]] = []
     for result in batch.results:
-        found = rows.of_result(result)
-        news = [each for each in found if each.contact.id not in named]
-        if not news:
+        found = [each for each in rows.of_result(result) if named.get(each.contact.id) != result.id]
+        if not found:
             strange_results.append(result)
-        for request in news:
-            named.add(request.contact.id)
+        for request in found:
+            named[request.contact.id] = result.id
             yield request.contact.id, _outcome(request, result)
     for error in batch.errors:
         blamed = rows.of_error(error)
         if not blamed:
             strange_errors.append(error)
         for request in blamed:
-            named.add(request.contact.id)
+            named.setdefault(request.contact.id, "")
             yield request.contact.id, read_error(request, error)
     unnamed = [each for each in requests if each.contact.id not in named]
     if len(requests) > 1:
