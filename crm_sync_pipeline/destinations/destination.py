@@ -99,11 +99,6 @@ class HttpDestination(BaseModel, ABC):
         """The values of all settings in the group that the destination has a field of the same name for."""
         return {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
 
-    @classmethod
-    @abstractmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """The variable without which nothing can be sent, or None when all is there."""
-
     @abstractmethod
     def headers(self) -> dict[str, str]:
         """What every request carries, the key included."""

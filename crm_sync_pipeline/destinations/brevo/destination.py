@@ -84,11 +84,6 @@ class Brevo(HttpDestination):
             }
         )
 
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """BREVO_API_KEY where it is not set: nothing can be sent without it."""
-        return None if settings.of(BrevoSettings).api_key else "BREVO_API_KEY"
-
     @property
     def omits_sms_in_use(self) -> bool:
         """Whether a contact is delivered without a number that another contact has."""

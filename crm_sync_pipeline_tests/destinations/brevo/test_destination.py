@@ -430,7 +430,7 @@ def test_settings_reach_the_destination(monkeypatch: pytest.MonkeyPatch) -> None
     assert brevo.headers()["api-key"] == DEFAULT_KEY
     assert (brevo.list_id, brevo.base_url, brevo.phone_region) == (3, "http://127.0.0.1:8099/v3", "DE")
     assert (brevo.requests_per_second, brevo.concurrency, brevo.timeout_seconds) == (20, 4, 30)
-    assert Brevo.missing_setting(load_settings()) is None
+    assert load_settings().of(BrevoSettings).missing == ()
     assert DEFAULT_KEY not in repr(brevo)
 
 
@@ -463,7 +463,7 @@ def test_it_has_the_defaults_of_the_settings() -> None:
 
 
 def test_without_a_key_the_missing_setting_is_named() -> None:
-    assert Brevo.missing_setting(load_settings()) == "BREVO_API_KEY"
+    assert load_settings().of(BrevoSettings).missing == ("BREVO_API_KEY",)
     assert Brevo.from_settings(load_settings()).api_key == ""
 
 
