@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.database.engine import AS_READ, engine_for,
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
 from crm_sync_pipeline.contact_queue.database.transactions import (
-    AT_ONCE,
+    NO_PATIENCE,
     DatabaseError,
     in_transaction,
     what_happened,
@@ -93,7 +93,7 @@ class Database(BaseModel):
         url = parsed(self._url_that_is_set(), self.url_variable)
         return url.rendered(connect_timeout=str(seconds))
 
-    def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
+    def contacts(self, patience: timedelta = NO_PATIENCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
         found = in_transaction(
             self.engine,
@@ -116,7 +116,9 @@ class Database(BaseModel):
     def clock(self) -> datetime:
         """PostgreSQL's time, with its zone."""
         query = sa.select(sa.func.clock_timestamp())
-        now: datetime = in_transaction(self.engine, lambda connection: connection.execute(query).scalar_one(), AT_ONCE)
+        now: datetime = in_transaction(
+            self.engine, lambda connection: connection.execute(query).scalar_one(), NO_PATIENCE
+        )
         return now
 
     def upgrade(self, say: "Say") -> ContactsTable:
@@ -138,7 +140,7 @@ class Database(BaseModel):
         )
         return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
 
-    def queue(self, destination: str, patience: timedelta = AT_ONCE) -> ContactQueue:
+    def queue(self, destination: str, patience: timedelta = NO_PATIENCE) -> ContactQueue:
         """The queue of one destination. DatabaseError names what its columns or our tables lack.
 
         `patience`: how long to wait for a database that does not answer now.

@@ -8,8 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS
+from crm_sync_pipeline.contact_queue.people.chunks import RowProgress
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
-from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.destinations import delivered
@@ -75,7 +75,7 @@ def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, c
     )
 
 
-def _progress(context: dg.OpExecutionContext, verb: str) -> Progress:
+def _progress(context: dg.OpExecutionContext, verb: str) -> RowProgress:
     """Says how far an act has come, at most every five seconds."""
     gone_through, said_at = 0, time.monotonic()
 

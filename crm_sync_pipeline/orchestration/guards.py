@@ -110,7 +110,7 @@ def _end_dead_runs(
     lease = timedelta(seconds=database.lease_seconds)
     begun = [record.dagster_run for record in records if record.dagster_run.status in BEGUN]
     silent = [run for run in begun if _silent_for(instance, run, lease)]
-    dead = [run for run in silent if not database.ask(destination, partial(_is_held, run))]
+    dead = [run for run in silent if not database.ask(destination, partial(_has_live_claim, run))]
     for run in dead:
         instance.report_run_failed(
             run,
@@ -120,8 +120,8 @@ def _end_dead_runs(
     return len(dead)
 
 
-def _is_held(run: dg.DagsterRun, queue: ContactQueue) -> bool:
-    return queue.is_held_by_run(run.run_id)
+def _has_live_claim(run: dg.DagsterRun, queue: ContactQueue) -> bool:
+    return queue.has_live_claim(run.run_id)
 
 
 def _silent_for(instance: dg.DagsterInstance, run: dg.DagsterRun, wait: timedelta) -> bool:

@@ -1,4 +1,4 @@
-"""What the catalogue shows: what runs came to, how the queue stands, whether it is well."""
+"""What the catalogue shows: the results of runs, how the queue stands, whether it is well."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def noted(result: dg.ExecuteInProcessResult) -> list[tuple[dg.DagsterEventType, 
     return found
 
 
-# What runs came to
+# Results of runs
 
 
 def test_a_run_notes_numbers_that_plot_and_names_by_id_who_failed(product: Product) -> None:
@@ -157,14 +157,14 @@ def test_the_queue_is_observed_when_it_has_changed_and_then_only(product: Produc
     assert seen == [empty]
     seen, cursor = ticked(product, a_minute_older(cursor))
     assert seen == [], "nothing has changed"
-    gone, waiting, held, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
+    gone, waiting, on_hold, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
     product.world.execute("UPDATE contacts SET brevo_processing_status = 'Error' WHERE id = :id", id=gone)
     product.world.queue().claim_contact(waiting)
     product.world.execute(
         """
         INSERT INTO crm_sync.deliveries (contact_id, destination, held_at) VALUES (:id, 'brevo', now());
         """,
-        id=held,
+        id=on_hold,
     )
     product.pass_minutes(2)
     ((figures,), cursor) = ticked(product, cursor)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
+from crm_sync_pipeline.contact_queue.people.chunks import RowProgress
 from crm_sync_pipeline.contact_queue.people.selection import Found, Selection, SelectionError, Which
-from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 from crm_sync_pipeline.domain.crm import Crm
 
@@ -88,7 +88,7 @@ class Acts:
         everything: bool = False,
         dry_run: bool = False,
         changed_only: bool = False,
-        progress: Progress | None = None,
+        progress: RowProgress | None = None,
     ) -> ActResult:
         """Do to contacts what `verb` says, some thousands in each transaction; with `dry_run` only say to how many.
 

@@ -1,11 +1,11 @@
-"""Is there work for a run? What is due, what is left behind, what a run holds. Each walks an index and stops early."""
+"""Is there work for a run? What is due, left behind, or claimed by a run. Each walks an index and stops early."""
 
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired, stranded
 
 
 @built_once
@@ -35,7 +35,7 @@ def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
 
 @built_once
 def left_behind(columns: DestinationColumns) -> sa.Executable:
-    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+    """Whether a claim has run out, or something stands Processing, a lease long, that is not claimed.
 
     The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
     """
@@ -48,13 +48,13 @@ def _is_left_behind(columns: DestinationColumns) -> sa.ColumnElement[bool]:
         .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
         .order_by(deliveries.c.lease_expires_at)
     )
-    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns))))
+    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, stranded(columns))))
 
 
 @built_once
-def held_by_run(destination: str) -> sa.Executable:
+def live_claim_of_run(destination: str) -> sa.Executable:
     """Whether the run :run_id has a live claim."""
-    held = (
+    live = (
         sa.select(deliveries.c.contact_id)
         .where(
             deliveries.c.destination == literal(destination),
@@ -65,4 +65,4 @@ def held_by_run(destination: str) -> sa.Executable:
         .order_by(deliveries.c.lease_expires_at)
         .limit(1)
     )
-    return sa.select(held.scalar_subquery().is_not(None))
+    return sa.select(live.scalar_subquery().is_not(None))
