@@ -46,9 +46,9 @@ def test_select_as_json_has_the_same_facts(crm_sync: Command, shop: Shop) -> Non
 
 def test_selecting_for_a_crm_that_nothing_delivers_to_says_so(crm_sync: Command, shop: Shop) -> None:
     (contact,) = shop.world.add("a@example.com", selected=False)
-    said = crm_sync("select", contact, "--crm", "mautic")
+    said = crm_sync("select", contact, "--crm", "n8n")
     assert said.code == 0
-    assert "Mautic is not delivered to by this version; its contacts wait in the queue." in said.out
+    assert "n8n is not delivered to by this version; its contacts wait in the queue." in said.out
 
 
 @pytest.mark.parametrize("which", ["named", "all"])
