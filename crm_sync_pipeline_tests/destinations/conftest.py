@@ -14,9 +14,11 @@ import pytest
 from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import HttpDestination
+from crm_sync_pipeline.destinations.mautic.destination import Mautic
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.mautic import DEFAULT_CLIENT, MauticConfig, MauticSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline.simulators.simulator import Simulator
 
@@ -35,12 +37,17 @@ PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
 
 @dataclass(frozen=True)
 class Vendor:
-    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all."""
+    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all.
+
+    `odd_successes` are faults after which the answer still has the form that the vendor documents for a success.
+    """
 
     simulator: Callable[[], Simulator]
     destination: Callable[..., HttpDestination]
     holds: Callable[[Any, str], bool]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    odd_successes: frozenset[str] = frozenset({"wrong-content-type", "megabyte-body"})
+    names_requests: bool = True
 
 
 VENDORS: dict[str, Vendor] = {
@@ -53,6 +60,16 @@ VENDORS: dict[str, Vendor] = {
         ),
         holds=lambda simulator, email: email in simulator.contacts,
         reasons={"status-400": "invalid_phone", "status-401-key": "wrong_api_key", "status-401-ip": "ip_not_allowed"},
+    ),
+    "mautic": Vendor(
+        simulator=lambda: MauticSimulator(MauticConfig(clients={DEFAULT_CLIENT: KEY})),
+        destination=lambda base_url, **changes: Mautic(
+            base_url=base_url, **{"client_id": DEFAULT_CLIENT, "client_secret": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: email in simulator.contacts,
+        reasons={"status-400": "invalid_email", "status-401-key": "wrong_client", "status-401-ip": "wrong_client"},
+        odd_successes=frozenset({"wrong-content-type"}),  # a 201 without rows is not a batch's
+        names_requests=False,
     ),
 }
 
