@@ -1,16 +1,21 @@
 """The requests of an attempt: an upsert, and what a contact needs beyond it where Mautic has a copy of it.
 
-Fields are emptied with `overwriteWithBlank`, for the rows alone that need it. A changed address is changed by the
-copy's id, after two looks: that the copy still has the old address, and that nobody has the new one. Mautic would merge
-the two, and of the other one it keeps tags and segments, but not that its owner has opted out (ContactMerger, November
-2026). That the copy itself may not be contacted stays with it, whatever its address becomes.
+Fields are emptied with `overwriteWithBlank`, for the rows alone that need it. The address that a contact was delivered
+under is known by a fingerprint alone, among the names of its fields. A changed one is changed by the copy's id, after
+two looks: that the copy still has the old address, and that nobody has the new one. Mautic would merge the two, and of
+the other one it keeps tags and segments, but not that its owner has opted out (ContactMerger, November 2026). That the
+copy itself may not be contacted stays with it, whatever its address becomes.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import hashlib
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from crm_sync_pipeline.destinations.contract import Answer, Call, Record, body_of
 from crm_sync_pipeline.destinations.mautic.answers import (
@@ -21,11 +26,14 @@ from crm_sync_pipeline.destinations.mautic.answers import (
     is_mautics,
 )
 from crm_sync_pipeline.destinations.mautic.fields import is_overlooked
+from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
 
 UPSERT_PATH = "/api/contacts/batch/new"
 MOVE_PATH = "/api/contacts/batch/edit"
 MOVED = "moved"
+
+ADDRESS = "address:"
 
 _NOT_FIELDS = frozenset({"id", "email", "tags", "overwriteWithBlank"})
 
@@ -67,7 +75,17 @@ class Request(Record):
     @property
     def is_plain(self) -> bool:
         """Whether one upsert is all that the contact needs: nothing to empty, and no changed address."""
-        return not self.emptied and not self.before.has_moved_to(self.contact.address)
+        return self.step is Step.UPSERT and not self.emptied
+
+
+def mark_of(contact: Contact, address: str) -> str:
+    """What is kept of the address that the contact was delivered under: nobody can read it, nor compare two rows."""
+    return ADDRESS + hashlib.sha256(f"{contact.id} {address}".encode()).hexdigest()[:12]
+
+
+def marks_in(fields: frozenset[str]) -> frozenset[str]:
+    """Those among the fields that stand for an address; two, where the answer to a change of it was lost."""
+    return frozenset(each for each in fields if each.startswith(ADDRESS))
 
 
 def first_request(prepared: Record) -> Request:
@@ -76,12 +94,9 @@ def first_request(prepared: Record) -> Request:
     request = Request(
         prepared.contact, prepared.call, prepared.body, prepared.payload_hash, before, row=prepared.call.payload
     )
-    if not before.has_moved_to(prepared.contact.address):
+    marks, own = marks_in(before.fields), mark_of(prepared.contact, prepared.contact.address)
+    if not marks or marks == {own}:
         return _upsert_of_copy(request)
-    if before.is_shared:
-        return _upsert_of_new(
-            request, "Its contact at Mautic was not moved from the old address, which another row has"
-        )
     if not _is_id(before.remote_id):
         return _upsert_of_new(request, "Its address has changed, and Mautic keeps the contact of the old one as well")
     return replace(request, step=Step.LOOK_AT_COPY, call=Call("GET", f"/api/contacts/{before.remote_id}", {}), body=b"")
@@ -92,15 +107,20 @@ def next_request(request: Request, outcome: Outcome, segment_id: int | None) -> 
     if request.step is Step.LOOK_AT_COPY:
         return _after_copy(request, outcome)
     if request.step is Step.LOOK_FOR_ADDRESS:
-        if isinstance(outcome, Gone):
+        if isinstance(outcome, Gone) and _is_first_to_move(request):
             return _move(request)
+        if isinstance(outcome, Gone):
+            return _upsert_of_new(
+                request, f"Its contact at Mautic ({_copy(request)}) went with another row that had it"
+            )
         note = f"Mautic had a contact of the new address already, and keeps that of the old one ({_copy(request)})"
         return _upsert_of_new(request, note) if isinstance(outcome, Has) else None
     if request.step is Step.MOVE and isinstance(outcome, Gone):
         return _upsert_of_new(request)
     if isinstance(outcome, Synced) and request.step is not Step.JOIN and segment_id and outcome.remote_id:
         call = Call("POST", f"/api/segments/{segment_id}/contacts/add", {})
-        return replace(request, step=Step.JOIN, call=call, body=b"", result=outcome, remote_id=outcome.remote_id)
+        done = replace(outcome, message="")  # the note comes to it once more
+        return replace(request, step=Step.JOIN, call=call, body=b"", result=done, remote_id=outcome.remote_id)
     if isinstance(outcome, Rejected) and outcome.reason == INVALID_VALUE and request.emptied:  # required ones, perhaps
         return _built(replace(request, emptied=frozenset()))
     return None
@@ -136,7 +156,7 @@ def read_look(request: Request, answer: Answer, title: str) -> Outcome | None:
 
 def still_there(request: Request) -> str:
     """What Mautic goes on holding although the row has no value for it; "" for nothing."""
-    kept = request.fields - _sent(request.row) - request.emptied
+    kept = request.fields - _sent(request.row) - request.emptied - marks_in(request.fields)
     return f"Mautic still holds {', '.join(sorted(kept))}, which this row has no value for any more" if kept else ""
 
 
@@ -147,7 +167,7 @@ def _after_copy(request: Request, outcome: Outcome) -> Request | None:
         return None
     if outcome.address == request.contact.address:  # it was moved before, and nobody saw the answer
         return _upsert_of_copy(request)
-    if outcome.address != request.before.address:
+    if mark_of(request.contact, outcome.address) not in marks_in(request.before.fields):
         note = f"Its contact at Mautic ({_copy(request)}) has another address meanwhile, and was left as it is"
         return _upsert_of_new(request, note)
     query = {"where[0][col]": "email", "where[0][expr]": "eq", "where[0][val]": request.contact.address, "limit": "5"}
@@ -156,8 +176,11 @@ def _after_copy(request: Request, outcome: Outcome) -> Request | None:
 
 
 def _upsert_of_copy(request: Request) -> Request:
-    emptied = request.before.fields - _sent(request.row)
-    return _built(replace(request, step=Step.UPSERT, emptied=emptied))
+    return _built(replace(request, step=Step.UPSERT, emptied=_to_empty(request)))
+
+
+def _to_empty(request: Request) -> frozenset[str]:
+    return request.before.fields - _sent(request.row) - marks_in(request.before.fields)
 
 
 def _upsert_of_new(request: Request, note: str = "") -> Request:
@@ -166,10 +189,19 @@ def _upsert_of_new(request: Request, note: str = "") -> Request:
     return _built(replace(plain, before=replace(request.before, fields=frozenset())))
 
 
+_movers: MutableMapping[asyncio.AbstractEventLoop, dict[str, UUID]] = WeakKeyDictionary()
+"""Which row takes a copy along, for each run: it has an event loop of its own. Later runs find the copy moved."""
+
+
+def _is_first_to_move(request: Request) -> bool:
+    """Whether no other row takes this copy along: two that shared one may both have looked before either moved it."""
+    movers = _movers.setdefault(asyncio.get_running_loop(), {})
+    return movers.setdefault(_copy(request), request.contact.id) == request.contact.id
+
+
 def _move(request: Request) -> Request:
-    emptied = request.before.fields - _sent(request.row)
     note = "Its contact at Mautic was moved from the old address"
-    return _built(replace(request, step=Step.MOVE, emptied=emptied, note=note, remote_id=_copy(request)))
+    return _built(replace(request, step=Step.MOVE, emptied=_to_empty(request), note=note, remote_id=_copy(request)))
 
 
 def _built(request: Request) -> Request:
@@ -181,8 +213,9 @@ def _built(request: Request) -> Request:
     if request.step is Step.MOVE:
         call = Call("PATCH", MOVE_PATH, {**row, "id": int(_copy(request))})
     sent = _sent(request.row)
-    kept = request.before.fields - sent - request.emptied
-    return replace(request, call=call, body=body_of(call.payload), fields=sent | kept)
+    kept = _to_empty(request) - request.emptied
+    mark = mark_of(request.contact, request.contact.address)
+    return replace(request, call=call, body=body_of(call.payload), fields=sent | kept | {mark})
 
 
 def _sent(row: Mapping[str, Any]) -> frozenset[str]:

@@ -219,7 +219,7 @@ def test_too_many_rows_are_our_set_ups_fault_and_never_tried_again_as_an_outage(
     for status in (500, 400):
         outcomes = read(refused, status)
         assert {(type(each), each.reason) for each in outcomes} == {(DestinationDown, "batch_too_large")}
-        assert all("MAUTIC_BATCH_SIZE to 200 or less" in each.message for each in outcomes)  # type: ignore[union-attr]
+        assert all("MAUTIC_BATCH_SIZE to 200 or less" in each.message for each in outcomes)
 
 
 def test_any_other_500_is_mautics_outage() -> None:

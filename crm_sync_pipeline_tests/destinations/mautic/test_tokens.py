@@ -1,6 +1,7 @@
 """OAuth2: one token for all, renewed in time and once, and what happens where none is given."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -71,8 +72,8 @@ def test_a_token_is_renewed_before_it_expires(
     mautic: Mautic, instance: MauticSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(mautic, [person(1)])
-    now = tokens.time.monotonic()
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: now + 3600 - 59)
+    now = time.monotonic()
+    monkeypatch.setattr("crm_sync_pipeline.destinations.mautic.tokens.time.monotonic", lambda: now + 3600 - 59)
     deliver(mautic, [person(2)])
     assert asked_for_tokens(instance) == 2
     assert 401 not in [each.status for each in instance.requests]
