@@ -1,4 +1,5 @@
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
+from crm_sync_pipeline.contact_queue.worker.shared_look import shared_look
 from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
@@ -105,10 +107,23 @@ class ContactQueue:
 
     def wanted_addresses(self, addresses: Collection[str]) -> frozenset[str]:
         """Which of these addresses, in their normal forms, some row has that is wanted at the destination."""
+        if not addresses:
+            return frozenset()
         query = delivered_sql.wanted_with_address(self._columns)
         keys = {"keys": [search_key(each) for each in addresses]}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
+
+    def shared_copies(self, copies: Mapping[UUID, str]) -> frozenset[UUID]:
+        """Which of these contacts have a copy, by its id at the destination, that another wanted row has as well."""
+        if not copies:
+            return frozenset()
+        query = delivered_sql.wanted_with_copy(self._columns)
+        parameters = {"remote_ids": sorted(set(copies.values()))}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
+        holders = Counter(row.remote_id for row in rows)
+        own = {row.contact_id for row in rows}
+        return frozenset(each for each, copy in copies.items() if holders[copy] > (each in own))
 
     def journal(
         self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
@@ -174,18 +189,11 @@ class ContactQueue:
         )
 
     def work(self, limit: int) -> Work:
-        """Whether a run would find work, with what is due counted up to `limit`; asked four times a second."""
-        query = due_sql.work_for_a_run(self._columns)
-        parameters = {"limit": limit, "lease_seconds": self.lease.total_seconds()}
+        """Whether a run would find work, with what is due counted up to `limit` at least; asked four times a second.
 
-        def read(connection: sa.Connection) -> Work:
-            down = self.breaker.read(connection)
-            if down and not down.probe_is_due:
-                return Work(down)
-            row = connection.execute(query, parameters).one()
-            return Work(down, row.due, row.needs_recovery)
-
-        return in_transaction(self._engine, read)
+        The answer may be a quarter of a second old, where another destination's look has brought it.
+        """
+        return shared_look(self._engine).work(self._columns, limit, self.lease.total_seconds())
 
     def sample(self, limit: int) -> list[Contact]:
         """Contacts that are due, and contacts that were delivered lately: up to `limit` of each, read by index."""

@@ -50,13 +50,16 @@ class Database(BaseModel):
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
     crms: Mapping[str, Crm] = Field(default={}, description="The CRMs that the table may have columns for, by name.")
+    off: Mapping[str, str] = Field(
+        default={}, description="The CRMs that nothing is delivered to, by name, with the variables that they lack."
+    )
     policies: Mapping[str, RetryPolicy] = Field(
         default={}, description="When deliveries are tried again, by destination; the default for one not named."
     )
 
     @classmethod
-    def from_settings(cls, settings: Settings, crms: Crms) -> "Database":
-        """As the settings name it, with these CRMs."""
+    def from_settings(cls, settings: Settings, crms: Crms, off: Mapping[str, str] | None = None) -> "Database":
+        """As the settings name it, with these CRMs, of which some may be off."""
         general, secret = settings.general, settings.general.database
         return cls(
             url=secret.get_secret_value() if secret else "",
@@ -64,6 +67,7 @@ class Database(BaseModel):
             contacts_table=general.crm_sync_contacts_table,
             lease_seconds=general.crm_sync_lease_seconds,
             crms=crms,
+            off=off or {},
             policies={name: _policy(sync) for name, sync in settings.sync.items()},
         )
 
@@ -181,7 +185,7 @@ class Database(BaseModel):
 
     def acts(self, actor: Actor) -> Acts:
         """What people do with contacts (select, requeue, hold and the like), each act recorded with who did it."""
-        return Acts(self.engine, self.contacts(), actor)
+        return Acts(self.engine, self.contacts(), actor, self.off)
 
     def history(self) -> History:
         """What ends: prune, forget."""

@@ -39,6 +39,9 @@ class SelectConfig(WhichConfig):
     changed_only: bool = Field(
         default=False, description="Selected only if changed: no call for one whose data the CRM took last."
     )
+    anyway: bool = Field(
+        default=False, description="Select for a CRM that is off here, because another machine serves it."
+    )
 
 
 class SyncContactConfig(dg.Config):
@@ -48,7 +51,9 @@ class SyncContactConfig(dg.Config):
     crm: str = Field(default="", description="The CRM to deliver it to.")
 
 
-def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, changed_only: bool = False) -> None:
+def _carry_out(
+    context: dg.OpExecutionContext, verb: str, config: WhichConfig, *, changed_only: bool = False, anyway: bool = False
+) -> None:
     with plain_failure():
         database: Database = context.resources.database
         which = config.which(database.crms)
@@ -57,6 +62,7 @@ def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, c
             which,
             config.crm_names,
             everything=config.everything,
+            anyway=anyway,
             dry_run=config.dry_run,
             changed_only=changed_only,
             progress=_progress(context, verb),
@@ -102,7 +108,7 @@ def _build_select_op(form: type[SelectConfig]) -> dg.OpDefinition:
     def select_or_unselect(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # the same
         """Select contacts, or take them back."""
         chosen: SelectConfig = config
-        _carry_out(context, Action(chosen.action).value, chosen, chosen.changed_only)
+        _carry_out(context, Action(chosen.action).value, chosen, changed_only=chosen.changed_only, anyway=chosen.anyway)
 
     return select_or_unselect
 

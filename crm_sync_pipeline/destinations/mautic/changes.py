@@ -1,21 +1,16 @@
 """The requests of an attempt: an upsert, and what a contact needs beyond it where Mautic has a copy of it.
 
-Fields are emptied with `overwriteWithBlank`, for the rows alone that need it. The address that a contact was delivered
-under is known by a fingerprint alone, among the names of its fields. A changed one is changed by the copy's id, after
-two looks: that the copy still has the old address, and that nobody has the new one. Mautic would merge the two, and of
-the other one it keeps tags and segments, but not that its owner has opted out (ContactMerger, November 2026). That the
-copy itself may not be contacted stays with it, whatever its address becomes.
+Fields are emptied with `overwriteWithBlank`, for the rows alone that need it. A changed address is changed by the
+copy's id, after two looks: that the copy still has the old address, and that nobody has the new one. Mautic would merge
+the two, and of the other one it keeps tags and segments, but not that its owner has opted out (ContactMerger, November
+2026). That the copy itself may not be contacted stays with it, whatever its address becomes.
 """
 
-import asyncio
-import hashlib
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from crm_sync_pipeline.destinations.contract import Answer, Call, Record, body_of
 from crm_sync_pipeline.destinations.mautic.answers import (
@@ -26,14 +21,11 @@ from crm_sync_pipeline.destinations.mautic.answers import (
     is_mautics,
 )
 from crm_sync_pipeline.destinations.mautic.fields import is_overlooked
-from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected, Synced
 
 UPSERT_PATH = "/api/contacts/batch/new"
 MOVE_PATH = "/api/contacts/batch/edit"
 MOVED = "moved"
-
-ADDRESS = "address:"
 
 _NOT_FIELDS = frozenset({"id", "email", "tags", "overwriteWithBlank"})
 
@@ -78,25 +70,18 @@ class Request(Record):
         return self.step is Step.UPSERT and not self.emptied
 
 
-def mark_of(contact: Contact, address: str) -> str:
-    """What is kept of the address that the contact was delivered under: nobody can read it, nor compare two rows."""
-    return ADDRESS + hashlib.sha256(f"{contact.id} {address}".encode()).hexdigest()[:12]
-
-
-def marks_in(fields: frozenset[str]) -> frozenset[str]:
-    """Those among the fields that stand for an address; two, where the answer to a change of it was lost."""
-    return frozenset(each for each in fields if each.startswith(ADDRESS))
-
-
 def first_request(prepared: Record) -> Request:
     """The request that an attempt begins with."""
     before = prepared.before
     request = Request(
         prepared.contact, prepared.call, prepared.body, prepared.payload_hash, before, row=prepared.call.payload
     )
-    marks, own = marks_in(before.fields), mark_of(prepared.contact, prepared.contact.address)
-    if not marks or marks == {own}:
+    if not before.differs_from(prepared.contact):
         return _upsert_of_copy(request)
+    if before.is_shared:
+        return _upsert_of_new(
+            request, "Its contact at Mautic was not moved from the old address, because another row has it as well"
+        )
     if not _is_id(before.remote_id):
         return _upsert_of_new(request, "Its address has changed, and Mautic keeps the contact of the old one as well")
     return replace(request, step=Step.LOOK_AT_COPY, call=Call("GET", f"/api/contacts/{before.remote_id}", {}), body=b"")
@@ -107,12 +92,8 @@ def next_request(request: Request, outcome: Outcome, segment_id: int | None) -> 
     if request.step is Step.LOOK_AT_COPY:
         return _after_copy(request, outcome)
     if request.step is Step.LOOK_FOR_ADDRESS:
-        if isinstance(outcome, Gone) and _is_first_to_move(request):
-            return _move(request)
         if isinstance(outcome, Gone):
-            return _upsert_of_new(
-                request, f"Its contact at Mautic ({_copy(request)}) went with another row that had it"
-            )
+            return _move(request)
         note = f"Mautic had a contact of the new address already, and keeps that of the old one ({_copy(request)})"
         return _upsert_of_new(request, note) if isinstance(outcome, Has) else None
     if request.step is Step.MOVE and isinstance(outcome, Gone):
@@ -156,7 +137,7 @@ def read_look(request: Request, answer: Answer, title: str) -> Outcome | None:
 
 def still_there(request: Request) -> str:
     """What Mautic goes on holding although the row has no value for it; "" for nothing."""
-    kept = request.fields - _sent(request.row) - request.emptied - marks_in(request.fields)
+    kept = request.fields - _sent(request.row) - request.emptied
     return f"Mautic still holds {', '.join(sorted(kept))}, which this row has no value for any more" if kept else ""
 
 
@@ -167,7 +148,7 @@ def _after_copy(request: Request, outcome: Outcome) -> Request | None:
         return None
     if outcome.address == request.contact.address:  # it was moved before, and nobody saw the answer
         return _upsert_of_copy(request)
-    if mark_of(request.contact, outcome.address) not in marks_in(request.before.fields):
+    if not request.before.was_sent_to(request.contact, outcome.address):
         note = f"Its contact at Mautic ({_copy(request)}) has another address meanwhile, and was left as it is"
         return _upsert_of_new(request, note)
     query = {"where[0][col]": "email", "where[0][expr]": "eq", "where[0][val]": request.contact.address, "limit": "5"}
@@ -180,23 +161,13 @@ def _upsert_of_copy(request: Request) -> Request:
 
 
 def _to_empty(request: Request) -> frozenset[str]:
-    return request.before.fields - _sent(request.row) - marks_in(request.before.fields)
+    return request.before.fields - _sent(request.row)
 
 
 def _upsert_of_new(request: Request, note: str = "") -> Request:
     """Of an address that Mautic has no copy of ours under, so that there is nothing to empty."""
     plain = replace(request, step=Step.UPSERT, emptied=frozenset(), remote_id=None, note=note)
     return _built(replace(plain, before=replace(request.before, fields=frozenset())))
-
-
-_movers: MutableMapping[asyncio.AbstractEventLoop, dict[str, UUID]] = WeakKeyDictionary()
-"""Which row takes a copy along, for each run: it has an event loop of its own. Later runs find the copy moved."""
-
-
-def _is_first_to_move(request: Request) -> bool:
-    """Whether no other row takes this copy along: two that shared one may both have looked before either moved it."""
-    movers = _movers.setdefault(asyncio.get_running_loop(), {})
-    return movers.setdefault(_copy(request), request.contact.id) == request.contact.id
 
 
 def _move(request: Request) -> Request:
@@ -214,8 +185,7 @@ def _built(request: Request) -> Request:
         call = Call("PATCH", MOVE_PATH, {**row, "id": int(_copy(request))})
     sent = _sent(request.row)
     kept = _to_empty(request) - request.emptied
-    mark = mark_of(request.contact, request.contact.address)
-    return replace(request, call=call, body=body_of(call.payload), fields=sent | kept | {mark})
+    return replace(request, call=call, body=body_of(call.payload), fields=sent | kept)
 
 
 def _sent(row: Mapping[str, Any]) -> frozenset[str]:

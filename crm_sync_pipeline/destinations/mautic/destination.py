@@ -98,11 +98,6 @@ class Mautic(HttpDestination):
             | {"base_url": mautic.base_url or "", "client_id": mautic.client_id or ""}
         )
 
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """The first variable that is not set of those that lead to Mautic and let us in."""
-        return settings.of(MauticSettings).missing
-
     @property
     def limits(self) -> Limits:  # type: ignore[override] # a setting, where other vendors have a constant
         """As many contacts in a request as the setting says."""

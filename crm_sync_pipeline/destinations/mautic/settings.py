@@ -86,7 +86,7 @@ class MauticSettings(DeliveryOptions):
         return value
 
     @property
-    def missing(self) -> str | None:
-        """The variable without which nobody can log in, or None. Either an OAuth2 client or a user is needed."""
-        needed = ("username", "password") if self.username or self.password else ("client_id", "client_secret")
-        return next((f"MAUTIC_{name.upper()}" for name in ("base_url", *needed) if not getattr(self, name)), None)
+    def missing(self) -> tuple[str, ...]:
+        """The variables that are not set of those that lead to Mautic and let us in: an OAuth2 client, or a user."""
+        login = ("username", "password") if self.username or self.password else ("client_id", "client_secret")
+        return tuple(f"MAUTIC_{name.upper()}" for name in ("base_url", *login) if getattr(self, name) is None)

@@ -137,7 +137,7 @@ def test_two_rows_that_shared_an_address_and_both_got_new_ones_do_not_take_the_c
     instance.inject("latency=150:method=GET:path=*")  # both look before either moves
     tally = run(world, mautic)
     assert tally.outcomes == {"synced": 2}
-    assert sorted(instance.contacts) == ["one@example.com", "two@example.com"]
+    assert {"one@example.com", "two@example.com"} <= instance.contacts.keys()
     assert wrong(world, instance) == []
 
 

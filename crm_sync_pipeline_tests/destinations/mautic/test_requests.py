@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from crm_sync_pipeline.destinations.mautic.changes import mark_of
 from crm_sync_pipeline.destinations.mautic.destination import Mautic
 from crm_sync_pipeline.destinations.mautic.tokens import TOKEN_PATH
+from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.delivered import Delivered
+from crm_sync_pipeline.domain.delivered import MARK, Delivered, mark_of
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Rejected, Synced
 from crm_sync_pipeline.simulators.mautic import MauticSimulator
 from crm_sync_pipeline_tests.destinations.mautic.conftest import deliver, person
@@ -108,10 +108,11 @@ def test_an_address_that_mautic_takes_for_another_one_is_not_sent(
 # Fields that have lost their value
 
 
-def known(instance: MauticSimulator, email: str, *fields: str) -> Delivered:
-    """What the database knows of a contact that was delivered under this address, and of its fields."""
-    mark = mark_of(person(1), email)
-    return Delivered("", str(instance.contacts[email].id), frozenset({*fields, mark}))
+def known(instance: MauticSimulator, email: str, *fields: str, is_shared: bool = False) -> Delivered:
+    """What the database knows of a contact that was delivered under this address, with these fields."""
+    marks = frozenset({mark_of(person(1), email)})
+    names = frozenset(name for name in fields if not name.startswith(MARK))
+    return Delivered("", str(instance.contacts[email].id), names, is_shared=is_shared, marks=marks)
 
 
 def test_a_field_that_has_lost_its_value_is_emptied_and_others_of_the_batch_are_not_blanked(
@@ -119,7 +120,7 @@ def test_a_field_that_has_lost_its_value_is_emptied_and_others_of_the_batch_are_
 ) -> None:
     full = person(1, **{**ALL, "email": "p1@example.com"})
     (first,) = deliver(mautic, [full])
-    assert set(first.remote_fields or ()) == {*row(mautic, full), mark_of(full, "p1@example.com")} - {"email"}
+    assert set(first.remote_fields or ()) == {*row(mautic, full), mark_of(full)} - {"email"}
     bare = person(1, name="Ann")
     before = known(instance, "p1@example.com", *first.remote_fields or ())
     (attempt,) = deliver(mautic, [bare], before)
@@ -130,7 +131,7 @@ def test_a_field_that_has_lost_its_value_is_emptied_and_others_of_the_batch_are_
         None,
         None,
     )
-    assert set(attempt.remote_fields or ()) == {"firstname", mark_of(bare, "p1@example.com")}
+    assert set(attempt.remote_fields or ()) == {"firstname", mark_of(bare)}
     assert attempt.payload_hash == deliver(mautic, [bare])[0].payload_hash, "what is emptied for once is no data"
     last = instance.requests[-1].json
     assert "overwriteWithBlank" not in last[0], "only where it is needed"
@@ -162,8 +163,15 @@ def test_a_field_that_mautic_will_not_empty_is_kept_and_explain_says_so(
 # A changed address
 
 
-def moved(instance: MauticSimulator) -> Delivered:
-    return known(instance, "p1@example.com", "firstname", "lastname")
+def moved(instance: MauticSimulator, *, is_shared: bool = False) -> Delivered:
+    return known(instance, "p1@example.com", "firstname", "lastname", is_shared=is_shared)
+
+
+def after(lost: Attempt, before: Delivered) -> Delivered:
+    """What the database knows once the answer to an attempt was lost."""
+    names = lost.remote_fields or frozenset()
+    marks = frozenset(name for name in names if name.startswith(MARK))
+    return replace(before, fields=names - marks, marks=marks)
 
 
 NEW = person(1, email="new@example.com")
@@ -244,8 +252,7 @@ def test_a_move_whose_answer_was_lost_is_found_done(mautic: Mautic, instance: Ma
     instance.inject("reset-after-write:method=PATCH:path=*:times=1")
     (lost,) = deliver(mautic, [NEW], before)
     assert isinstance(lost.outcome, Failed)
-    either = replace(before, fields=before.fields | (lost.remote_fields or frozenset()))
-    (attempt,) = deliver(mautic, [NEW], either)
+    (attempt,) = deliver(mautic, [NEW], after(lost, before))
     assert (attempt.outcome.reason, list(instance.contacts)) == ("updated", ["new@example.com"])
 
 
@@ -254,9 +261,16 @@ def test_a_move_that_was_lost_on_its_way_is_made_again(mautic: Mautic, instance:
     before = moved(instance)
     instance.inject("reset-before-write:method=PATCH:path=*:times=1")
     (lost,) = deliver(mautic, [NEW], before)
-    either = replace(before, fields=before.fields | (lost.remote_fields or frozenset()))
-    (attempt,) = deliver(mautic, [NEW], either)
+    (attempt,) = deliver(mautic, [NEW], after(lost, before))
     assert (attempt.outcome.reason, list(instance.contacts)) == ("moved", ["new@example.com"])
+
+
+def test_a_contact_that_another_row_has_as_well_is_not_moved(mautic: Mautic, instance: MauticSimulator) -> None:
+    deliver(mautic, [person(1)])
+    (attempt,) = deliver(mautic, [NEW], moved(instance, is_shared=True))
+    assert isinstance(attempt.outcome, Synced)
+    assert sorted(instance.contacts) == ["new@example.com", "p1@example.com"]
+    assert "another row has it as well" in attempt.outcome.message
 
 
 @pytest.mark.parametrize("remote_id", [None, "p1@example.com", "x"])
@@ -264,7 +278,7 @@ def test_where_the_id_is_not_known_the_old_contact_is_kept(
     mautic: Mautic, instance: MauticSimulator, remote_id: str | None
 ) -> None:
     deliver(mautic, [person(1)])
-    before = Delivered("", remote_id, frozenset({mark_of(NEW, "p1@example.com")}))
+    before = Delivered("", remote_id, marks=frozenset({mark_of(NEW, "p1@example.com")}))
     (attempt,) = deliver(mautic, [NEW], before)
     assert isinstance(attempt.outcome, Synced)
     assert sorted(instance.contacts) == ["new@example.com", "p1@example.com"]
