@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from crm_sync_pipeline.simulators.brevo.simulation import BREVO
+from crm_sync_pipeline.simulators.n8n.simulation import N8N
 from crm_sync_pipeline.simulators.simulation import Simulation
 
-SIMULATIONS: Mapping[str, Simulation] = {"brevo": BREVO}
+SIMULATIONS: Mapping[str, Simulation] = {"brevo": BREVO, "n8n": N8N}
