@@ -21,11 +21,12 @@ from benchmarks.people import load_people
 from benchmarks.site import LONGEST_SECONDS, ROOT, BenchmarkError, databases, environment
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
+from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 
@@ -78,10 +79,8 @@ def _check(engine: sa.Engine, bad: set[Any], contacts: int) -> None:
 
 def _work(database_url: str, brevo_url: str) -> dict[str, Any]:
     """Deliver all that is due, and say what it took."""
-    database = DatabaseResource(
-        url=database_url, retries={"brevo": RetryConfig(retry_rejected=False)}, crms=as_config(CRMS)
-    )
-    brevo = BrevoResource(base_url=brevo_url, api_key=DEFAULT_KEY, list_id=1, bulk_threshold=5000)
+    database = Database(url=database_url, policies={"brevo": RetryPolicy(retry_rejected=False)}, crms=CRMS)
+    brevo = Brevo(base_url=brevo_url, api_key=DEFAULT_KEY, list_id=1, bulk_threshold=5000)
     spent = dict.fromkeys(("claim", "deliver", "settle"), 0.0)
     total, began, cpu = Tally(), time.monotonic(), time.process_time()
     while True:

@@ -18,7 +18,7 @@ from benchmarks.site import BenchmarkError, databases
 from benchmarks.throughput import Say
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -71,7 +71,7 @@ def _ways(selections: int, say: Say) -> Sequence[Way]:
             BREVO_API_BASE_URL=f"{server.base_url}/v3",
         ) as dev,
     ):
-        database = DatabaseResource(url=url, crms=as_config(CRMS))
+        database = Database(url=url, crms=CRMS)
         ids = load_people(database.engine, selections + 1, selected=False)
         for number, contact_id in enumerate(ids):
             simulator.requests.clear()

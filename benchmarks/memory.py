@@ -13,7 +13,7 @@ from benchmarks.installation import POLL_SECONDS, Installation, installation
 from benchmarks.people import load_people, queue_many
 from benchmarks.site import BenchmarkError, databases
 from benchmarks.throughput import Say
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -36,7 +36,7 @@ def _row(queued: int, say: Say) -> dict[str, Any]:
         running(simulator.app) as server,
         tempfile.TemporaryDirectory(prefix="crm-sync-benchmark-") as folder,
     ):
-        database = DatabaseResource(url=url, crms=as_config(CRMS))
+        database = Database(url=url, crms=CRMS)
         if queued <= BATCH_SIZE:
             load_people(database.engine, queued)
         else:

@@ -18,7 +18,7 @@ import psutil
 from benchmarks.contender import Measured, Task
 from benchmarks.people import load_people
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, start
 
@@ -96,7 +96,7 @@ class Databases:
 
     def _template(self, contacts: int) -> str:
         name = f"with_{contacts}"
-        database = DatabaseResource(url=self.server.create_database(name), crms=as_config(CRMS))
+        database = Database(url=self.server.create_database(name), crms=CRMS)
         database.upgrade(lambda _line: None)
         load_people(database.engine, contacts)
         database.engine.dispose()

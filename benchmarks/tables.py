@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.site import BenchmarkError, databases
 from crm_sync_pipeline.contact_queue.database.engine import engine_without_time_outs
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import Synced
@@ -90,11 +90,11 @@ def measure_tables(rows: Sequence[int] = SIZES, say: Say = lambda _line: None) -
 def _of_order(order: str, rows: Sequence[int], say: Say) -> list[Took]:
     with databases() as copies, ExitStack() as parts:
         huge_pages = _give_memory(copies.server)
-        tables: dict[int, list[DatabaseResource]] = defaultdict(list)
+        tables: dict[int, list[Database]] = defaultdict(list)
         for size in rows:
             started = time.monotonic()
             while size // 2 * len(tables[size]) < (REPEATS + 2) * BATCH:  # a small one is used up after a few rounds
-                database = DatabaseResource(url=parts.enter_context(copies.with_selected(0)), crms=as_config(CRMS))
+                database = Database(url=parts.enter_context(copies.with_selected(0)), crms=CRMS)
                 _fill(database, size, is_scattered=order == "scattered")
                 _one_round(database, 1)  # so that no statement is new to SQLAlchemy
                 tables[size].append(database)
@@ -121,7 +121,7 @@ def _give_memory(server: EmbeddedPostgres) -> str:
         return str(connection.execute("SHOW huge_pages_status").fetchall()[0][0])
 
 
-def _fill(database: DatabaseResource, rows: int, *, is_scattered: bool) -> None:
+def _fill(database: Database, rows: int, *, is_scattered: bool) -> None:
     engine = engine_without_time_outs(database.engine)
     for first in range(1, rows + 1, ROWS_A_STATEMENT):
         part = {"first": first, "last": min(rows, first + ROWS_A_STATEMENT - 1), "is_scattered": is_scattered}
@@ -133,7 +133,7 @@ def _fill(database: DatabaseResource, rows: int, *, is_scattered: bool) -> None:
         connection.execute(sa.text("CHECKPOINT"))
 
 
-def _one_round(database: DatabaseResource, size: int) -> dict[str, float]:
+def _one_round(database: Database, size: int) -> dict[str, float]:
     queue, report = database.queue("brevo"), database.report()
     took: dict[str, float] = {}
 

@@ -3,13 +3,14 @@
 import logging
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, delivered, load_settings
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.destinations.entry import Entry
-from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
 from crm_sync_pipeline.orchestration.alerts import build_alert_sensor
@@ -19,6 +20,7 @@ from crm_sync_pipeline.orchestration.check import build_check_job
 from crm_sync_pipeline.orchestration.history import build_prune_job, build_prune_schedule
 from crm_sync_pipeline.orchestration.jobs import build_resume_job, build_sync_job
 from crm_sync_pipeline.orchestration.own_runs import installation_tag
+from crm_sync_pipeline.orchestration.resources import resource_of
 from crm_sync_pipeline.orchestration.run_memory import open_claims, outputs_in_memory
 from crm_sync_pipeline.orchestration.schedules import build_schedule
 from crm_sync_pipeline.orchestration.sensors import build_sensor
@@ -41,23 +43,26 @@ def build_definitions(
     served = delivered(destinations)
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner, tags = settings.general.crm_sync_owner, installation_tag(settings)
-    resources: dict[str, dg.ConfigurableResource[None] | dg.ResourceDefinition] = {
-        "database": DatabaseResource.from_settings(settings, crms_of(destinations), secrets_from_environment=True),
+    resources: dict[str, dg.ConfigurableResource[Any] | dg.ResourceDefinition] = {
+        "database": resource_of(
+            Database.from_settings(settings, crms_of(destinations)),
+            {"url": settings.general.database_variable},
+            fixed=("url_variable", "crms", "policies"),
+        ),
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }
     for name in served:
-        destination = destinations[name].resource()
-        resource = destination.from_settings(settings, secrets_from_environment=True)
+        destination = destinations[name].destination().from_settings(settings)
         sync = settings.sync[name]
         off_because = _off_because(destination, settings)
-        job = build_sync_job(resource, sync, owner, tags)
-        resources[name] = resource
+        job = build_sync_job(destination, sync, owner, tags)
+        resources[name] = resource_of(destination, destination.secrets)
         jobs.append(job)
-        schedules.append(build_schedule(resource, job, sync, owner, off_because))
-        sensors.append(build_sensor(resource, job, sync, owner, off_because))
-        assets += build_assets(resource, owner)
-        checks += build_checks(resource, limits_of(settings))
+        schedules.append(build_schedule(destination, job, sync, owner, off_because))
+        sensors.append(build_sensor(destination, job, sync, owner, off_because))
+        assets += build_assets(destination, owner)
+        checks += build_checks(destination, limits_of(settings))
         if off_because:
             logger.warning("%s_off %s", name, off_because)
         else:
@@ -83,7 +88,7 @@ def build_definitions(
     )
 
 
-def _off_because(destination: type[HttpDestination], settings: Settings) -> str | None:
+def _off_because(destination: HttpDestination, settings: Settings) -> str | None:
     missing = [] if settings.general.database else [settings.general.database_variable]
     if variable := destination.missing_setting(settings):
         missing.append(variable)

@@ -15,11 +15,12 @@ from crm_sync_pipeline.contact_queue.database.upgrade import upgrade
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult, Acts
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.domain.batch import Attempt, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
+from crm_sync_pipeline.domain.retry import RetryPolicy
 
 TESTS = Actor("tests")
 """Who does what a test needs beforehand."""
@@ -89,18 +90,18 @@ class World:
     url: str
     table: str = "contacts"
     lease: timedelta = LEASE
-    retries: Mapping[str, RetryConfig] | None = None
+    policies: Mapping[str, RetryPolicy] | None = None
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was looked up in the catalogue: again only when a test has changed more than rows."""
 
     @property
-    def database(self) -> DatabaseResource:
-        return DatabaseResource(
+    def database(self) -> Database:
+        return Database(
             url=self.url,
             contacts_table=self.table,
-            crms=as_config(CRMS),
+            crms=CRMS,
             lease_seconds=int(self.lease.total_seconds()),
-            retries=dict(self.retries or {}),
+            policies=dict(self.policies or {}),
         )
 
     @property

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_sync_pipeline.contact_queue.database.engine import _engine_for, engine_for
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres, temporary
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, BrevoSimulator
@@ -185,9 +185,9 @@ def brevo_server(_switchboard: tuple[Switchboard, RunningSimulator], simulator: 
 
 
 @pytest.fixture
-def brevo(brevo_server: RunningSimulator) -> BrevoResource:
+def brevo(brevo_server: RunningSimulator) -> Brevo:
     """Our own client, pointed at the simulator; as fast as it will go."""
-    return BrevoResource(base_url=f"{brevo_server.base_url}/v3", api_key="xkeysib-simulator", requests_per_second=1000)
+    return Brevo(base_url=f"{brevo_server.base_url}/v3", api_key="xkeysib-simulator", requests_per_second=1000)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
@@ -39,7 +39,7 @@ def main() -> None:
         temporary() as postgres,
         running(BrevoSimulator(BrevoConfig()).app) as brevo,
     ):
-        database = DatabaseResource(url=postgres.create_database("pictures"), crms=as_config(CRMS))
+        database = Database(url=postgres.create_database("pictures"), crms=CRMS)
         database.upgrade(lambda _line: None)
         load(database, sample_contacts(CONTACTS))
         environment = {
@@ -58,7 +58,7 @@ def main() -> None:
         database.engine.dispose()
 
 
-def _take_all(window: Ui, database: DatabaseResource) -> None:
+def _take_all(window: Ui, database: Database) -> None:
     window.open_launchpad("select_contacts")
     window.take_picture(FOLDER / "launchpad.png")
     for kind in KINDS:  # some runs, so that there is something to plot

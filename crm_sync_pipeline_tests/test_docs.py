@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from crm_sync_pipeline import settings
 from crm_sync_pipeline.cli import crm_sync
 from crm_sync_pipeline.destinations import DESTINATIONS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES
 from crm_sync_pipeline.simulators.faults import Fault
@@ -243,7 +243,7 @@ BREVO_ANSWERS = [
 
 @pytest.mark.parametrize("answer", BREVO_ANSWERS, ids=lambda answer: f"{answer.status} {answer.data}")
 def test_each_answer_of_brevo_is_told_as_it_is_taken(answer: Answer) -> None:
-    outcome = BrevoResource(api_key="k").read(answer)
+    outcome = Brevo(api_key="k").read(answer)
     status = "5xx" if answer.status >= 500 else str(answer.status)
     reason = "http_5xx" if status == "5xx" else outcome.reason
     told = (ROOT / "docs" / "destinations" / "brevo.md").read_text()

@@ -2,17 +2,17 @@
 
 from benchmarks.contender import Task, compete
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATIENCE_FOR_RESULTS
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.transition import Ending
 
 
 def run(task: Task) -> int:
     """Deliver all that is due; returns how many are Complete."""
-    database = DatabaseResource(url=task.database_url, crms=as_config(CRMS))
-    brevo = BrevoResource(base_url=task.brevo_url, api_key=task.api_key, concurrency=task.in_the_air)
+    database = Database(url=task.database_url, crms=CRMS)
+    brevo = Brevo(base_url=task.brevo_url, api_key=task.api_key, concurrency=task.in_the_air)
     brevo = brevo.model_copy(update={"requests_per_second": task.requests_per_second})  # beyond what a setting may be
     complete = 0
     while True:

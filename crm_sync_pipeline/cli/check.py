@@ -9,7 +9,7 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
@@ -44,8 +44,8 @@ def _report(crm: str, create_fields: bool) -> CheckReport:
         return CheckReport(entry.title, (Line("Settings", State.RED, str(error)),))
     with progress(f"Asking the database and {entry.title}"):
         report = check(
-            DatabaseOfSettings.read(settings, CRMS),
-            entry.resource().from_settings(settings, secrets_from_environment=False),
+            Database.from_settings(settings, CRMS),
+            entry.destination().from_settings(settings),
             create_fields=create_fields,
         )
     read = Line("Settings", State.GREEN, "read from the environment and .env")

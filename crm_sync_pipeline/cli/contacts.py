@@ -22,7 +22,7 @@ from crm_sync_pipeline.domain.explanation import AttemptRecord, Facts
 from crm_sync_pipeline.domain.explanation import explain as answer_for
 
 if TYPE_CHECKING:
-    from crm_sync_pipeline.destinations.http import HttpDestination
+    from crm_sync_pipeline.destinations.destination import HttpDestination
 
 
 @click.command()
@@ -125,9 +125,9 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
 
 def _destination(crm: str) -> "HttpDestination":
     entry = DESTINATIONS[crm]
-    if entry.import_resource is None:
+    if entry.import_destination is None:
         raise click.UsageError(f"{entry.title} is not delivered to by this version. Nothing was sent.")
-    return entry.resource().from_settings(load_settings(), secrets_from_environment=False)
+    return entry.destination().from_settings(load_settings())
 
 
 @click.command(name="resume")

@@ -7,13 +7,13 @@ from rich.table import Table
 from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS, load_settings
 
 
-def database() -> DatabaseOfSettings:
+def database() -> Database:
     """The database that the environment names."""
-    return DatabaseOfSettings.read(load_settings(), CRMS)
+    return Database.from_settings(load_settings(), CRMS)
 
 
 @click.group()

@@ -90,7 +90,7 @@ class ContactQueue:
             self._engine,
             lambda connection: connection.execute(claim_sql.contacts_of(self._columns), {"token": token}).all(),
         )
-        return [contact_of(row) for row in rows]
+        return [contact_of(row, row.selected_at) for row in rows]
 
     def delivered_before(self, token: UUID, everything: bool) -> dict[UUID, Delivered]:
         """What is known of the destination's copies, of those contacts of the token that it may have.

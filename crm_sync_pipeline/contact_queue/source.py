@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field
 
 from crm_sync_pipeline.contact_queue.database.catalogue import find_contacts_table
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
@@ -28,7 +29,7 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.report import Report
 from crm_sync_pipeline.domain.crm import Crm, Crms
 from crm_sync_pipeline.domain.retry import RetryPolicy
-from crm_sync_pipeline.settings import Settings, SyncSettings
+from crm_sync_pipeline.settings import DATABASE_URL, Settings, SyncSettings
 from crm_sync_pipeline.settings.values import plain
 
 if TYPE_CHECKING:
@@ -39,22 +40,40 @@ T = TypeVar("T")
 DESCRIBED_AGAIN_AFTER_SECONDS = 60
 
 
-class Database:
-    """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync.
+class Database(BaseModel):
+    """The PostgreSQL that holds the contacts table and, beside it, schema crm_sync."""
 
-    Where it is, which CRMs it knows, and when deliveries are tried again, a subclass says: one is read from the
-    settings, one is Dagster's.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str
-    url_variable: str
-    contacts_table: str
-    lease_seconds: int
+    url: str = Field(repr=False, description="postgresql://...; env CRM_SYNC_DATABASE_URL or DATABASE_URL.")
+    url_variable: str = Field(default=DATABASE_URL, description="The variable that the URL is read from, for messages.")
+    contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
+    lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
+    crms: Mapping[str, Crm] = Field(default={}, description="The CRMs that the table may have columns for, by name.")
+    policies: Mapping[str, RetryPolicy] = Field(
+        default={}, description="When deliveries are tried again, by destination; the default for one not named."
+    )
 
-    @property
-    def known_crms(self) -> Crms:
-        """The CRMs that the contacts table may have columns for, by name."""
-        raise NotImplementedError
+    @classmethod
+    def from_settings(cls, settings: Settings, crms: Crms) -> "Database":
+        """As the settings name it, with these CRMs."""
+        general, secret = settings.general, settings.general.database
+        return cls(
+            url=secret.get_secret_value() if secret else "",
+            url_variable=general.database_variable,
+            contacts_table=general.crm_sync_contacts_table,
+            lease_seconds=general.crm_sync_lease_seconds,
+            crms=crms,
+            policies={name: _policy(sync) for name, sync in settings.sync.items()},
+        )
+
+    def policy(self, destination: str) -> RetryPolicy:
+        """When this destination's deliveries are tried again."""
+        return self.policies.get(destination, RetryPolicy())
+
+    def giving_up_after(self, seconds: int) -> "Database":
+        """A copy that gives up connecting after `seconds`."""
+        return self.model_copy(update={"url": self._url_giving_up_after(seconds)})
 
     @property
     def engine(self) -> sa.Engine:
@@ -78,7 +97,7 @@ class Database:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
         found = in_transaction(
             self.engine,
-            lambda connection: find_contacts_table(connection, self.contacts_table, self.known_crms),
+            lambda connection: find_contacts_table(connection, self.contacts_table, self.crms),
             patience,
         )
         if found is None:
@@ -105,7 +124,7 @@ class Database:
         try:
             from crm_sync_pipeline.contact_queue.database.upgrade import upgrade  # Alembic, which nothing else needs
 
-            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), self.known_crms, say)
+            return upgrade(engine_without_time_outs(self.engine), self._table_to_upgrade(), self.crms, say)
         except sa.exc.DBAPIError as error:
             raise DatabaseError(what_happened(self.engine, error)) from None
 
@@ -115,13 +134,9 @@ class Database:
         if path is None or "." in self.contacts_table:
             return self.contacts_table
         found = in_transaction(
-            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table, self.known_crms)
+            self.engine, lambda connection: find_contacts_table(connection, self.contacts_table, self.crms)
         )
         return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
-
-    def policy(self, destination: str) -> RetryPolicy:
-        """When this destination's deliveries are tried again."""
-        raise NotImplementedError
 
     def queue(self, destination: str, patience: timedelta = AT_ONCE) -> ContactQueue:
         """The queue of one destination. DatabaseError names what its columns or our tables lack.
@@ -156,7 +171,7 @@ class Database:
         return ContactQueue(self.engine, contacts, contacts.crms[destination], self.policy(destination), lease)
 
     def _last_description(self, destination: str) -> "_Description":
-        return _last_description(plain(self.url), self.contacts_table, tuple(self.known_crms.values()), destination)
+        return _last_description(plain(self.url), self.contacts_table, tuple(self.crms.values()), destination)
 
     def selection(self) -> Selection:
         """What people decide: select, unselect, requeue."""
@@ -173,44 +188,6 @@ class Database:
     def report(self) -> Report:
         """What people ask: status, explain."""
         return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
-
-
-@dataclass(frozen=True)
-class DatabaseOfSettings(Database):
-    """The database that the environment names, for the command line, which needs no Dagster to ask it."""
-
-    url: str = field(repr=False)
-    url_variable: str
-    contacts_table: str
-    lease_seconds: int
-    crms: Crms
-    policies: Mapping[str, RetryPolicy]
-
-    @classmethod
-    def read(cls, settings: Settings, crms: Crms) -> "DatabaseOfSettings":
-        """As the settings name it, with these CRMs."""
-        general, secret = settings.general, settings.general.database
-        return cls(
-            url=secret.get_secret_value() if secret else "",
-            url_variable=general.database_variable,
-            contacts_table=general.crm_sync_contacts_table,
-            lease_seconds=general.crm_sync_lease_seconds,
-            crms=crms,
-            policies={name: _policy(sync) for name, sync in settings.sync.items()},
-        )
-
-    @property
-    def known_crms(self) -> Crms:
-        """The CRMs that the contacts table may have columns for, by name."""
-        return self.crms
-
-    def policy(self, destination: str) -> RetryPolicy:
-        """When this destination's deliveries are tried again."""
-        return self.policies.get(destination, RetryPolicy())
-
-    def giving_up_after(self, seconds: int) -> "DatabaseOfSettings":
-        """A copy for who would rather have no answer than a late one: connecting may take `seconds`."""
-        return replace(self, url=self._url_giving_up_after(seconds))
 
 
 def _policy(sync: SyncSettings) -> RetryPolicy:

@@ -16,7 +16,7 @@ from crm_sync_pipeline.delivery.engine import Engine, Way
 from crm_sync_pipeline.delivery.importer import DownError, Finding, Importer, Load, OneByOneError
 from crm_sync_pipeline.delivery.lease import LeaseLostError, StoppedError
 from crm_sync_pipeline.destinations.bulk import BulkImport
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch
 from crm_sync_pipeline.domain.bulk import address_hash
 from crm_sync_pipeline.domain.delivered import fields_as_text
@@ -68,7 +68,7 @@ class _ByImport:
         except (LeaseLostError, StoppedError, DownError):
             pass  # what is in progress is taken up by the next claim
         except OneByOneError as why:
-            logger.warning("import_left destination=%s reason=%s", self._destination.destination, why)
+            logger.warning("import_left destination=%s reason=%s", self._destination.name, why)
         else:
             if self._importer.has_answered:
                 self._engine.verdicts.has_answered()

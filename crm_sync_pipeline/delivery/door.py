@@ -7,7 +7,7 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.bulk import way_by_import
 from crm_sync_pipeline.delivery.engine import Engine, Progress
 from crm_sync_pipeline.delivery.run import deliver, one_by_one
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent, Tally
 
 __all__ = ["Progress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]

@@ -14,7 +14,7 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.journal_writer import JournalWriter
 from crm_sync_pipeline.delivery.throttle import Traffic
 from crm_sync_pipeline.delivery.verdicts import Verdicts
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
 

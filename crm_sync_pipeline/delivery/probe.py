@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.run import deliver
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 
 
 @dataclass(frozen=True, slots=True)

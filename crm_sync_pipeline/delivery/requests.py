@@ -14,7 +14,12 @@ Line = Sequence[Contact]
 def lines_of(contacts: Iterable[Contact]) -> list[Line]:
     """The contacts in one line per address, always in the same order."""
     ordered = sorted(contacts, key=lambda contact: (contact.address, contact.id))
-    return [list(line) for _, line in groupby(ordered, key=lambda contact: contact.address)]
+    return [list(line) for _, line in groupby(ordered, key=_line_of)]
+
+
+def _line_of(contact: Contact) -> str:
+    """What contacts of one line share. Those without an address have nothing in common."""
+    return contact.address or str(contact.id)
 
 
 class Waiting:
@@ -34,17 +39,17 @@ class Waiting:
         while self._ready and len(taken) < most:
             line = self._ready.popleft()
             taken.append(line[0])
-            self._rest[line[0].address] = line[1:]
+            self._rest[_line_of(line[0])] = line[1:]
         return taken
 
     def finish(self, contact: Contact) -> None:
         """The contact has its result, so that the next one with its address may go."""
-        if rest := self._rest.pop(contact.address, ()):
+        if rest := self._rest.pop(_line_of(contact), ()):
             self._ready.appendleft(rest)
 
 
 def requests_of(records: Sequence[Record], limits: Limits) -> list[list[Record]]:
-    """The records in requests: each of one route, and within the limits. One that is too large alone goes alone."""
+    """The records in requests: each of one route, and within the limits. One that is too large goes alone."""
     found: list[list[Record]] = []
     sizes: list[int] = []
     for record in records:
@@ -53,6 +58,7 @@ def requests_of(records: Sequence[Record], limits: Limits) -> list[list[Record]]
                 index
                 for index, request in enumerate(found)
                 if request[0].route == record.route
+                and not (record.alone or request[0].alone)
                 and len(request) < limits.contacts_per_request
                 and (limits.body_bytes is None or sizes[index] + len(record.body) <= limits.body_bytes)
             ),

@@ -14,8 +14,8 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.engine import GRACE_SECONDS, Engine
 from crm_sync_pipeline.delivery.requests import Waiting, halves_of, lines_of, requests_of
 from crm_sync_pipeline.delivery.unchanged import set_apart
-from crm_sync_pipeline.destinations.contract import Record
-from crm_sync_pipeline.destinations.http import HttpDestination, RequestResult, unchanged
+from crm_sync_pipeline.destinations.contract import Record, RequestResult
+from crm_sync_pipeline.destinations.destination import HttpDestination, unchanged
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import NEVER, Delivered
@@ -58,6 +58,9 @@ class _Calls:
             return  # the lease ran out between the claim and now
         contacts = await asyncio.to_thread(self._engine.queue.contacts_of, self._engine.token)
         self._before = await asyncio.to_thread(self._known_before, contacts)
+        if sends_unchanged:  # the same data is wanted once more, under another key
+            again = str(self._engine.token)
+            contacts = [replace(each, selection=again) if each.id in self._before else each for each in contacts]
         lines = lines_of(contacts)
         if not sends_unchanged:
             groups, lines = set_apart(self._destination, lines, self._before)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from crm_sync_pipeline.delivery.requests import Line
 from crm_sync_pipeline.destinations.contract import Record
-from crm_sync_pipeline.destinations.http import LOOKED_UP_AT_ONCE, HttpDestination
+from crm_sync_pipeline.destinations.destination import LOOKED_UP_AT_ONCE, HttpDestination
 from crm_sync_pipeline.domain.delivered import Delivered
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.blame import Blame
-from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker
-from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome
+from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN, Breaker, Down
+from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome
 from crm_sync_pipeline.domain.sentences import sentences
 
 
@@ -21,11 +23,12 @@ class Verdicts:
         self._breaker = Breaker()
         self._blame = Blame()
         self._is_probe = False
+        self._down: Down | None = None
 
     async def begin(self) -> None:
         """Look whether the destination is down: then this run is a probe, and one more failure keeps it down."""
         if down := await asyncio.to_thread(self._record.state):
-            self._is_probe = True
+            self._is_probe, self._down = True, down
             self._blame = Blame(down.reason)
             self._breaker = Breaker(FAILURES_UNTIL_OPEN - 1)
 
@@ -49,6 +52,8 @@ class Verdicts:
 
     async def take(self, attempt: Attempt) -> None:
         """Pass an attempt on, or hold it back. What a run holds back when it dies is sent again, which does no harm."""
+        if isinstance(attempt.outcome, Failed) and attempt.outcome.down_after is not None:
+            attempt = await self._down_by_now(attempt, attempt.outcome, attempt.outcome.down_after)
         self._pass_on(self._blame.take(attempt))
         while self._blame.is_full:
             earlier = await asyncio.to_thread(self._record.earlier, self._blame.suspects)
@@ -72,11 +77,23 @@ class Verdicts:
         """Write down how the destination was found; the sentence of one that is down."""
         if opened_by := self._breaker.opened_by:
             said = sentences(opened_by.message)
-            self._record.open(opened_by.reason, said, after_probe=self._is_probe)
+            wait = opened_by.wait if isinstance(opened_by, DestinationDown) else timedelta(0)
+            self._record.open(opened_by.reason, said, after_probe=self._is_probe, wait=wait)
             return said
         if self._is_probe and self._blame.has_answered:
             self._record.close()
         return None
+
+    async def _down_by_now(self, attempt: Attempt, failed: Failed, down_after: timedelta) -> Attempt:
+        """The attempt as it is, or, where nothing else has been heard for so long, as a refusal of our set-up."""
+        lasted = self._down.lasted if self._down and self._down.reason == failed.reason else timedelta(0)
+        if lasted < down_after:
+            lasted = await asyncio.to_thread(self._record.failing_for, attempt.contact_id, failed.reason)
+        if lasted < down_after:
+            return attempt
+        down = DestinationDown(failed.reason, failed.message)
+        self._breaker.observe(down)
+        return replace(attempt, outcome=down)
 
     def _pass_on(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:

@@ -23,7 +23,7 @@ CRMS = crms_of(DESTINATIONS)
 
 def delivered(destinations: Mapping[str, Entry] = DESTINATIONS) -> list[str]:
     """The names of those that are delivered to."""
-    return [name for name, entry in destinations.items() if entry.import_resource]
+    return [name for name, entry in destinations.items() if entry.import_destination]
 
 
 def load_settings(destinations: Mapping[str, Entry] = DESTINATIONS) -> Settings:

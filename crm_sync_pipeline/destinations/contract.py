@@ -4,12 +4,15 @@ A request carries one to N contacts. What a contact is sent as is its record; wh
 for each record by itself, and a record that the answer says nothing of has not been delivered.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected
@@ -56,7 +59,7 @@ class Record:
     `body` is its data as JSON, b"" where it is asked for without any. `before` is what was known of the destination's
     copy. Once the request is obeyed, `fields` hold a value of ours there, and `remote_id`, where it is known, is the
     copy's id. `note` says what differs from what the row asks for. `payload_hash` is of this contact's data alone, so
-    that it does not change with its neighbours.
+    that it does not change with its neighbours. One that is `alone` shares its request with no other.
     """
 
     contact: Contact
@@ -67,6 +70,12 @@ class Record:
     fields: frozenset[str] = frozenset()
     remote_id: str | None = None
     note: str = ""
+    alone: bool = False
+
+    @property
+    def idempotency_key(self) -> str:
+        """One for all attempts to deliver this data for one selection of the contact, and for nothing else."""
+        return str(uuid5(self.contact.id, f"{self.contact.selection} {self.payload_hash}"))
 
     @property
     def route(self) -> tuple[str, str]:
@@ -120,3 +129,39 @@ def read_whole(records: Sequence[Record], outcome: Outcome) -> Reading:
     if may_be_one and len(records) > 1:
         return Split(outcome)
     return {record.contact.id: outcome for record in records}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResult:
+    """What one request came to: an attempt for each record, and one `outcome` for the request as a whole.
+
+    `outcome` is what the breaker counts: a Failed among successes is not the destination's. `pause` is how long the
+    destination asks everybody to wait. `is_split`: the request was refused as a whole, and its halves must be sent.
+    """
+
+    attempts: Sequence[Attempt]
+    outcome: Outcome
+    pause: timedelta = timedelta(0)
+    status: int | None = None
+    milliseconds: int = 0
+    is_split: bool = False
+
+    @property
+    def was_pushed_back(self) -> bool:
+        """Whether the destination wants fewer requests: a 429, or no answer in time."""
+        return self.status == 429 or self.outcome.reason == "timeout"
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether the same request is to be sent again, which costs its contacts nothing."""
+        return self.status == 429
+
+
+def body_of(payload: Mapping[str, Any]) -> bytes:
+    """The JSON as it is sent, in an order that does not hang on how it was put together."""
+    return json.dumps(payload, sort_keys=True).encode()
+
+
+def payload_hash(body: bytes) -> str:
+    """32 hex digits that change when the JSON sent changes."""
+    return hashlib.sha256(body).hexdigest()[:32]

@@ -9,20 +9,20 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings.base import FromEnvironment
 
 if TYPE_CHECKING:
-    from crm_sync_pipeline.destinations.http import HttpDestination
+    from crm_sync_pipeline.destinations.destination import HttpDestination
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One destination.
 
-    `import_resource` imports its class; None where this version does not deliver to it yet. `remedies` says what a
+    `import_destination` imports its class; None where this version does not deliver to it yet. `remedies` says what a
     person does about its own refusals, by their reasons.
     """
 
     crm: Crm
     settings: type[FromEnvironment]
-    import_resource: "Callable[[], type[HttpDestination]] | None" = None
+    import_destination: "Callable[[], type[HttpDestination]] | None" = None
     remedies: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -35,8 +35,8 @@ class Entry:
         """Its name for people."""
         return self.crm.title
 
-    def resource(self) -> "type[HttpDestination]":
+    def destination(self) -> "type[HttpDestination]":
         """The class that delivers to it. CrmSyncError where there is none yet."""
-        if self.import_resource is None:
+        if self.import_destination is None:
             raise CrmSyncError(f"{self.title} is not delivered to by this version. Nothing was sent.")
-        return self.import_resource()
+        return self.import_destination()

@@ -12,7 +12,7 @@ class Contact:
     """One person's data, as read from a row of the contacts table; `repr` shows the id alone.
 
     `email` is as it stands in the table, "" where it is NULL. Every other field is None where the column is NULL or
-    is not there at all.
+    is not there at all. `selection` identifies the act by which somebody selected the contact; it is not sent.
     """
 
     id: UUID
@@ -24,6 +24,7 @@ class Contact:
     email_type: str | None = field(default=None, repr=False)
     source_url: str | None = field(default=None, repr=False)
     has_gmail: bool | None = field(default=None, repr=False)
+    selection: str = field(default="", repr=False, compare=False)
 
     @property
     def address(self) -> str:
@@ -60,6 +61,6 @@ SENT_FIELDS = (
     "source_url",
     "has_gmail",
 )
-"""The fields of a Contact that may reach a destination: all but its id, in their order."""
+"""The fields of a Contact that may reach a destination: all but its id and selection, in their order."""
 
 _sent_fields = attrgetter(*SENT_FIELDS)

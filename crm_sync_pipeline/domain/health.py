@@ -41,13 +41,15 @@ class Breaker:
 class Down:
     """A destination that lets nothing through.
 
-    `probes_done` counts the probes that failed since it went down; `next_probe_in` is negative once one is due.
+    `probes_done` counts the probes that failed since it went down, `lasted` says for how long it has been down, and
+    `next_probe_in` is negative once a probe is due.
     """
 
     reason: str
     message: str
     probes_done: int
     next_probe_in: timedelta
+    lasted: timedelta = timedelta(0)
 
     @property
     def probe_is_due(self) -> bool:
@@ -55,11 +57,14 @@ class Down:
         return self.next_probe_in <= timedelta(0)
 
 
-def probe_delay(probes_done: int) -> timedelta:
-    """Wait before the next probe: 1, 2, 4 ... at most 15 minutes. `probes_done` counts from 0; ValueError below."""
+def probe_delay(probes_done: int, asked_for: timedelta = timedelta(0)) -> timedelta:
+    """Wait before the next probe: 1, 2, 4 ... at most 15 minutes, but no less than the destination has asked for.
+
+    `probes_done` counts from 0; ValueError below.
+    """
     if probes_done < 0:
         raise ValueError(f"probes_done is {probes_done}; it counts from 0.")
-    return min(FIRST_PROBE_AFTER * (1 << min(probes_done, 10)), LONGEST_PROBE_DELAY)
+    return max(min(FIRST_PROBE_AFTER * (1 << min(probes_done, 10)), LONGEST_PROBE_DELAY), asked_for)
 
 
 @dataclass(frozen=True, slots=True)

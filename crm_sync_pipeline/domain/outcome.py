@@ -25,10 +25,15 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Not the contact's fault, and another try may do: a timeout, a 5xx, a lost connection."""
+    """Not the contact's fault, and another try may do: a timeout, a 5xx, a lost connection.
+
+    `down_after`: an answer that will do for a while, such as that of a server which is starting. Where nobody has got
+    another one for so long, our set-up is to blame, and no further contact pays for it.
+    """
 
     reason: str
     message: str
+    down_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class DestinationDown(Deferred):
-    """Our set-up is refused (key, IP address, URL): nothing gets through until a person acts.
+    """Our set-up is refused (key, IP address, URL): nothing gets through until a person acts, or until `wait` is over.
 
     The contact pays nothing; `message` says what was refused and what to do. `answer` has the words of the answer
     alone, where the data of one contact may have caused it (`domain/blame.py`); "" where it holds for every contact.

@@ -9,7 +9,7 @@ from crm_sync_pipeline.contact_queue.database.schema import SchemaError
 from crm_sync_pipeline.contact_queue.database.sent_columns import REWRITES, missing_columns
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.check import CheckReport, Line, State, ahead_of, clock_line
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -38,7 +38,7 @@ def check(
 
     With `create_fields` the destination is given the fields that it lacks; nothing else is changed anywhere.
     """
-    name = destination.destination
+    name = destination.name
     lines, queue = _of_database(database, name, clock)
     lines += _of_destination(destination, create_fields, clock)
     if queue:

@@ -10,11 +10,11 @@ from pydantic import Field
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.people.stretches import Progress
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.destinations.entry import Entry
-from crm_sync_pipeline.destinations.http import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.actor import actor_of
@@ -50,8 +50,8 @@ class SyncContactConfig(dg.Config):
 
 def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, changed_only: bool = False) -> None:
     with plain_failure():
-        database: DatabaseResource = context.resources.database
-        which = config.which(database.known_crms)
+        database: Database = context.resources.database
+        which = config.which(database.crms)
         result = database.acts(actor_of(context)).carry_out(
             verb,
             which,
@@ -135,9 +135,9 @@ def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncCont
         with plain_failure():
             name = name_of(wanted.crm)
             (contact_id,) = parse_ids([wanted.contact_id])
-            database: DatabaseResource = context.resources.database
+            database: Database = context.resources.database
             entry = destinations[name]
-            entry.resource()
+            entry.destination()
             destination: HttpDestination = getattr(context.resources, name)
             destination.require_ready()
             tally = deliver_contact(database.queue(name, PATIENCE_FOR_RESULTS), destination, contact_id, context.run_id)

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.monitoring.alerts import DatabaseTrouble, Watch, limits_of
 from crm_sync_pipeline.monitoring.channels import channels_of, missing_for_channels
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns, installation_tag
@@ -38,7 +38,7 @@ def build_alert_sensor(
         default_status=dg.DefaultSensorStatus.STOPPED if off_because else dg.DefaultSensorStatus.RUNNING,
         owners=[owner],
     )
-    def look(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]) -> dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
         own = OwnRuns.of_sensor(context, installation)

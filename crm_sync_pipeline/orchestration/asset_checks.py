@@ -6,8 +6,8 @@ from datetime import timedelta
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.reading.alert_ledger import AlertLedger
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.alerting import Limits, conditions_of_queue
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
@@ -18,9 +18,9 @@ NOT_JUDGED = "Not judged: it is close to its limit, or follows from something th
 
 def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetChecksDefinition]:
     """The five checks of one destination's queue. One that can't be answered fails, and says why."""
-    name, title = destination.destination, destination.title
+    name, title = destination.name, destination.title
 
-    def schema_verified(database: DatabaseResource) -> dg.AssetCheckResult:
+    def schema_verified(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """The contacts table, our own tables and the indexes are as deliveries need them."""
         findings = database.check(name)
         wrong = [finding for finding in findings if finding.ok is False]
@@ -34,7 +34,7 @@ def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetC
         says = [each.says() for each in wrong]
         return _failed(" ".join([*says, *(f"{each.subject}: {each.detail}." for each in absent)]), wrong=len(wrong))
 
-    def judge(database: DatabaseResource, kind: str, well: str) -> dg.AssetCheckResult:
+    def judge(database: Database, kind: str, well: str) -> dg.AssetCheckResult:
         """What alerts say of the same thing: the rule and its limit stand in `domain.alerting` alone."""
         health = AlertLedger(database.engine).health(database.queue(name))
         (condition,) = (each for each in conditions_of_queue(health, limits) if each.name == f"{kind}:{name}")
@@ -49,19 +49,19 @@ def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetC
             return _failed(condition.alarm, **numbers)
         return _passed(well if condition.holds is False else NOT_JUDGED, **numbers)
 
-    def lag_under_limit(database: DatabaseResource) -> dg.AssetCheckResult:
+    def lag_under_limit(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """No contact has been due for longer than CRM_SYNC_LAG_LIMIT_MINUTES."""
         return judge(database, "lag", "No contact has been due for too long.")
 
-    def error_share_under_limit(database: DatabaseResource) -> dg.AssetCheckResult:
+    def error_share_under_limit(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """Of the contacts that ended in the last day, no more than CRM_SYNC_ERROR_LIMIT_PERCENT are in Error."""
         return judge(database, "errors", "The share of Error is under its limit, or too few contacts ended to tell.")
 
-    def nothing_past_its_lease(database: DatabaseResource) -> dg.AssetCheckResult:
+    def nothing_past_its_lease(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """No contact stands Processing although the run that claimed it is gone."""
         return judge(database, "expired", "Nothing has stood Processing for long past its lease.")
 
-    def destination_not_down(database: DatabaseResource) -> dg.AssetCheckResult:
+    def destination_not_down(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """The breaker is closed: nothing is known that keeps deliveries from getting through."""
         return judge(database, "down", f"{title} is not down.")
 
@@ -71,12 +71,12 @@ def build_checks(destination: HttpDestination, limits: Limits) -> list[dg.AssetC
     return [_check(name, question) for question in questions]
 
 
-Question = Callable[[DatabaseResource], dg.AssetCheckResult]
+Question = Callable[[Database], dg.AssetCheckResult]
 
 
 def _check(destination: str, question: Question) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=queue_key(destination), name=question.__name__, description=question.__doc__)
-    def ask(database: DatabaseResource) -> dg.AssetCheckResult:
+    def ask(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         try:
             return question(database)
         except CrmSyncError as error:

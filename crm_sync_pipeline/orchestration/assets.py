@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.reading.figures import COUNTED_UP_TO, Failure
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 FAILURES_SHOWN = 50
@@ -32,7 +32,7 @@ def queue_key(destination: str) -> dg.AssetKey:
 
 def build_assets(destination: HttpDestination, owner: str) -> list[dg.AssetSpec]:
     """The assets `<destination>/contacts` and `<destination>/contact_queue`; nothing materializes them by itself."""
-    name, title = destination.destination, destination.title
+    name, title = destination.name, destination.title
     return [
         dg.AssetSpec(
             queue_key(name),
@@ -93,7 +93,7 @@ def _next_retry(failure: Failure) -> str:
 
 
 def observed(
-    database: DatabaseResource, destination: str, cursor: str | None, *, at_once: bool
+    database: Database, destination: str, cursor: str | None, *, at_once: bool
 ) -> tuple[list[dg.AssetObservation], str | None]:
     """The queue where it has changed since it was observed last, and the sensor's new cursor.
 

@@ -9,8 +9,8 @@ from functools import partial
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline.orchestration.run_results import reason_to_wait
@@ -66,7 +66,7 @@ class NotNow:
 def due_or_reason(
     instance: dg.DagsterInstance,
     own: OwnRuns,
-    database: DatabaseResource,
+    database: Database,
     job_name: str,
     destination: str,
     max_runs: int,
@@ -99,7 +99,7 @@ def _due_or_reason(queue: ContactQueue, limit: BatchLimit) -> int | NotNow:
 
 
 def _end_dead_runs(
-    instance: dg.DagsterInstance, database: DatabaseResource, destination: str, records: Sequence[dg.RunRecord]
+    instance: dg.DagsterInstance, database: Database, destination: str, records: Sequence[dg.RunRecord]
 ) -> int:
     """Mark runs as failed whose worker is gone; returns how many.
 

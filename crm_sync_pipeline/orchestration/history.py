@@ -8,7 +8,7 @@ from itertools import islice
 import dagster as dg
 from pydantic import Field
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline.orchestration.plain_failure import plain_failure
 from crm_sync_pipeline.orchestration.run_results import FINISHED
@@ -39,7 +39,9 @@ def build_prune_job(
         dry_run: bool = Field(default=False, description="Say what would be removed, and remove nothing.")
 
     @dg.op
-    def prune_attempts(context: dg.OpExecutionContext, config: PruneAttemptsConfig, database: DatabaseResource) -> None:
+    def prune_attempts(
+        context: dg.OpExecutionContext, config: PruneAttemptsConfig, database: dg.ResourceParam[Database]
+    ) -> None:
         """Remove old attempts, and what is left of contacts that are gone, a few thousand in each transaction."""
         with plain_failure():
             pruned = database.history().prune(config.days, dry_run=config.dry_run)

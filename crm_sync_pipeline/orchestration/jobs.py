@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.orchestration.guards import BatchLimit
 from crm_sync_pipeline.orchestration.ops import (
     ClaimConfig,
@@ -30,7 +30,7 @@ def build_sync_job(
 
     A run that dies is started again from its first step: its contacts come back by their lease, not by its old token.
     """
-    name = destination.destination
+    name = destination.name
     sync_op = build_sync_op(destination)
     longest_batch = BatchLimit.of(max(sync.sensor_batch_limit, sync.scheduler_batch_size), destination).largest
     limit_seconds = max(SHORTEST_RUNTIME_LIMIT_SECONDS, round(3 * longest_batch / destination.requests_per_second))

@@ -10,10 +10,10 @@ from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE, PATI
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.figures import Failure
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_batch, deliver_those_kept_apart
 from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.orchestration.actor import actor_of
@@ -44,7 +44,7 @@ class ClaimConfig(dg.Config):
 def claim_batch(
     context: dg.OpExecutionContext,
     config: ClaimConfig,
-    database: DatabaseResource,
+    database: dg.ResourceParam[Database],
     open_claims: dg.ResourceParam[OpenClaims],
 ) -> Batch:
     """Take a lease on the contacts now due for one destination, after recovering what dead runs left behind."""
@@ -75,7 +75,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
     It is synchronous and has no RetryPolicy: an `async def` op gets no clean-up on Terminate, and a RetryPolicy turns
     Terminate into a second run of the op.
     """
-    name = destination.destination
+    name = destination.name
 
     @dg.op(name=f"sync_to_{name}", required_resource_keys={"database", "open_claims", name}, tags={"kind": name})
     def sync(context: dg.OpExecutionContext, batch: Batch) -> Sent:
@@ -105,7 +105,7 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
 @dg.op(tags={"kind": "postgres"})
 def record_results(
     context: dg.OpExecutionContext,
-    database: DatabaseResource,
+    database: dg.ResourceParam[Database],
     open_claims: dg.ResourceParam[OpenClaims],
     batch: Batch,
     sent: Sent,

@@ -1,7 +1,7 @@
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
@@ -13,7 +13,7 @@ def build_schedule(
     destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, owner: str, off_because: str | None
 ) -> dg.ScheduleDefinition:
     """The schedule `<destination>_sync_schedule`: every five minutes, ten contacts. Off where a setting is missing."""
-    name = destination.destination
+    name = destination.name
     limit = BatchLimit.of(sync.scheduler_batch_size, destination)
     what = (
         f"Every {sync.scheduler_interval_minutes} minutes, {sync.scheduler_batch_size} contacts, "
@@ -28,7 +28,9 @@ def build_schedule(
         default_status=dg.DefaultScheduleStatus.STOPPED if off_because else dg.DefaultScheduleStatus.RUNNING,
         owners=[owner],
     )
-    def tick(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    def tick(
+        context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
+    ) -> dg.RunRequest | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
         own = OwnRuns(job.tags.get(INSTALLATION_TAG))

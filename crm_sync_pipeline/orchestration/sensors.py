@@ -3,8 +3,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.contact_queue.source import Database
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.orchestration.assets import observed
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.jobs import claim_config
@@ -24,7 +24,7 @@ def build_sensor(
     destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, owner: str, off_because: str | None
 ) -> dg.SensorDefinition:
     """The sensor `<destination>_queue_sensor`: starts a run when contacts are due, sized to the backlog."""
-    name = destination.destination
+    name = destination.name
     limit = BatchLimit.of(sync.sensor_batch_limit, destination)
     what = (
         f"Starts a run of {job.name} when contacts are due, for {sync.sensor_batch_limit} of them at most, and notes "
@@ -40,7 +40,9 @@ def build_sensor(
         tags={"crm_sync/destination": name},
         owners=[owner],
     )
-    def tick(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult | dg.SkipReason:
+    def tick(
+        context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
+    ) -> dg.SensorResult | dg.SkipReason:
         if off_because:
             return dg.SkipReason(off_because)
         own = OwnRuns.of_sensor(context, job.tags.get(INSTALLATION_TAG))

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.explanation import explain
@@ -40,7 +40,7 @@ CRM = CRMS[NAME]
 class Demo:
     """What the demo runs on."""
 
-    database: DatabaseResource
+    database: Database
     simulator: Simulator
     console: Console
 
@@ -52,7 +52,7 @@ def run_demo(size: int, console: Console) -> None:
     simulator = SIMULATION.build(SIMULATION.demo_plan, ())
     with temporary() as postgres, running(simulator.app) as server, _instance() as instance:
         settings = _settings(postgres.url, server.base_url)
-        database = DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False)
+        database = Database.from_settings(settings, CRMS)
         try:
             demo = Demo(database, simulator, console)
             database.upgrade(lambda _line: None)

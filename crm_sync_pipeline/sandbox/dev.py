@@ -16,7 +16,7 @@ import httpx
 import psutil
 from rich.console import Console
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.postgres import start
@@ -60,26 +60,24 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if value},
     }
     for name in delivered():
-        resource = DESTINATIONS[name].resource()
-        if resource.missing_setting(settings) is None:
-            account = resource.from_settings(settings, secrets_from_environment=True)
-            console.print(f"{resource.title}: your account, by {account.base_url}")
+        destination = DESTINATIONS[name].destination()
+        if destination.missing_setting(settings) is None:
+            account = destination.from_settings(settings)
+            console.print(f"{destination.title}: your account, by {account.base_url}")
         elif name in SIMULATIONS:
             simulation = SIMULATIONS[name]
             simulator = parts.enter_context(running(simulation.build(simulation.plan, ()).app))
             environment.update(simulation.settings_at(simulator.base_url))
             environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
             console.print(
-                f"{resource.title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests"
+                f"{destination.title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests"
             )
     if settings.general.database:
         console.print(f"Database: yours, by {settings.general.database_variable}")
         return environment
     postgres = parts.enter_context(start(var / "postgres"))
     environment["DATABASE_URL"] = postgres.url
-    database = DatabaseResource(
-        url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table, crms=as_config(CRMS)
-    )
+    database = Database(url=postgres.url, contacts_table=settings.general.crm_sync_contacts_table, crms=CRMS)
     parts.callback(lambda: database.engine.dispose())
     database.upgrade(lambda line: console.print(f"  {line}"))
     if not database.report().contacts_count():

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 
 FIRST_NAMES = ("Anna", "Ben", "Chloé", "David", "Elif", "Farid", "Grace", "Hugo", "Inés", "Jonas", "Keiko", "Liam")
 LAST_NAMES = ("Andersson", "Brown", "Costa", "Dubois", "Evans", "Fischer", "García", "Haddad", "Ivanova", "Jensen")
@@ -88,7 +88,7 @@ def sample_contacts(size: int) -> Iterator[SampleContact]:
     yield from islice(ordinary, max(0, size - len(special)))
 
 
-def load(database: DatabaseResource, contacts: Iterable[SampleContact]) -> int:
+def load(database: Database, contacts: Iterable[SampleContact]) -> int:
     """Insert them, each for a domain and a page of its own, New and waiting to be selected; returns how many."""
     table = database.contacts().clause
     rows = [

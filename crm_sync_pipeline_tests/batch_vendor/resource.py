@@ -7,15 +7,14 @@ from typing import ClassVar
 from uuid import UUID
 
 from crm_sync_pipeline.destinations.brevo.changes import Request, Step
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.contract import Answer, Call, Limits, Reading, Record
-from crm_sync_pipeline.destinations.http import body_of
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
+from crm_sync_pipeline.destinations.contract import Answer, Call, Limits, Reading, Record, body_of
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome
 from crm_sync_pipeline_tests.batch_vendor.simulator import MOST
 
 
-class BatchResource(BrevoResource):
+class BatchResource(Brevo):
     """Brevo's records; a request carries up to three, and its answer names a result for each, by key and address."""
 
     limits: ClassVar[Limits] = Limits(contacts_per_request=MOST)

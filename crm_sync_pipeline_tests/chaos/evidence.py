@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.database.tables import attempts as attempts_table
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import body_of, payload_hash
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
+from crm_sync_pipeline.destinations.contract import body_of, payload_hash
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history
@@ -22,7 +22,7 @@ _FRACTION = re.compile(r"\.(\d+)")
 LIST_ID = 1
 """Every contact joins it: an import has to name one."""
 
-_BREVO = BrevoResource(list_id=LIST_ID)
+_BREVO = Brevo(list_id=LIST_ID)
 
 KEPT = Path("chaos-evidence")
 """Where the evidence of a trial that violated something is kept: what a seed fixes is the plan, not the moment."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crm_sync_pipeline.destinations.http import body_of, payload_hash
+from crm_sync_pipeline.destinations.contract import body_of, payload_hash
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.brevo.imports import Process
 from crm_sync_pipeline.simulators.exchange import Answer, Request

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from crm_sync_pipeline.contact_queue.bulk import imports
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
@@ -90,10 +90,8 @@ def work(orders: Orders, control: Connection) -> None:
 
 
 def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -> None:
-    database = DatabaseResource(
-        url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds, crms=as_config(CRMS)
-    )
-    brevo = (BatchResource if orders.batches else BrevoResource)(
+    database = Database(url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds, crms=CRMS)
+    brevo = (BatchResource if orders.batches else Brevo)(
         base_url=orders.brevo_url,
         api_key=DEFAULT_KEY,
         timeout_seconds=CALL_SECONDS,
@@ -116,7 +114,7 @@ def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -
             time.sleep(IDLE_SECONDS)
 
 
-def _one_run(database: DatabaseResource, brevo: BrevoResource, orders: Orders) -> None:
+def _one_run(database: Database, brevo: Brevo, orders: Orders) -> None:
     """What the three ops do, one after another."""
     queue = database.queue("brevo")
     batch = queue.claim(orders.batch_size, run_id=orders.name, takes_up_imports=True)

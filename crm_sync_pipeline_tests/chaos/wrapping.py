@@ -16,8 +16,8 @@ from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
 from crm_sync_pipeline.delivery.importer import Importer, Load
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.contract import Record
-from crm_sync_pipeline.destinations.http import HttpDestination, RequestResult
+from crm_sync_pipeline.destinations.contract import Record, RequestResult
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome

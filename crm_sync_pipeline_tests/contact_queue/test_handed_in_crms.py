@@ -4,7 +4,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError, Which
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline_tests.builders import World
 
@@ -12,7 +12,7 @@ ACME = {"acme": Crm("acme", "Acme", "acme_ref", carries={"name": ("full_name",),
 
 
 def test_a_new_contacts_table_has_the_columns_of_the_crms_that_are_handed_in_and_no_other(empty: World) -> None:
-    database = DatabaseResource(url=empty.url, crms=as_config(ACME))
+    database = Database(url=empty.url, crms=ACME)
 
     database.upgrade(lambda _line: None)
 
@@ -24,7 +24,7 @@ def test_a_new_contacts_table_has_the_columns_of_the_crms_that_are_handed_in_and
 
 
 def test_contacts_are_selected_and_claimed_for_a_crm_that_is_handed_in_and_for_no_other(empty: World) -> None:
-    database = DatabaseResource(url=empty.url, crms=as_config(ACME))
+    database = Database(url=empty.url, crms=ACME)
     database.upgrade(lambda _line: None)
     empty.execute("INSERT INTO contacts (email) VALUES ('ann@example.com')")
     acts = database.acts(Actor("somebody"))
@@ -38,7 +38,7 @@ def test_contacts_are_selected_and_claimed_for_a_crm_that_is_handed_in_and_for_n
 
 
 def test_what_a_missing_column_costs_is_said_in_the_fields_of_the_crm(empty: World) -> None:
-    database = DatabaseResource(url=empty.url, crms=as_config(ACME))
+    database = Database(url=empty.url, crms=ACME)
     database.upgrade(lambda _line: None)
     empty.execute("ALTER TABLE contacts DROP COLUMN name, DROP COLUMN page_id")
 

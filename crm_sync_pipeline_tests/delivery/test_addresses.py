@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -39,7 +39,7 @@ def _reasons(world: World) -> dict[UUID, tuple[str, str, str]]:
 
 @pytest.mark.parametrize("by_import", [False, True], ids=["one by one", "by import"])
 def test_each_address_is_sent_in_its_normal_form_or_refused_by_name(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, by_import: bool
+    world: World, brevo: Brevo, simulator: BrevoSimulator, by_import: bool
 ) -> None:
     sent, refused = world.add(*SENT), world.add(*REFUSED)
     queue = world.queue()
@@ -60,7 +60,7 @@ def test_each_address_is_sent_in_its_normal_form_or_refused_by_name(
 
 
 def test_two_forms_of_one_address_are_sent_one_after_another(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add("info@müller.de", "info@xn--mller-kva.de ", "INFO@mu\u0308ller.de\u200b")
     queue = world.queue()

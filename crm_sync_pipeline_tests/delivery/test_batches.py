@@ -10,8 +10,8 @@ import pytest
 
 from crm_sync_pipeline.delivery import run as delivery_run
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations import http
-from crm_sync_pipeline.destinations.contract import Answer, Record
+from crm_sync_pipeline.destinations import destination
+from crm_sync_pipeline.destinations.contract import Answer, Record, body_of
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Outcome
@@ -249,7 +249,7 @@ def no_halving(monkeypatch: pytest.MonkeyPatch) -> None:
     def whole(records: Sequence[Record], outcome: Outcome) -> dict[UUID, Outcome]:
         return {record.contact.id: outcome for record in records}
 
-    monkeypatch.setattr(http, "read_whole", whole)
+    monkeypatch.setattr(destination, "read_whole", whole)
 
 
 def matching_by_position(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def matching_by_position(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer_of(result: dict[str, Any]) -> bytes:
-    return http.body_of(result["body"])
+    return body_of(result["body"])
 
 
 def no_striking(monkeypatch: pytest.MonkeyPatch) -> None:

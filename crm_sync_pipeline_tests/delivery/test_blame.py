@@ -10,7 +10,7 @@ import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.delivery.engine import Engine
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator
@@ -38,8 +38,8 @@ def brevo_server(_switchboard: tuple[Switchboard, RunningSimulator], gate: Gate)
 
 
 @pytest.fixture(params=[8, 1])
-def brevo(request: pytest.FixtureRequest, brevo_server: RunningSimulator) -> BrevoResource:
-    return BrevoResource(
+def brevo(request: pytest.FixtureRequest, brevo_server: RunningSimulator) -> Brevo:
+    return Brevo(
         base_url=f"{brevo_server.base_url}/v3",
         api_key="xkeysib-simulator",
         requests_per_second=1000,
@@ -48,7 +48,7 @@ def brevo(request: pytest.FixtureRequest, brevo_server: RunningSimulator) -> Bre
     )
 
 
-def run(world: World, brevo: BrevoResource, size: int = 100) -> Tally:
+def run(world: World, brevo: Brevo, size: int = 100) -> Tally:
     queue = world.queue()
     batch = queue.claim(size)
     tally = deliver_batch(queue, brevo, batch)
@@ -83,7 +83,7 @@ def last_attempt(world: World, contact: UUID) -> tuple[str, str, str]:
     ],
 )
 def test_one_contact_that_a_firewall_refuses_is_blamed_and_the_other_29_are_delivered(
-    world: World, brevo: BrevoResource, gate: Gate, answer: Answer, reason: str
+    world: World, brevo: Brevo, gate: Gate, answer: Answer, reason: str
 ) -> None:
     many(world, 15, "a")
     (poison,) = world.add(POISON)
@@ -101,7 +101,7 @@ def test_one_contact_that_a_firewall_refuses_is_blamed_and_the_other_29_are_deli
     assert gate.seen[-1] == POISON, "the second time is after all others"
 
 
-def test_what_was_a_passing_fault_is_delivered_the_second_time(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_what_was_a_passing_fault_is_delivered_the_second_time(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 30)
     answers = iter([FORBIDDEN, FORBIDDEN])
     gate.rule = lambda payload: next(answers, None) if payload["email"].startswith("c01") else None
@@ -110,7 +110,7 @@ def test_what_was_a_passing_fault_is_delivered_the_second_time(world: World, bre
     assert tally.requests == 32
 
 
-def test_several_of_them_are_blamed_each_and_hold_nobody_up(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_several_of_them_are_blamed_each_and_hold_nobody_up(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 60)
     poisons = [f"c{number:03}@example.com" for number in range(5, 55, 9)]
     gate.refuse(FORBIDDEN, *poisons)
@@ -118,7 +118,7 @@ def test_several_of_them_are_blamed_each_and_hold_nobody_up(world: World, brevo:
     assert world.queue().breaker.state() is None
 
 
-def test_it_ends_in_error_after_its_retries_without_a_red_run(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_it_ends_in_error_after_its_retries_without_a_red_run(world: World, brevo: Brevo, gate: Gate) -> None:
     (poison,) = world.add(POISON)
     gate.refuse(FORBIDDEN, POISON)
     for number in range(4):
@@ -136,7 +136,7 @@ def test_it_ends_in_error_after_its_retries_without_a_red_run(world: World, brev
 
 
 def test_where_everybody_gets_it_the_breaker_opens_after_five_and_nobody_pays(
-    world: World, brevo: BrevoResource, gate: Gate
+    world: World, brevo: Brevo, gate: Gate
 ) -> None:
     many(world, 50)
     gate.refuse(FORBIDDEN)
@@ -147,7 +147,7 @@ def test_where_everybody_gets_it_the_breaker_opens_after_five_and_nobody_pays(
     assert len(gate.seen) < 5 + brevo.concurrency
 
 
-def test_one_that_comes_after_all_others_opens_it_too(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_one_that_comes_after_all_others_opens_it_too(world: World, brevo: Brevo, gate: Gate) -> None:
     """It may be the account that has just been blocked."""
     many(world, 10)
     blocked = world.add(POISON)
@@ -158,7 +158,7 @@ def test_one_that_comes_after_all_others_opens_it_too(world: World, brevo: Brevo
 
 
 def test_a_bad_key_costs_no_more_requests_than_it_ever_did(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     many(world, 50)
     simulator.inject("status-401-key")
@@ -169,9 +169,7 @@ def test_a_bad_key_costs_no_more_requests_than_it_ever_did(
 # Alone
 
 
-def test_a_lone_contact_stops_the_queue_once_and_later_ones_pass_it(
-    world: World, brevo: BrevoResource, gate: Gate
-) -> None:
+def test_a_lone_contact_stops_the_queue_once_and_later_ones_pass_it(world: World, brevo: Brevo, gate: Gate) -> None:
     (poison,) = world.add(POISON)
     gate.refuse(FORBIDDEN, POISON)
     assert run(world, brevo).down is not None, "nobody else was there to compare it with"
@@ -185,7 +183,7 @@ def test_a_lone_contact_stops_the_queue_once_and_later_ones_pass_it(
     assert (last_attempt(world, poison)[0], world.contact(poison)["retry_count"]) == ("rejected", 1)
 
 
-def test_its_second_time_alone_is_known_from_the_journal(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_its_second_time_alone_is_known_from_the_journal(world: World, brevo: Brevo, gate: Gate) -> None:
     (poison,) = world.add(POISON)
     gate.refuse(FORBIDDEN, POISON)
     run(world, brevo)
@@ -201,7 +199,7 @@ def test_its_second_time_alone_is_known_from_the_journal(world: World, brevo: Br
     assert world.status(poison) == ("Error", "Error")
 
 
-def test_five_of_them_side_by_side_stop_the_queue_once(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_five_of_them_side_by_side_stop_the_queue_once(world: World, brevo: Brevo, gate: Gate) -> None:
     poisons = many(world, 5, "a")
     gate.rule = lambda payload: FORBIDDEN if payload["email"].startswith("a") else None
     assert run(world, brevo).down is not None
@@ -227,7 +225,7 @@ def test_five_of_them_side_by_side_stop_the_queue_once(world: World, brevo: Brev
     ],
 )
 def test_ten_that_are_refused_alike_open_the_breaker_and_nobody_pays(
-    world: World, brevo: BrevoResource, gate: Gate, answer: Answer, reason: str
+    world: World, brevo: Brevo, gate: Gate, answer: Answer, reason: str
 ) -> None:
     many(world, 60)
     gate.refuse(answer)
@@ -241,7 +239,7 @@ def test_ten_that_are_refused_alike_open_the_breaker_and_nobody_pays(
     assert down.reason == reason
 
 
-def test_a_quota_that_ends_after_20_stops_the_run_there(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_a_quota_that_ends_after_20_stops_the_run_there(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 60)
     quota = refusal("Contact quota exceeded", "not_enough_credits")
     gate.rule = lambda _payload: quota if len(gate.seen) > 20 else None
@@ -252,7 +250,7 @@ def test_a_quota_that_ends_after_20_stops_the_run_there(world: World, brevo: Bre
     assert paid < brevo.concurrency, "no more than were refused while one of the 20 was in flight"
 
 
-def test_nine_that_are_refused_alike_are_refused_as_ever(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_nine_that_are_refused_alike_are_refused_as_ever(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 9)
     gate.refuse(refusal("Something"))
     assert run(world, brevo).problem() is None
@@ -261,7 +259,7 @@ def test_nine_that_are_refused_alike_are_refused_as_ever(world: World, brevo: Br
 
 @pytest.mark.parametrize("message", ["Invalid email address", "Invalid phone number"])
 def test_ten_bad_addresses_in_a_row_say_nothing_of_the_account(
-    world: World, brevo: BrevoResource, gate: Gate, message: str
+    world: World, brevo: Brevo, gate: Gate, message: str
 ) -> None:
     many(world, 30)
     gate.refuse(refusal(message))
@@ -269,9 +267,7 @@ def test_ten_bad_addresses_in_a_row_say_nothing_of_the_account(
     assert states(world) == {("Queued", "Queued", 1): 30}
 
 
-def test_a_probe_that_is_refused_alike_keeps_it_down_and_does_not_pay(
-    world: World, brevo: BrevoResource, gate: Gate
-) -> None:
+def test_a_probe_that_is_refused_alike_keeps_it_down_and_does_not_pay(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 20)
     gate.refuse(refusal("Contact quota exceeded"))
     run(world, brevo)
@@ -289,7 +285,7 @@ def test_a_probe_that_is_refused_alike_keeps_it_down_and_does_not_pay(
     assert states(world) == {ALL_DELIVERED: 20}
 
 
-def test_a_probe_that_is_refused_for_another_reason_closes_it(world: World, brevo: BrevoResource, gate: Gate) -> None:
+def test_a_probe_that_is_refused_for_another_reason_closes_it(world: World, brevo: Brevo, gate: Gate) -> None:
     many(world, 20)
     gate.refuse(refusal("Contact quota exceeded", "not_enough_credits"))
     run(world, brevo)
@@ -299,9 +295,7 @@ def test_a_probe_that_is_refused_for_another_reason_closes_it(world: World, brev
     assert world.queue().breaker.state() is None
 
 
-def test_the_same_ten_stop_the_queue_only_once_when_others_get_through(
-    world: World, brevo: BrevoResource, gate: Gate
-) -> None:
+def test_the_same_ten_stop_the_queue_only_once_when_others_get_through(world: World, brevo: Brevo, gate: Gate) -> None:
     wrong = many(world, 10, "a")
     gate.rule = lambda payload: refusal("Value is too long") if payload["email"].startswith("a") else None
     assert run(world, brevo).down is not None
@@ -316,7 +310,7 @@ def test_the_same_ten_stop_the_queue_only_once_when_others_get_through(
 
 
 def test_where_the_key_is_refused_meanwhile_those_held_back_are_given_back(
-    world: World, brevo: BrevoResource, gate: Gate
+    world: World, brevo: Brevo, gate: Gate
 ) -> None:
     """None of them gets through once the key is gone, so it can't be told whose fault it was."""
     many(world, 12)
@@ -329,7 +323,7 @@ def test_where_the_key_is_refused_meanwhile_those_held_back_are_given_back(
 
 
 def test_what_a_stopped_run_held_back_is_given_back_and_says_nothing_of_the_destination(
-    world: World, brevo: BrevoResource, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contacts = many(world, 3)
     main, stopped, send_no_more = threading.get_ident(), threading.Event(), Engine.send_no_more

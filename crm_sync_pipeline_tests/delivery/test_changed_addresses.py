@@ -10,7 +10,7 @@ import pytest
 from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import Answer, explain
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -20,7 +20,7 @@ RETRY = timedelta(minutes=6)
 NUMBER = "+1 415 555 2671"
 
 
-def run(world: World, brevo: BrevoResource) -> Tally:
+def run(world: World, brevo: Brevo) -> Tally:
     queue = world.queue()
     batch = queue.claim(100)
     tally = deliver_batch(queue, brevo, batch)
@@ -41,14 +41,14 @@ def addresses(simulator: BrevoSimulator) -> dict[int, str | None]:
     return {each.id: each.email for each in simulator.contacts.values()}
 
 
-def at_brevo(brevo: BrevoResource, method: str, path: str, **body: Any) -> None:
+def at_brevo(brevo: Brevo, method: str, path: str, **body: Any) -> None:
     """What a person does at Brevo."""
     answer = httpx.request(method, f"{brevo.base_url}{path}", headers={"api-key": brevo.api_key}, json=body or None)
     assert answer.is_success, answer.text
 
 
 @pytest.fixture
-def ann(world: World, brevo: BrevoResource) -> UUID:
+def ann(world: World, brevo: Brevo) -> UUID:
     """Delivered as ann@example.com, with a phone number."""
     (contact,) = world.add("ann@example.com", name="Ann Bee", phone_number=NUMBER)
     run(world, brevo)
@@ -56,7 +56,7 @@ def ann(world: World, brevo: BrevoResource) -> UUID:
 
 
 def test_the_contact_moves_with_its_number_its_lists_and_its_id(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     before = addresses(simulator)
     rename(world, ann, "Ann@New.example.com ")
@@ -71,7 +71,7 @@ def test_the_contact_moves_with_its_number_its_lists_and_its_id(
 
 
 def test_it_moves_by_its_old_address_where_brevo_told_no_id(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     at_brevo(brevo, "POST", "/contacts", email="ann@example.com")
     (ann,) = world.add("ann@example.com")
@@ -84,7 +84,7 @@ def test_it_moves_by_its_old_address_where_brevo_told_no_id(
 
 
 def test_whoever_opted_out_is_neither_moved_nor_created_again(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     at_brevo(brevo, "PUT", "/contacts/ann%40example.com", emailBlacklisted=True)
     rename(world, ann, "ann@new.example.com")
@@ -97,7 +97,7 @@ def test_whoever_opted_out_is_neither_moved_nor_created_again(
 
 
 def test_an_opt_out_of_the_new_address_does_not_stop_a_contact_that_has_it_already(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     """It moved, but the row does not say so; nothing need be moved, and Brevo keeps the opt-out."""
     at_brevo(brevo, "PUT", "/contacts/ann%40example.com", attributes={"EMAIL": "ann@new.example.com"})
@@ -109,7 +109,7 @@ def test_an_opt_out_of_the_new_address_does_not_stop_a_contact_that_has_it_alrea
 
 
 def test_a_row_that_is_somebody_else_now_goes_as_a_new_contact_once_its_id_is_cleared(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     at_brevo(brevo, "PUT", "/contacts/ann%40example.com", emailBlacklisted=True)
     world.execute("UPDATE contacts SET brevo_contact_id = NULL, phone_number = NULL WHERE id = :id", id=ann)
@@ -119,9 +119,7 @@ def test_a_row_that_is_somebody_else_now_goes_as_a_new_contact_once_its_id_is_cl
     assert next(each for each in simulator.contacts.values() if each.email == "ann@example.com").email_blacklisted
 
 
-def test_an_opt_out_that_ended_lets_it_move(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
-) -> None:
+def test_an_opt_out_that_ended_lets_it_move(world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID) -> None:
     at_brevo(brevo, "PUT", "/contacts/ann%40example.com", emailBlacklisted=True)
     rename(world, ann, "ann@new.example.com")
     run(world, brevo)
@@ -132,7 +130,7 @@ def test_an_opt_out_that_ended_lets_it_move(
 
 
 def test_a_contact_that_is_gone_at_brevo_is_made_anew(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     at_brevo(brevo, "DELETE", "/contacts/ann%40example.com")
     rename(world, ann, "ann@new.example.com")
@@ -142,7 +140,7 @@ def test_a_contact_that_is_gone_at_brevo_is_made_anew(
 
 
 def test_where_brevo_has_the_new_address_already_that_contact_is_updated_and_explain_says_so(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     at_brevo(brevo, "POST", "/contacts", email="ann@new.example.com")
     old, new = addresses(simulator)
@@ -163,7 +161,7 @@ def test_where_brevo_has_the_new_address_already_that_contact_is_updated_and_exp
     ],
 )
 def test_an_answer_that_is_lost_while_it_moves_makes_no_second_contact(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID, fault: str
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID, fault: str
 ) -> None:
     rename(world, ann, "ann@new.example.com")
     simulator.inject(fault)
@@ -175,7 +173,7 @@ def test_an_answer_that_is_lost_while_it_moves_makes_no_second_contact(
 
 
 def test_an_address_that_another_row_still_has_stays_where_it_is(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ann, ben = world.add("office@example.com", "Office@example.com")
     run(world, brevo)
@@ -187,7 +185,7 @@ def test_an_address_that_another_row_still_has_stays_where_it_is(
 
 
 def test_two_rows_that_shared_an_address_and_both_changed_end_as_two_contacts(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ann, ben = world.add("office@example.com", "office@example.com")
     run(world, brevo)
@@ -201,7 +199,7 @@ def test_two_rows_that_shared_an_address_and_both_changed_end_as_two_contacts(
 
 
 def test_new_leaves_the_old_contact_alone_and_says_so(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     (old,) = addresses(simulator)
     rename(world, ann, "ann@new.example.com")
@@ -212,7 +210,7 @@ def test_new_leaves_the_old_contact_alone_and_says_so(
 
 
 def test_a_moved_contact_does_not_go_by_import(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     world.add_many(20)
     rename(world, ann, "ann@new.example.com")
@@ -221,14 +219,14 @@ def test_a_moved_contact_does_not_go_by_import(
     assert "ann@example.com" not in addresses(simulator).values()
 
 
-def test_an_address_in_other_letters_is_the_same_one(world: World, brevo: BrevoResource, ann: UUID) -> None:
+def test_an_address_in_other_letters_is_the_same_one(world: World, brevo: Brevo, ann: UUID) -> None:
     rename(world, ann, " ANN@Example.com")
     assert run(world, brevo).reasons == {"updated": 1}
     assert world.delivery(ann)["remote_id"] is not None
 
 
 def test_forget_names_an_id_that_was_told_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     """Told by a 201, kept after a move, whose answer tells none, and after a 204."""
     rename(world, ann, "ann@new.example.com")
@@ -240,7 +238,7 @@ def test_forget_names_an_id_that_was_told_once(
 
 
 def test_forget_names_the_contact_of_the_old_address_too(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     rename(world, ann, "ann@new.example.com")
     run(world, brevo.model_copy(update={"on_address_change": "new"}))
@@ -249,7 +247,7 @@ def test_forget_names_the_contact_of_the_old_address_too(
     assert f"At Brevo it is {old} and {new}." in said
 
 
-def test_forget_says_where_no_id_is_known(world: World, brevo: BrevoResource) -> None:
+def test_forget_says_where_no_id_is_known(world: World, brevo: Brevo) -> None:
     at_brevo(brevo, "POST", "/contacts", email="ann@example.com")
     (ann,) = world.add("ann@example.com")
     run(world, brevo)
@@ -260,5 +258,5 @@ def test_forget_says_where_no_id_is_known(world: World, brevo: BrevoResource) ->
 @pytest.mark.parametrize(("text", "moves"), [("move", True), ("new", False), ("", True)])
 def test_the_setting_decides(monkeypatch: pytest.MonkeyPatch, text: str, moves: bool) -> None:
     monkeypatch.setenv("BREVO_ON_ADDRESS_CHANGE", text)
-    made = BrevoResource.from_settings(load_settings(), secrets_from_environment=False)
+    made = Brevo.from_settings(load_settings())
     assert (made.on_address_change == "move") is moves

@@ -9,7 +9,7 @@ import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -19,7 +19,7 @@ RETRY = timedelta(minutes=6)
 NUMBER = "+1 415 555 2671"
 
 
-def run(world: World, brevo: BrevoResource) -> Tally:
+def run(world: World, brevo: Brevo) -> Tally:
     queue = world.queue()
     batch = queue.claim(100)
     tally = deliver_batch(queue, brevo, batch)
@@ -38,7 +38,7 @@ def verdict(world: World, contact: UUID) -> str:
 
 
 @pytest.fixture
-def eve(world: World, brevo: BrevoResource) -> UUID:
+def eve(world: World, brevo: Brevo) -> UUID:
     """Delivered with everything that a row can hold."""
     (contact,) = world.add(
         "eve@example.com", name="Eve Adams", phone_number=NUMBER, source_url="https://example.com/", has_gmail=True
@@ -65,7 +65,7 @@ def at_brevo(simulator: BrevoSimulator, address: str = "eve@example.com") -> dic
     ],
 )
 def test_it_is_emptied_at_brevo(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID, values: dict[str, Any], attribute: str
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID, values: dict[str, Any], attribute: str
 ) -> None:
     assert attribute in at_brevo(simulator)
     edit(world, eve, **values)
@@ -75,7 +75,7 @@ def test_it_is_emptied_at_brevo(
 
 
 def test_once_and_not_again_with_each_delivery(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     edit(world, eve, phone_number=None)
     run(world, brevo)
@@ -86,9 +86,7 @@ def test_once_and_not_again_with_each_delivery(
     assert world.delivery(eve)["payload_hash"] == hash_then
 
 
-def test_what_somebody_typed_in_at_brevo_is_left_alone(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_what_somebody_typed_in_at_brevo_is_left_alone(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     (bob,) = world.add("bob@example.com", name="Bob")
     run(world, brevo)
     by_hand = {"attributes": {"LASTNAME": "By hand"}}
@@ -100,7 +98,7 @@ def test_what_somebody_typed_in_at_brevo_is_left_alone(
 
 
 def test_a_value_that_may_have_arrived_without_an_answer_is_emptied_too(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     (eve,) = world.add("eve@example.com", name="Eve Adams")
     simulator.inject("reset-after-write:times=1")
@@ -113,7 +111,7 @@ def test_a_value_that_may_have_arrived_without_an_answer_is_emptied_too(
 
 
 @pytest.mark.usefixtures("eve")
-def test_a_value_that_was_refused_is_not_taken_for_ours(world: World, brevo: BrevoResource) -> None:
+def test_a_value_that_was_refused_is_not_taken_for_ours(world: World, brevo: Brevo) -> None:
     """The second contact never had the number, so nothing is emptied once its row has none."""
     (bob,) = world.add("bob@example.com", phone_number=NUMBER)
     run(world, brevo.model_copy(update={"sms_in_use": "reject"}))
@@ -121,7 +119,7 @@ def test_a_value_that_was_refused_is_not_taken_for_ours(world: World, brevo: Bre
 
 
 def test_where_brevo_refuses_what_is_empty_the_rest_goes_and_explain_names_what_it_holds(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     simulator.inject("status-400:times=1")
     edit(world, eve, name="Bob Adams", phone_number=None)
@@ -135,7 +133,7 @@ def test_where_brevo_refuses_what_is_empty_the_rest_goes_and_explain_names_what_
 
 
 def test_a_boolean_can_not_be_emptied_and_explain_says_so(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     edit(world, eve, has_gmail=None)
     run(world, brevo)
@@ -144,7 +142,7 @@ def test_a_boolean_can_not_be_emptied_and_explain_says_so(
 
 
 def test_the_advice_for_a_number_in_use_works_as_told(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     """'Clear its phone number in the other contact that has it, and select that one.' This one is retried then."""
     strict = brevo.model_copy(update={"sms_in_use": "reject"})
@@ -159,7 +157,7 @@ def test_the_advice_for_a_number_in_use_works_as_told(
 
 
 def test_a_number_that_another_contact_has_by_now_leaves_no_old_one_behind(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, eve: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, eve: UUID
 ) -> None:
     world.add("bob@example.com", phone_number="+1 415 555 2672")
     run(world, brevo)
@@ -170,7 +168,7 @@ def test_a_number_that_another_contact_has_by_now_leaves_no_old_one_behind(
 
 
 def test_what_an_import_brought_is_emptied_by_a_single_call(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     importing = brevo.model_copy(update={"list_id": 1, "bulk_threshold": 1})
     eve, _ = world.add("eve@example.com", "bob@example.com", name="Eve Adams")

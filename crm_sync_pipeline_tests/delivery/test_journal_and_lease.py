@@ -14,7 +14,7 @@ import pytest
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.delivery.engine import lease_margin_seconds
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
@@ -23,7 +23,7 @@ from crm_sync_pipeline_tests.delivery.watching import Watched, journaled, states
 
 
 def test_attempts_are_journaled_in_groups_and_no_more_is_sent_than_the_journal_can_take(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     """While the first write hangs, nothing more is sent once the oldest answer is a tenth of a second old."""
     world.add_many(60)
@@ -49,7 +49,7 @@ def test_attempts_are_journaled_in_groups_and_no_more_is_sent_than_the_journal_c
 
 
 def test_a_lease_lost_to_another_run_stops_the_sending_and_settles_nothing(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(200)
     queue, other = world.queue(), world.queue()
@@ -71,14 +71,14 @@ def test_a_lease_lost_to_another_run_stops_the_sending_and_settles_nothing(
     assert world.snapshot() == before
 
 
-def short_lease(world: World, brevo: BrevoResource, free_seconds: float) -> tuple[ContactQueue, BrevoResource]:
+def short_lease(world: World, brevo: Brevo, free_seconds: float) -> tuple[ContactQueue, Brevo]:
     """A queue and a client with so many seconds between a lease's start and the last moment to send."""
     queue = replace(world, lease=timedelta(seconds=7)).queue()
     return queue, brevo.model_copy(update={"timeout_seconds": 7 - lease_margin_seconds(queue.lease) - free_seconds})
 
 
 def test_a_lease_that_ran_out_before_the_first_call_keeps_the_run_from_sending(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     """A worker that slept between claim and delivery: its own clock would know nothing of it."""
     world.add_many(5)
@@ -91,7 +91,7 @@ def test_a_lease_that_ran_out_before_the_first_call_keeps_the_run_from_sending(
 
 
 def test_progress_extends_the_lease_so_that_a_long_batch_is_sent_whole(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(40)
     queue, slow = short_lease(world, brevo.model_copy(update={"requests_per_second": 14}), free_seconds=1.2)
@@ -102,7 +102,7 @@ def test_progress_extends_the_lease_so_that_a_long_batch_is_sent_whole(
 
 
 def test_without_progress_sending_ends_before_the_lease_does_and_nothing_is_lost(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(5)
     queue, quick = short_lease(world, brevo, free_seconds=0.4)
@@ -117,7 +117,7 @@ def test_without_progress_sending_ends_before_the_lease_does_and_nothing_is_lost
 
 
 def test_a_lease_shorter_than_a_call_is_refused_and_nothing_is_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(1)
     queue = replace(world, lease=timedelta(seconds=30)).queue()
@@ -130,7 +130,7 @@ def test_a_lease_shorter_than_a_call_is_refused_and_nothing_is_sent(
 
 
 def test_what_cannot_be_written_down_is_not_sent_and_the_run_fails(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(200)
     queue = world.queue()
@@ -147,9 +147,7 @@ def test_what_cannot_be_written_down_is_not_sent_and_the_run_fails(
     assert world.queue().settle(batch.token).total == 200
 
 
-def test_a_journal_that_fails_once_loses_no_outcome(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_a_journal_that_fails_once_loses_no_outcome(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(200)
     queue = world.queue()
     batch = queue.claim(200)
@@ -167,7 +165,7 @@ def test_a_journal_that_fails_once_loses_no_outcome(
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_in_the_middle_stops_the_sending_and_what_arrived_is_journaled(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, error: type[BaseException]
+    world: World, brevo: Brevo, simulator: BrevoSimulator, error: type[BaseException]
 ) -> None:
     world.add_many(200)
     queue = world.queue()
@@ -194,20 +192,20 @@ WORKER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from uuid import UUID
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch
 url, base_url, key, token = sys.argv[1:]
-queue = DatabaseResource(url=url, crms=as_config(CRMS)).queue("brevo")
-brevo = BrevoResource(base_url=base_url, api_key=key, requests_per_second=1000, concurrency=4)
+queue = Database(url=url, crms=CRMS).queue("brevo")
+brevo = Brevo(base_url=base_url, api_key=key, requests_per_second=1000, concurrency=4)
 deliver_batch(queue, brevo, Batch("brevo", UUID(token), 500))
 """
 
 
 def test_ctrl_c_in_the_middle_of_a_real_process_journals_what_arrived(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(500)
     queue = world.queue()

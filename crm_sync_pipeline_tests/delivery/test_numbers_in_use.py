@@ -7,7 +7,7 @@ import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.settings import SettingsError
@@ -18,7 +18,7 @@ NUMBER = "+1 415 555 2671"
 DIGITS = "14155552671"
 
 
-def run(world: World, brevo: BrevoResource) -> Tally:
+def run(world: World, brevo: Brevo) -> Tally:
     queue = world.queue()
     batch = queue.claim(100)
     tally = deliver_batch(queue, brevo, batch)
@@ -32,7 +32,7 @@ def states(world: World) -> Counter[str]:
 
 
 def test_five_addresses_of_one_company_with_one_number_are_all_delivered(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ids = world.add(*(f"{name}@example.com" for name in "abcde"), phone_number=NUMBER, name="Eve Adams")
     tally = run(world, brevo)
@@ -49,7 +49,7 @@ def test_five_addresses_of_one_company_with_one_number_are_all_delivered(
     assert sum("Sent without its phone number, which another contact at Brevo has." in each for each in verdicts) == 4
 
 
-def test_one_attempt_is_journaled_for_each_and_no_retry_is_spent(world: World, brevo: BrevoResource) -> None:
+def test_one_attempt_is_journaled_for_each_and_no_retry_is_spent(world: World, brevo: Brevo) -> None:
     world.add("a@example.com", "b@example.com", phone_number=NUMBER)
     run(world, brevo)
     attempts = world.rows("SELECT number, outcome, http_status FROM crm_sync.attempts")
@@ -58,7 +58,7 @@ def test_one_attempt_is_journaled_for_each_and_no_retry_is_spent(world: World, b
 
 
 def test_a_number_that_becomes_free_goes_out_with_the_next_selection(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ids = world.add("a@example.com", "b@example.com", phone_number=NUMBER)
     run(world, brevo)
@@ -70,14 +70,14 @@ def test_a_number_that_becomes_free_goes_out_with_the_next_selection(
     assert [each.attributes.get("SMS") for each in simulator.contacts.values() if each.email != holder] == [DIGITS]
 
 
-def test_reject_sends_such_a_contact_nowhere_as_before(world: World, brevo: BrevoResource) -> None:
+def test_reject_sends_such_a_contact_nowhere_as_before(world: World, brevo: Brevo) -> None:
     world.add("a@example.com", "b@example.com", phone_number=NUMBER)
     tally = run(world, brevo.model_copy(update={"sms_in_use": "reject"}))
     assert states(world) == {"Complete": 1, "Queued": 1}
     assert tally.reasons["sms_in_use"] == 1
 
 
-def test_another_refusal_of_what_is_left_stands(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_another_refusal_of_what_is_left_stands(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add("a@example.com", phone_number=NUMBER)
     run(world, brevo)
     world.add("not an address", phone_number=NUMBER)
@@ -86,7 +86,7 @@ def test_another_refusal_of_what_is_left_stands(world: World, brevo: BrevoResour
     assert len(simulator.contacts) == 1
 
 
-def test_by_import_too_in_the_same_run(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_by_import_too_in_the_same_run(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(20)
     world.add(*(f"{name}@example.com" for name in "abcde"), phone_number=NUMBER)
     brevo = brevo.model_copy(update={"list_id": 1, "bulk_threshold": 1})
@@ -100,7 +100,7 @@ def test_by_import_too_in_the_same_run(world: World, brevo: BrevoResource, simul
 @pytest.mark.parametrize(("text", "omits"), [("omit", True), ("reject", False), ("", True)])
 def test_the_setting_decides(monkeypatch: pytest.MonkeyPatch, text: str, omits: bool) -> None:
     monkeypatch.setenv("BREVO_SMS_IN_USE", text)
-    made = BrevoResource.from_settings(load_settings(), secrets_from_environment=False)
+    made = Brevo.from_settings(load_settings())
     assert made.omits_sms_in_use is omits
 
 

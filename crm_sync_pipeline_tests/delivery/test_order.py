@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch, Tally
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.delivery.watching import Crowd
 
 
 def test_rows_with_one_address_are_sent_one_after_another_in_the_order_of_their_ids(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, crowd: Crowd
+    world: World, brevo: Brevo, simulator: BrevoSimulator, crowd: Crowd
 ) -> None:
     world.add("jane@example.com", "JANE@example.com ", " Jane@Example.com", "jane@EXAMPLE.com", "JANE@EXAMPLE.COM")
     world.execute("UPDATE contacts SET name = id::text")
@@ -30,9 +30,7 @@ def test_rows_with_one_address_are_sent_one_after_another_in_the_order_of_their_
     assert set(simulator.contacts) == {"jane@example.com"}
 
 
-def test_who_is_unselected_before_sending_is_not_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_who_is_unselected_before_sending_is_not_sent(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     stays, leaves = world.add("stays@example.com", "leaves@example.com")
     queue = world.queue()
     batch = queue.claim(10)
@@ -46,7 +44,7 @@ def test_who_is_unselected_before_sending_is_not_sent(
 
 
 def test_who_is_unselected_or_deleted_while_others_are_being_sent_is_not_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ids = world.add(*[f"{letter}@example.com" for letter in "abcdefghij"])
     queue = world.queue()
@@ -67,7 +65,7 @@ def test_who_is_unselected_or_deleted_while_others_are_being_sent_is_not_sent(
     assert world.status(ids[8]) == ("New", None)
 
 
-def test_a_batch_whose_contacts_were_all_unselected_is_no_error(world: World, brevo: BrevoResource) -> None:
+def test_a_batch_whose_contacts_were_all_unselected_is_no_error(world: World, brevo: Brevo) -> None:
     (contact,) = world.add("a@example.com")
     queue = world.queue()
     batch = queue.claim(10)
@@ -76,7 +74,7 @@ def test_a_batch_whose_contacts_were_all_unselected_is_no_error(world: World, br
 
 
 def test_a_contact_without_an_address_makes_no_request_and_hurts_nobody(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add("", "a@example.com")
     queue = world.queue()
@@ -87,7 +85,7 @@ def test_a_contact_without_an_address_makes_no_request_and_hurts_nobody(
 
 
 def test_contacts_that_can_not_be_sent_do_not_interrupt_a_row_of_failures(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add(*[address for number in range(5) for address in ("", f"{number}@example.com")])
     simulator.inject("status-503")
@@ -112,7 +110,7 @@ def test_an_empty_batch_touches_neither_database_nor_destination() -> None:
 _made: list[httpx.AsyncClient] = []
 
 
-class ClientsAreKept(BrevoResource):
+class ClientsAreKept(Brevo):
     """Brevo, whose clients can be looked at afterwards."""
 
     def client(self) -> httpx.AsyncClient:
@@ -121,7 +119,7 @@ class ClientsAreKept(BrevoResource):
 
 
 @pytest.mark.parametrize("key", [DEFAULT_KEY, "wrong"])
-def test_a_run_makes_one_client_and_closes_it(world: World, brevo: BrevoResource, key: str) -> None:
+def test_a_run_makes_one_client_and_closes_it(world: World, brevo: Brevo, key: str) -> None:
     world.add_many(20)
     _made.clear()
     queue = world.queue()

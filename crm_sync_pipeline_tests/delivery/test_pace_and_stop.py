@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.simulators.brevo import BrevoConfig, BrevoLimits, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.delivery.watching import Crowd, journaled, states
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_so_many_requests_are_in_the_air_and_never_more(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, crowd: Crowd, concurrency: int
+    world: World, brevo: Brevo, simulator: BrevoSimulator, crowd: Crowd, concurrency: int
 ) -> None:
     world.add_many(18)
     simulator.inject("latency=20")
@@ -27,7 +27,7 @@ def test_so_many_requests_are_in_the_air_and_never_more(
     assert crowd.most == concurrency
 
 
-def test_the_pace_is_kept_and_a_limiter_of_that_rate_never_refuses(world: World, brevo: BrevoResource) -> None:
+def test_the_pace_is_kept_and_a_limiter_of_that_rate_never_refuses(world: World, brevo: Brevo) -> None:
     per_second, count = 50, 75
     world.add_many(count)
     simulator = BrevoSimulator(BrevoConfig(limits=BrevoLimits.per_second(per_second)))
@@ -46,7 +46,7 @@ def test_the_pace_is_kept_and_a_limiter_of_that_rate_never_refuses(world: World,
 
 
 def test_a_429_costs_a_contact_nothing_and_it_is_tried_again_in_the_same_run(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(6)
     simulator.inject("status-429:times=4:retry-after=0.1")
@@ -63,9 +63,7 @@ def test_a_429_costs_a_contact_nothing_and_it_is_tried_again_in_the_same_run(
     ]
 
 
-def test_after_a_429_everybody_pauses_as_long_as_it_says(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_after_a_429_everybody_pauses_as_long_as_it_says(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(3)
     simulator.inject("status-429:times=1:retry-after=0.4")
     queue = world.queue()
@@ -77,7 +75,7 @@ def test_after_a_429_everybody_pauses_as_long_as_it_says(
 
 
 def test_two_runs_beside_each_other_send_every_contact_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(60)
     queues = [world.queue(), world.queue()]
@@ -96,7 +94,7 @@ def test_two_runs_beside_each_other_send_every_contact_once(
     assert states(world) == {("Complete", "Complete", 0): 60}
 
 
-def test_two_runs_keep_one_pace_between_them(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_two_runs_keep_one_pace_between_them(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     """Brevo is unlimited here, so that nothing but the pace itself slows them down."""
     per_second, count = 20, 60
     world.add_many(count)
@@ -117,7 +115,7 @@ def test_two_runs_keep_one_pace_between_them(world: World, brevo: BrevoResource,
 
 
 def test_a_wrong_key_costs_no_more_requests_than_were_in_the_air_and_no_contact_a_retry(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(200)
     queue = world.queue()
@@ -135,7 +133,7 @@ def test_a_wrong_key_costs_no_more_requests_than_were_in_the_air_and_no_contact_
 
 
 def test_five_failures_in_a_row_stop_the_run_and_the_rest_is_given_back_untouched(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(50)
     simulator.inject("status-503")
@@ -151,9 +149,7 @@ def test_five_failures_in_a_row_stop_the_run_and_the_rest_is_given_back_untouche
     assert world.value("SELECT count(*) FROM contacts WHERE next_retry_at IS NOT NULL") == 5
 
 
-def test_four_failures_and_a_success_do_not_stop_the_run(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_four_failures_and_a_success_do_not_stop_the_run(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(12)
     simulator.inject("status-503:times=4")
     queue = world.queue()
@@ -164,7 +160,7 @@ def test_four_failures_and_a_success_do_not_stop_the_run(
 
 
 def test_one_failed_probe_keeps_the_destination_down_and_the_next_waits_longer(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     queue = world.queue()
@@ -184,9 +180,7 @@ def test_one_failed_probe_keeps_the_destination_down_and_the_next_waits_longer(
         assert queue.claim(20).size == 0
 
 
-def test_a_probe_that_gets_through_closes_the_breaker(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_a_probe_that_gets_through_closes_the_breaker(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(3)
     queue = world.queue()
     queue.breaker.open("http_503", "Brevo API error (503)")

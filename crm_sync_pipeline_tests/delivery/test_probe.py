@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.delivery.probe import resume
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import NotReadyError
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
+from crm_sync_pipeline.destinations.destination import NotReadyError
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.product import Product
@@ -12,9 +12,7 @@ from crm_sync_pipeline_tests.product import Product
 WHY = ("wrong_api_key", "Brevo refused BREVO_API_KEY.")
 
 
-def test_a_destination_that_answers_again_is_up_at_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_a_destination_that_answers_again_is_up_at_once(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(3)
     queue = world.queue()
     queue.breaker.open(*WHY)
@@ -25,7 +23,7 @@ def test_a_destination_that_answers_again_is_up_at_once(
 
 
 def test_one_that_is_still_down_says_why_costs_one_call_and_no_retry(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(3)
     queue = world.queue()
@@ -40,13 +38,13 @@ def test_one_that_is_still_down_says_why_costs_one_call_and_no_retry(
     assert timedelta(minutes=1) < down.next_probe_in <= timedelta(minutes=2), "it counts as a probe"
 
 
-def test_one_that_is_not_down_is_left_alone(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_one_that_is_not_down_is_left_alone(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(3)
     assert resume(world.queue(), brevo).says == "Brevo is not down. Nothing was sent."
     assert simulator.requests.total == 0
 
 
-def test_with_nothing_due_the_next_contact_that_is_becomes_the_probe(world: World, brevo: BrevoResource) -> None:
+def test_with_nothing_due_the_next_contact_that_is_becomes_the_probe(world: World, brevo: Brevo) -> None:
     queue = world.queue()
     queue.breaker.open(*WHY)
     came = resume(queue, brevo)
@@ -56,7 +54,7 @@ def test_with_nothing_due_the_next_contact_that_is_becomes_the_probe(world: Worl
     assert queue.claim(10).size == 1
 
 
-def test_a_contact_that_can_not_be_sent_proves_nothing(world: World, brevo: BrevoResource) -> None:
+def test_a_contact_that_can_not_be_sent_proves_nothing(world: World, brevo: Brevo) -> None:
     world.add("")
     queue = world.queue()
     queue.breaker.open(*WHY)
@@ -65,7 +63,7 @@ def test_a_contact_that_can_not_be_sent_proves_nothing(world: World, brevo: Brev
     assert queue.breaker.state() is not None
 
 
-def test_without_a_key_nothing_is_touched(world: World, brevo: BrevoResource) -> None:
+def test_without_a_key_nothing_is_touched(world: World, brevo: Brevo) -> None:
     world.add("a@example.com")
     world.queue().breaker.open(*WHY)
     before = world.snapshot()

@@ -1,5 +1,6 @@
 """Which contacts share a request, and which wait for others."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +38,16 @@ def test_contacts_of_one_address_are_never_taken_together_and_keep_their_order()
     assert second.id.int == 3
     waiting.finish(second)
     assert [each.id.int for each in waiting.take(10)] == [4]
+
+
+def test_contacts_without_an_address_do_not_wait_for_each_other() -> None:
+    waiting = Waiting(lines_of([Contact(UUID(int=number), " ") for number in (1, 2, 3)]))
+    assert len(waiting.take(10)) == 3
+
+
+def test_a_record_that_goes_alone_shares_its_request_with_nobody() -> None:
+    records = [record(1), replace(record(2), alone=True), record(3), record(4)]
+    assert numbers(requests_of(records, Limits(100))) == [[1, 3, 4], [2]]
 
 
 def test_the_next_of_a_line_goes_before_those_that_were_not_begun() -> None:

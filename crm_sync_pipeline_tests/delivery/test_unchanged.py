@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch, deliver_contact
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.batch import Attempt, Tally
 from crm_sync_pipeline.domain.outcome import Synced
@@ -15,7 +15,7 @@ from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import LEASE, World
 
 
-def run(world: World, brevo: BrevoResource) -> Tally:
+def run(world: World, brevo: Brevo) -> Tally:
     queue = world.queue()
     batch = queue.claim(10)
     tally = deliver_batch(queue, brevo, batch)
@@ -24,12 +24,12 @@ def run(world: World, brevo: BrevoResource) -> Tally:
 
 
 @pytest.fixture
-def skipping(brevo: BrevoResource) -> BrevoResource:
+def skipping(brevo: Brevo) -> Brevo:
     return brevo.model_copy(update={"skip_unchanged": True})
 
 
 @pytest.fixture
-def ann(world: World, brevo: BrevoResource) -> UUID:
+def ann(world: World, brevo: Brevo) -> UUID:
     """A contact that was delivered once."""
     (contact_id,) = world.add("ann@example.com", name="Ann")
     run(world, brevo)
@@ -41,7 +41,7 @@ def select_changed(world: World, contact_id: UUID) -> None:
 
 
 def test_what_has_not_changed_is_complete_without_being_sent_and_counted_so(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     delivered_at = world.delivery(ann)["synced_at"]
     world.select(ann)
@@ -54,15 +54,13 @@ def test_what_has_not_changed_is_complete_without_being_sent_and_counted_so(
     assert world.delivery(ann)["synced_at"] == delivered_at, "Brevo took nothing this time"
 
 
-def test_by_default_a_selection_means_send_it(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
-) -> None:
+def test_by_default_a_selection_means_send_it(world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID) -> None:
     world.select(ann)
     assert run(world, brevo).as_metadata()["unchanged"] == 0
     assert simulator.requests.statuses() == {"201": 1, "204": 1}
 
 
-def test_what_has_changed_is_sent(world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID) -> None:
+def test_what_has_changed_is_sent(world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID) -> None:
     world.execute("UPDATE contacts SET name = 'Anna' WHERE id = :id", id=ann)
     world.select(ann)
     run(world, skipping)
@@ -70,16 +68,14 @@ def test_what_has_changed_is_sent(world: World, skipping: BrevoResource, simulat
 
 
 def test_a_change_of_our_own_settings_is_a_change(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     world.select(ann)
     run(world, skipping.model_copy(update={"list_id": 1}))
     assert simulator.requests.total == 2
 
 
-def test_one_selection_alone_can_ask_for_it(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
-) -> None:
+def test_one_selection_alone_can_ask_for_it(world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID) -> None:
     (ben,) = world.add("ben@example.com", selected=False)
     select_changed(world, ann)
     select_changed(world, ben)
@@ -89,7 +85,7 @@ def test_one_selection_alone_can_ask_for_it(
 
 
 def test_whoever_selects_it_later_gets_what_they_asked_for(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     select_changed(world, ann)
     world.unselect(ann)
@@ -99,7 +95,7 @@ def test_whoever_selects_it_later_gets_what_they_asked_for(
 
 
 def test_another_program_that_selects_it_gets_it_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     select_changed(world, ann)
     world.execute(
@@ -110,7 +106,7 @@ def test_another_program_that_selects_it_gets_it_sent(
 
 
 def test_a_retry_of_such_a_selection_is_sent_because_nobody_knows_what_arrived(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, brevo: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     """Brevo obeyed the call with the new name, and its answer was lost; the old name is not what it holds."""
     world.execute("UPDATE contacts SET name = 'Anna' WHERE id = :id", id=ann)
@@ -124,7 +120,7 @@ def test_a_retry_of_such_a_selection_is_sent_because_nobody_knows_what_arrived(
 
 
 def test_after_a_worker_died_its_contacts_are_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     world.select(ann)
     world.queue().claim(1)
@@ -134,7 +130,7 @@ def test_after_a_worker_died_its_contacts_are_sent(
 
 
 def test_what_a_late_call_may_have_overwritten_is_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     """A worker without a lease sent the old name after the new one: the new one goes out again, unchanged or not."""
     queue = world.queue()
@@ -153,9 +149,7 @@ def test_what_a_late_call_may_have_overwritten_is_sent(
     assert simulator.requests.total == 3
 
 
-def test_what_brevo_has_no_more_is_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
-) -> None:
+def test_what_brevo_has_no_more_is_sent(world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID) -> None:
     ben, cid = world.add("ben@example.com", "cid@example.com")
     run(world, skipping)
     httpx.delete(f"{skipping.base_url}/contacts/ben%40example.com", headers={"api-key": skipping.api_key})
@@ -167,7 +161,7 @@ def test_what_brevo_has_no_more_is_sent(
 
 @pytest.mark.parametrize("fault", ["status-503", "status-429", "reset-before-write", "unexpected-200", "status-404"])
 def test_where_brevo_does_not_say_whether_it_has_them_they_are_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID, fault: str
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID, fault: str
 ) -> None:
     simulator.inject(f"{fault}:method=GET:path=/v3/contacts:times=2")
     world.select(ann)
@@ -175,7 +169,7 @@ def test_where_brevo_does_not_say_whether_it_has_them_they_are_sent(
 
 
 def test_forty_five_are_looked_up_by_three_requests(
-    world: World, brevo: BrevoResource, skipping: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, skipping: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(45)
     queue = world.queue()
@@ -190,7 +184,7 @@ def test_forty_five_are_looked_up_by_three_requests(
 
 
 def test_one_whose_id_brevo_never_told_is_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID
 ) -> None:
     world.execute("UPDATE crm_sync.deliveries SET remote_id = NULL")
     world.select(ann)
@@ -200,7 +194,7 @@ def test_one_whose_id_brevo_never_told_is_sent(
 
 @pytest.mark.parametrize("changed_only", [False, True])
 def test_a_person_who_sends_it_now_gets_it_sent(
-    world: World, skipping: BrevoResource, simulator: BrevoSimulator, ann: UUID, changed_only: bool
+    world: World, skipping: Brevo, simulator: BrevoSimulator, ann: UUID, changed_only: bool
 ) -> None:
     if changed_only:
         select_changed(world, ann)
@@ -210,7 +204,7 @@ def test_a_person_who_sends_it_now_gets_it_sent(
 
 @pytest.mark.parametrize(("has_gmail", "reasons"), [(True, {"updated": 1}), (None, {"unchanged": 1})])
 def test_what_an_import_may_have_left_out_does_not_count_as_known(
-    world: World, skipping: BrevoResource, has_gmail: bool | None, reasons: dict[str, int]
+    world: World, skipping: Brevo, has_gmail: bool | None, reasons: dict[str, int]
 ) -> None:
     """Imports have left booleans as they were."""
     (ann,) = world.add("ann@example.com", has_gmail=has_gmail)

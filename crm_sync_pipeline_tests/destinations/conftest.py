@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from crm_sync_pipeline.destinations import delivered
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
-from crm_sync_pipeline.destinations.http import HttpDestination
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
@@ -48,7 +48,7 @@ VENDORS: dict[str, Vendor] = {
         simulator=lambda: BrevoSimulator(
             BrevoConfig(api_keys=frozenset({KEY}), limits=PLANS["unlimited"], attributes={"FIRSTNAME": "text"})
         ),
-        destination=lambda base_url, **changes: BrevoResource(
+        destination=lambda base_url, **changes: Brevo(
             base_url=f"{base_url}/v3", **{"api_key": KEY, "timeout_seconds": 5, **changes}
         ),
         holds=lambda simulator, email: email in simulator.contacts,

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, DestinationDown, Outcome, Synced
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
@@ -75,11 +75,11 @@ def brevo_server(_served: tuple[BrevoSimulator, RunningSimulator]) -> RunningSim
 
 
 @pytest.fixture
-def destination(brevo: BrevoResource) -> BrevoResource:
+def destination(brevo: Brevo) -> Brevo:
     return brevo.model_copy(update={"timeout_seconds": SHORT})
 
 
-def attempt(destination: BrevoResource) -> Attempt:
+def attempt(destination: Brevo) -> Attempt:
     async def work() -> Attempt:
         async with destination.client() as client:
             return await attempted(destination, client, CONTACT)
@@ -98,7 +98,7 @@ def test_every_fault_that_the_simulator_knows_has_its_row_and_no_row_stands_twic
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
 def test_an_answer_comes_to_what_the_table_says_and_the_repeat_does_no_harm(
-    destination: BrevoResource, simulator: BrevoSimulator, row: Row
+    destination: Brevo, simulator: BrevoSimulator, row: Row
 ) -> None:
     simulator.inject(row.fault)
     first = attempt(destination)
@@ -113,7 +113,7 @@ def test_an_answer_comes_to_what_the_table_says_and_the_repeat_does_no_harm(
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
 def test_a_contact_goes_where_the_table_says(
-    world: World, destination: BrevoResource, simulator: BrevoSimulator, row: Row
+    world: World, destination: Brevo, simulator: BrevoSimulator, row: Row
 ) -> None:
     (contact,) = world.add("a@example.com")
     simulator.inject(f"{row.fault}:times=1" + (":reset=0.1" if row.fault == "status-429" else ""))
@@ -194,7 +194,7 @@ def test_no_answer_however_odd_is_an_error_or_passes_for_success() -> None:
     told: list[str] = []
 
     async def ask(base_url: str) -> None:
-        destination = BrevoResource(base_url=base_url, api_key="k", timeout_seconds=10)
+        destination = Brevo(base_url=base_url, api_key="k", timeout_seconds=10)
         async with destination.client() as client:
             for parrot.status, (name, parrot.body) in product(STATUSES, BODIES.items()):
                 parrot.header = HEADERS[len(told) % len(HEADERS)]

@@ -67,7 +67,7 @@ def test_the_same_rows_end_the_same_way_again(
 
 
 def _reads_numbers_as_before(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("crm_sync_pipeline.destinations.brevo.resource.international_number", at_16fee5b)
+    patch.setattr("crm_sync_pipeline.destinations.brevo.destination.international_number", at_16fee5b)
 
 
 def _refuses_shared_numbers(patch: pytest.MonkeyPatch) -> None:

@@ -105,8 +105,8 @@ def test_blank_and_missing_are_told_apart() -> None:
     assert dataclasses.replace(ANNA, name="").fingerprint() != dataclasses.replace(ANNA, name=None).fingerprint()
 
 
-def test_every_field_but_the_id_may_be_sent() -> None:
-    assert ["id", *SENT_FIELDS] == [field.name for field in dataclasses.fields(Contact)]
+def test_every_field_but_id_and_selection_may_be_sent() -> None:
+    assert ["id", *SENT_FIELDS, "selection"] == [field.name for field in dataclasses.fields(Contact)]
 
 
 def test_repr_shows_the_id_and_nothing_personal() -> None:

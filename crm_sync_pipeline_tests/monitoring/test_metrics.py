@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.domain.outcome import Failed, Synced
 from crm_sync_pipeline.monitoring.metrics import QueueCollector
 from crm_sync_pipeline_tests.builders import World, one_run
@@ -21,7 +21,7 @@ OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def served_by(database: DatabaseResource) -> Iterator[str]:
+def served_by(database: Database) -> Iterator[str]:
     registry = CollectorRegistry()
     registry.register(QueueCollector(database, ["brevo"]))
     server, thread = start_http_server(0, "127.0.0.1", registry)
@@ -89,7 +89,7 @@ def test_a_counter_counts_each_attempt_once_and_never_falls_though_history_is_pr
 def test_a_database_that_is_away_is_told_in_the_metric_and_the_process_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    away = DatabaseResource(url="postgresql://nobody:sesame@127.0.0.1:9/nothing")
+    away = Database(url="postgresql://nobody:sesame@127.0.0.1:9/nothing")
     for url in served_by(away):
         for _ in range(2):
             assert scrape(url) == {("crm_sync_up", frozenset()): 0}

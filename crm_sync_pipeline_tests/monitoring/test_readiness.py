@@ -11,7 +11,7 @@ import pytest
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.attributes import SENT_TYPES
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.monitoring import readiness
@@ -39,7 +39,7 @@ KEY = "xkeysib-a-key-that-nobody-may-see"
 
 
 @pytest.fixture
-def brevo(brevo: BrevoResource) -> BrevoResource:
+def brevo(brevo: Brevo) -> Brevo:
     return brevo.model_copy(update={"list_id": 1})
 
 
@@ -48,7 +48,7 @@ def red(report: CheckReport) -> Mapping[str, Line]:
 
 
 def test_when_all_is_well_every_line_is_green_nothing_is_written_and_the_account_is_asked_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(3)
     before = world.snapshot()
@@ -84,7 +84,7 @@ def test_when_all_is_well_every_line_is_green_nothing_is_written_and_the_account
 )
 def test_what_brevo_refuses_is_one_red_line_with_what_to_do_and_green_once_mended(
     world: World,
-    brevo: BrevoResource,
+    brevo: Brevo,
     simulator: BrevoSimulator,
     changes: Mapping[str, Any],
     fault: str,
@@ -109,7 +109,7 @@ def test_what_brevo_refuses_is_one_red_line_with_what_to_do_and_green_once_mende
 
 
 def test_too_many_requests_at_the_account_leave_the_other_questions_to_answer_for_the_key(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     simulator.inject("status-429:method=GET:path=/v3/account")
     simulator.inject("status-429:method=GET:path=/v3/contacts/*:times=1:reset=0")
@@ -128,7 +128,7 @@ class TestAttributes:
         return BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], attributes=attributes))
 
     def test_those_that_brevo_would_drop_are_made_on_request_and_then_hold_what_is_delivered(
-        self, world: World, brevo: BrevoResource, simulator: BrevoSimulator
+        self, world: World, brevo: Brevo, simulator: BrevoSimulator
     ) -> None:
         missing = ["DOMAIN_ID", "PAGE_ID", "EMAIL_TYPE", "SOURCE_URL", "HAS_GMAIL"]
         report = check(world.database, brevo)
@@ -159,7 +159,7 @@ class TestAttributes:
         assert held["SOURCE_URL"] == "https://example.com/about"
 
     def test_one_of_another_type_is_red_and_one_with_a_choice_of_labels_is_worth_knowing(
-        self, world: World, brevo: BrevoResource, simulator: BrevoSimulator
+        self, world: World, brevo: Brevo, simulator: BrevoSimulator
     ) -> None:
         check(world.database, brevo, create_fields=True)
         attributes = simulator.account.attributes
@@ -190,7 +190,7 @@ class TestAttributes:
     def test_an_account_with_names_of_another_language_is_told_of_both_and_gets_none_beside_them(
         self,
         world: World,
-        brevo: BrevoResource,
+        brevo: Brevo,
         simulator: BrevoSimulator,
         theirs: tuple[str, ...],
         missing: tuple[str, ...],
@@ -215,7 +215,7 @@ class TestAttributes:
         assert {line.state for line in check(world.database, brevo).lines} == {State.GREEN}
 
     def test_what_only_has_such_a_name_is_not_taken_for_one_of_another_language(
-        self, world: World, brevo: BrevoResource, simulator: BrevoSimulator
+        self, world: World, brevo: Brevo, simulator: BrevoSimulator
     ) -> None:
         attributes = simulator.account.attributes
         del attributes["FIRSTNAME"], attributes["LASTNAME"]
@@ -238,7 +238,7 @@ class TestAttributes:
         ],
     )
     def test_one_that_brevo_does_not_let_us_make_stays_missing_and_says_why_and_those_made_are_told(
-        self, world: World, brevo: BrevoResource, simulator: BrevoSimulator, fault: str, name: str, says: str, made: str
+        self, world: World, brevo: Brevo, simulator: BrevoSimulator, fault: str, name: str, says: str, made: str
     ) -> None:
         simulator.inject(f"{fault}:method=POST:path=*/PAGE_ID")
 
@@ -252,9 +252,7 @@ class TestAttributes:
 
 
 class TestPhoneNumbers:
-    def test_those_that_are_left_out_are_counted_with_why_and_what_to_do(
-        self, world: World, brevo: BrevoResource
-    ) -> None:
+    def test_those_that_are_left_out_are_counted_with_why_and_what_to_do(self, world: World, brevo: Brevo) -> None:
         world.add("a@example.com", phone_number="+49 30 901820")
         world.add("b@example.com", "c@example.com", phone_number="030 901820")
         world.add("d@example.com", phone_number="+49 12")
@@ -274,7 +272,7 @@ class TestPhoneNumbers:
         assert "BREVO_PHONE_REGION" not in line.to_do
 
     def test_those_delivered_count_as_those_due_and_neither_phone_number_nor_address_is_shown(
-        self, world: World, brevo: BrevoResource
+        self, world: World, brevo: Brevo
     ) -> None:
         world.add("a@example.com", phone_number="030 901820")
         queue = world.queue()
@@ -292,7 +290,7 @@ class TestPhoneNumbers:
         assert numbers(check(world.database, brevo)) == []
 
     def test_no_more_are_looked_at_than_a_thousand_of_each(
-        self, world: World, brevo: BrevoResource, monkeypatch: pytest.MonkeyPatch
+        self, world: World, brevo: Brevo, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(readiness, "LOOKED_AT", 7)
         world.add_many(20)
@@ -306,7 +304,7 @@ class TestPhoneNumbers:
 
         assert line.says.startswith("14 of the 14 contacts due or delivered lately")
 
-    def test_a_table_without_a_column_for_them_has_nothing_to_say(self, fresh: World, brevo: BrevoResource) -> None:
+    def test_a_table_without_a_column_for_them_has_nothing_to_say(self, fresh: World, brevo: Brevo) -> None:
         fresh.add("a@example.com")
         fresh.execute("ALTER TABLE contacts DROP COLUMN phone_number")
         assert numbers(check(fresh.database, brevo)) == []
@@ -316,7 +314,7 @@ def numbers(report: CheckReport) -> list[Line]:
     return [line for line in report.lines if line.name == "Phone numbers"]
 
 
-def test_each_attribute_that_can_be_sent_is_asked_for(brevo: BrevoResource) -> None:
+def test_each_attribute_that_can_be_sent_is_asked_for(brevo: Brevo) -> None:
     everything = Contact(uuid4(), "a@example.com", "A B", "+1 415 555 2671", "1", "2", "FREE", "https://x.test", True)
 
     sent = brevo.attributes(everything)
@@ -326,9 +324,7 @@ def test_each_attribute_that_can_be_sent_is_asked_for(brevo: BrevoResource) -> N
 
 
 @pytest.mark.parametrize("url", ["", "postgresql://me:sesame@127.0.0.1:1/crm"])
-def test_a_database_that_is_not_there_is_one_red_line_and_brevo_is_asked_all_the_same(
-    brevo: BrevoResource, url: str
-) -> None:
+def test_a_database_that_is_not_there_is_one_red_line_and_brevo_is_asked_all_the_same(brevo: Brevo, url: str) -> None:
     report = check(World(url).database, brevo)
 
     assert red(report).keys() == {"Database"}
@@ -338,7 +334,7 @@ def test_a_database_that_is_not_there_is_one_red_line_and_brevo_is_asked_all_the
 
 
 def test_a_proxy_that_can_not_be_read_is_a_red_line(
-    world: World, brevo: BrevoResource, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "::bad")
 
@@ -348,9 +344,7 @@ def test_a_proxy_that_can_not_be_read_is_a_red_line(
     assert red(report)["Brevo"].to_do == "Check the proxy settings of this machine."
 
 
-def test_a_schema_that_lacks_something_is_red_with_the_statement_that_mends_it(
-    world: World, brevo: BrevoResource
-) -> None:
+def test_a_schema_that_lacks_something_is_red_with_the_statement_that_mends_it(world: World, brevo: Brevo) -> None:
     world.execute("ALTER TABLE contacts DROP COLUMN hubspot_processing_error")
     assert check(world.database, brevo).is_good, "another destination's column is not needed"
     world.execute("ALTER TABLE contacts DROP COLUMN brevo_processing_error")
@@ -385,7 +379,7 @@ def test_a_schema_that_lacks_something_is_red_with_the_statement_that_mends_it(
     ],
 )
 def test_what_keeps_our_role_from_the_rows_is_red_with_what_to_do(
-    fresh: World, brevo: BrevoResource, script: str, says: str
+    fresh: World, brevo: Brevo, script: str, says: str
 ) -> None:
     with a_role(fresh, ON_CONTACTS + script) as (_, theirs):
         line = red(check(theirs.database, brevo))["Schema"]
@@ -395,7 +389,7 @@ def test_what_keeps_our_role_from_the_rows_is_red_with_what_to_do(
         assert check(theirs.database, brevo).is_good
 
 
-def test_a_table_without_any_of_the_destinations_columns_is_red(world: World, brevo: BrevoResource) -> None:
+def test_a_table_without_any_of_the_destinations_columns_is_red(world: World, brevo: Brevo) -> None:
     world.execute("ALTER TABLE contacts DROP COLUMN brevo_sync_status, DROP COLUMN brevo_processing_status")
 
     assert "ADD COLUMN brevo_sync_status" in red(check(world.database, brevo))["Schema"].says
@@ -405,7 +399,7 @@ def test_a_table_without_any_of_the_destinations_columns_is_red(world: World, br
     ("minutes", "state", "says"), [(1, State.YELLOW, "ahead"), (-1, State.YELLOW, "behind"), (60, State.RED, "ahead")]
 )
 def test_a_clock_that_is_wrong_is_told_against_both_others(
-    world: World, brevo: BrevoResource, minutes: int, state: State, says: str
+    world: World, brevo: Brevo, minutes: int, state: State, says: str
 ) -> None:
     report = check(world.database, brevo, clock=lambda: datetime.now(timezone.utc) + timedelta(minutes=minutes))
 
@@ -414,7 +408,7 @@ def test_a_clock_that_is_wrong_is_told_against_both_others(
     assert all(says in line.says for line in clocks)
 
 
-def test_an_open_breaker_is_worth_knowing_and_says_how_to_close_it(world: World, brevo: BrevoResource) -> None:
+def test_an_open_breaker_is_worth_knowing_and_says_how_to_close_it(world: World, brevo: Brevo) -> None:
     world.queue().breaker.open("wrong_api_key", "Brevo refused BREVO_API_KEY.")
 
     report = check(world.database, brevo)
@@ -455,7 +449,7 @@ def test_the_job_shows_the_lines_and_fails_with_the_names_of_the_red_ones(produc
     [(True, "delivered without it", "`crm-sync explain"), (False, r"refused \(sms_in_use\)", "BREVO_SMS_IN_USE=omit")],
 )
 def test_numbers_that_several_contacts_share_are_a_yellow_line(
-    world: World, brevo: BrevoResource, omits: bool, says: str, to_do: str
+    world: World, brevo: Brevo, omits: bool, says: str, to_do: str
 ) -> None:
     world.add("a@example.com", "b@example.com", "c@example.com", phone_number="+1 415 555 2671")
     world.add("A@example.com ", phone_number="001 415 555 2671")
@@ -467,6 +461,6 @@ def test_numbers_that_several_contacts_share_are_a_yellow_line(
     assert to_do in line.to_do
 
 
-def test_one_number_in_rows_with_one_address_is_not_shared(world: World, brevo: BrevoResource) -> None:
+def test_one_number_in_rows_with_one_address_is_not_shared(world: World, brevo: Brevo) -> None:
     world.add("a@example.com", "A@example.com", phone_number="+1 415 555 2671")
     assert "Shared numbers" not in [line.name for line in check(world.database, brevo).lines]

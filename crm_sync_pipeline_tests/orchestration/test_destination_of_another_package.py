@@ -1,7 +1,7 @@
 """A destination that another package brings: handed to build_definitions, and served as ours are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, ClassVar
@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, as_config
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.definitions import build_definitions
 from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.contract import Answer, Call
+from crm_sync_pipeline.destinations.destination import HttpDestination, NotReadyError
 from crm_sync_pipeline.destinations.entry import Entry
-from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.outcome import DestinationDown, Outcome, Rejected, Synced
@@ -33,16 +33,17 @@ class AcmeSettings(DeliveryOptions):
     url: str = "https://acme.example.com"
 
 
-class AcmeResource(HttpDestination):
-    destination: ClassVar[str] = "acme"
+class Acme(HttpDestination):
+    name: ClassVar[str] = "acme"
     title: ClassVar[str] = "Acme"
+    secrets: ClassVar[Mapping[str, str]] = {"token": "ACME_TOKEN"}
 
     token: str = ""
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "AcmeResource":
+    def from_settings(cls, settings: Settings) -> "Acme":
         acme = settings.of(AcmeSettings)
-        token: str = dg.EnvVar("ACME_TOKEN") if secrets_from_environment and acme.token else ""
+        token = acme.token.get_secret_value() if acme.token else ""
         return cls(**cls.alike(acme) | {"base_url": acme.url, "token": token})
 
     @classmethod
@@ -65,7 +66,7 @@ class AcmeResource(HttpDestination):
         return DestinationDown(f"http_{answer.status}", self.error_text(answer))
 
 
-ACME = Entry(Crm("acme", "Acme", "acme_ref"), AcmeSettings, lambda: AcmeResource)
+ACME = Entry(Crm("acme", "Acme", "acme_ref"), AcmeSettings, lambda: Acme)
 
 
 class _People(BaseHTTPRequestHandler):
@@ -101,7 +102,7 @@ def test_its_contacts_are_selected_in_the_launchpad_and_delivered_by_its_own_job
     for name, value in {"DATABASE_URL": empty.url, "ACME_TOKEN": "sesame", "ACME_URL": people}.items():
         monkeypatch.setenv(name, value)
     destinations = {**others, "acme": ACME}
-    DatabaseResource(url=empty.url, crms=as_config({"acme": ACME.crm})).upgrade(lambda _line: None)
+    Database(url=empty.url, crms={"acme": ACME.crm}).upgrade(lambda _line: None)
     empty.execute("INSERT INTO contacts (email) VALUES ('ann@example.com')")
 
     definitions = build_definitions(destinations=destinations)
@@ -123,11 +124,11 @@ def test_settings_that_were_read_without_it_are_refused_in_a_sentence() -> None:
 
 
 def test_a_missing_setting_of_its_own_is_a_red_line_in_its_own_words(empty: World) -> None:
-    class Locked(AcmeResource):
+    class Locked(Acme):
         def require_ready(self) -> None:
             raise NotReadyError("ACME_TOKEN is not set. Nothing was sent. Set it.")
 
-    report = check(DatabaseResource(url=empty.url, crms=as_config({"acme": ACME.crm})), Locked(base_url="http://x"))
+    report = check(Database(url=empty.url, crms={"acme": ACME.crm}), Locked(base_url="http://x"))
 
     assert [line.name for line in report.lines if "ACME_TOKEN" in line.says] == ["Account"]
 

@@ -19,7 +19,8 @@ SELECT its_contact.id,
     its_contact.page_id,
     its_contact.email_type,
     its_contact.source_url,
-    its_contact.has_gmail
+    its_contact.has_gmail,
+    crm_sync.deliveries.selected_at
 FROM crm_sync.deliveries
 JOIN LATERAL (
     SELECT public.contacts.id AS id,

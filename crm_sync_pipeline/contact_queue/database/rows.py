@@ -1,3 +1,5 @@
+from dataclasses import replace
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -8,10 +10,11 @@ from crm_sync_pipeline.domain.delivered import Delivered, fields_of
 _sent_fields = attrgetter(*SENT_FIELDS)
 
 
-def contact_of(row: Any) -> Contact:
-    """The contact in a row that was read with DestinationColumns.sent_fields()."""
+def contact_of(row: Any, selected_at: datetime | None = None) -> Contact:
+    """The contact in a row that was read with DestinationColumns.sent_fields(), selected at that time."""
     email, *others = _sent_fields(row)
-    return Contact(row.id, email or "", *others)
+    contact = Contact(row.id, email or "", *others)
+    return replace(contact, selection=str(selected_at.timestamp())) if selected_at else contact
 
 
 def delivered_of(row: Any) -> Delivered:

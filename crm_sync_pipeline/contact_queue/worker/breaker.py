@@ -28,10 +28,13 @@ def _is_down(destination: str) -> sa.ColumnElement[bool]:
 
 @built_once
 def read_breaker(destination: str) -> sa.Select[Any]:
-    """Why the destination is down and when the next probe is due; no row while the breaker is closed."""
-    until_probe = sa.extract("epoch", destinations.c.next_probe_at - NOW)
+    """Why the destination is down, since when, and when the next probe is due; no row while the breaker is closed."""
     return sa.select(
-        destinations.c.reason, destinations.c.message, destinations.c.probes_done, until_probe.label("seconds")
+        destinations.c.reason,
+        destinations.c.message,
+        destinations.c.probes_done,
+        sa.extract("epoch", destinations.c.next_probe_at - NOW).label("probe_in_seconds"),
+        sa.extract("epoch", NOW - destinations.c.down_since).label("lasted_seconds"),
     ).where(_is_down(destination))
 
 
@@ -108,10 +111,14 @@ class BreakerRecord:
         row = connection.execute(read_breaker(self._destination)).one_or_none()
         if row is None:
             return None
-        return Down(row.reason, row.message, row.probes_done, timedelta(seconds=float(row.seconds or 0)))
+        next_probe_in = timedelta(seconds=float(row.probe_in_seconds or 0))
+        lasted = timedelta(seconds=float(row.lasted_seconds or 0))
+        return Down(row.reason, row.message, row.probes_done, next_probe_in, lasted)
 
-    def open(self, reason: str, message: str, after_probe: bool = False) -> None:
+    def open(self, reason: str, message: str, after_probe: bool = False, wait: timedelta = timedelta(0)) -> None:
         """Note that nothing gets through. The next probe is due in a minute, later with each one that failed.
+
+        It is not due before `wait` is over, for which the destination has asked.
 
         A run that finds the breaker open already, and was no probe, was in flight when it opened: the wait stands.
         """
@@ -123,8 +130,8 @@ class BreakerRecord:
             sets_probe = before.down_since is None or after_probe
             if sets_probe:
                 probes_done = 0 if before.down_since is None else before.probes_done + 1
-                wait = probe_delay(probes_done)
-                parameters |= {"probes": probes_done, "probe_in_seconds": wait.total_seconds()}
+                delay = probe_delay(probes_done, wait)
+                parameters |= {"probes": probes_done, "probe_in_seconds": delay.total_seconds()}
             connection.execute(open_breaker(self._destination, sets_probe), parameters)
 
         in_transaction(self._engine, write)
@@ -143,6 +150,12 @@ class BreakerRecord:
         """Note that the destination answers again; returns whether it was down."""
         update = close_breaker(self._destination)
         return in_transaction(self._engine, lambda connection: connection.execute(update).rowcount) > 0
+
+    def failing_for(self, contact_id: UUID, reason: str) -> timedelta:
+        """For how long this contact has failed for this reason and no other, while no other contact got through."""
+        query, parameters = blame_sql.failing_for(self._destination), {"id": contact_id, "reason": reason}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).scalars().all())
+        return timedelta(seconds=float(sum(rows)))
 
     def earlier(self, contacts: Iterable[UUID]) -> dict[UUID, Earlier]:
         """The last attempts at these contacts that were Deferred or Rejected; those with another one are left out."""

@@ -142,7 +142,7 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
         .lateral("its_contact")
     )
     return (
-        sa.select(its_contact)
+        sa.select(its_contact, deliveries.c.selected_at)
         .select_from(deliveries.join(its_contact, sa.true()))
         .where(
             deliveries.c.destination == literal(columns.crm.name),

@@ -9,18 +9,18 @@ from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.domain.crm import Crm
 
 if TYPE_CHECKING:
-    from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+    from crm_sync_pipeline.destinations.brevo.destination import Brevo
 
 
-def _resource() -> "type[BrevoResource]":
-    from crm_sync_pipeline.destinations.brevo.resource import BrevoResource  # Dagster comes with it
+def _destination() -> "type[Brevo]":
+    from crm_sync_pipeline.destinations.brevo.destination import Brevo  # httpx comes with it
 
-    return BrevoResource
+    return Brevo
 
 
 BREVO = Entry(
     Crm("brevo", "Brevo", "brevo_contact_id", holds_address=True, carries=CARRIED_BY),
     BrevoSettings,
-    _resource,
+    _destination,
     REMEDIES,
 )

@@ -30,7 +30,7 @@ SENT_TYPES: Mapping[str, str] = {
     "SOURCE_URL": "text",
     "HAS_GMAIL": "boolean",
 }
-"""Every attribute that `BrevoResource.attributes` may send, and the type that takes its value."""
+"""Every attribute that `Brevo.attributes` may send, and the type that takes its value."""
 
 OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "FIRSTNAME": ("PRENOM", "VORNAME", "NOMBRE", "NOME", "VOORNAAM", "FIRST_NAME", "FNAME"),

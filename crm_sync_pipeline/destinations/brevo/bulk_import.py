@@ -16,8 +16,9 @@ import httpx
 from crm_sync_pipeline.destinations.brevo.answers import SMS_IN_USE
 from crm_sync_pipeline.destinations.brevo.lists import said_of_list
 from crm_sync_pipeline.destinations.bulk import Broken, BulkImport, Finished, Stage
-from crm_sync_pipeline.destinations.contract import Answer
-from crm_sync_pipeline.destinations.http import MESSAGE_LIMIT, HttpDestination, payload_hash, printable
+from crm_sync_pipeline.destinations.contract import Answer, payload_hash
+from crm_sync_pipeline.destinations.destination import MESSAGE_LIMIT, HttpDestination
+from crm_sync_pipeline.destinations.http import printable
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
@@ -54,7 +55,7 @@ class UnreadableError(Exception):
 
 
 class BrevoImport(BulkImport):
-    """Imports into the account and list of one BrevoResource.
+    """Imports into the account and list of one Brevo.
 
     No consent field is sent, as in single calls. What an import does to the blocklisting of a contact that opted out is
     not documented, which is why imports are off unless somebody asks for them.

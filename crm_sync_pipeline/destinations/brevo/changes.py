@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from crm_sync_pipeline.destinations.brevo.answers import EMAIL_IN_USE, SMS_IN_USE, is_brevos
-from crm_sync_pipeline.destinations.contract import Answer, Call, Record
-from crm_sync_pipeline.destinations.http import body_of, payload_hash
+from crm_sync_pipeline.destinations.contract import Answer, Call, Record, body_of, payload_hash
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, Deferred, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.sentences import sentences
 

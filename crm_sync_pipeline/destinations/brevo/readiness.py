@@ -17,7 +17,8 @@ import httpx
 from crm_sync_pipeline.destinations.brevo.attributes import SENT_TYPES, Attribute, attribute_lines, known_in, missing_in
 from crm_sync_pipeline.destinations.brevo.lists import refuses_list
 from crm_sync_pipeline.destinations.contract import Answer
-from crm_sync_pipeline.destinations.http import HttpDestination, printable
+from crm_sync_pipeline.destinations.destination import HttpDestination
+from crm_sync_pipeline.destinations.http import printable
 from crm_sync_pipeline.destinations.phone import international_number, why_left_out
 from crm_sync_pipeline.destinations.phone_text import LeftOut
 from crm_sync_pipeline.destinations.statuses import OUR_SETUP

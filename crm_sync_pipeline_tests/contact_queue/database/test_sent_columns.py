@@ -11,7 +11,7 @@ from crm_sync_pipeline.contact_queue.people.acts import Actor
 from crm_sync_pipeline.contact_queue.people.selection import Which
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
@@ -45,11 +45,11 @@ def similar(finding: Finding) -> list[str]:
     return found[1].split(", ") if found else []
 
 
-def line_of(world: World, brevo: BrevoResource) -> Line | None:
+def line_of(world: World, brevo: Brevo) -> Line | None:
     return next((line for line in check_all(world.database, brevo).lines if line.name == "Columns"), None)
 
 
-def sent(world: World, brevo: BrevoResource, simulator: BrevoSimulator, email: str) -> dict[str, object]:
+def sent(world: World, brevo: Brevo, simulator: BrevoSimulator, email: str) -> dict[str, object]:
     """What Brevo holds of the one contact, once what is selected has been delivered."""
     queue = world.queue()
     batch = queue.claim(10)
@@ -59,7 +59,7 @@ def sent(world: World, brevo: BrevoResource, simulator: BrevoSimulator, email: s
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_what_is_not_sent_without_a_column_is_what_brevo_would_get_from_it(brevo: BrevoResource, name: str) -> None:
+def test_what_is_not_sent_without_a_column_is_what_brevo_would_get_from_it(brevo: Brevo, name: str) -> None:
     value = {"has_gmail": True, "phone_number": "+14155552671", "name": "Ann Lee"}.get(name, "x")
     contact = Contact(**{"id": None, "email": "a@example.com", name: value})  # type: ignore[arg-type]
     assert tuple(brevo.attributes(contact)) == CRMS["brevo"].carries[name]
@@ -67,7 +67,7 @@ def test_what_is_not_sent_without_a_column_is_what_brevo_would_get_from_it(brevo
 
 def test_each_missing_column_is_absent_and_names_what_is_not_sent_and_the_table_is_ready_all_the_same(
     people: World,
-    brevo: BrevoResource,
+    brevo: Brevo,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -94,7 +94,7 @@ def test_each_missing_column_is_absent_and_names_what_is_not_sent_and_the_table_
     assert line.to_do.startswith("Nothing, if you have no such data.")
 
 
-def test_a_table_with_all_of_them_has_no_such_line(world: World, created: World, brevo: BrevoResource) -> None:
+def test_a_table_with_all_of_them_has_no_such_line(world: World, created: World, brevo: Brevo) -> None:
     for each in (world, created):
         assert missing(each) == {}
         assert line_of(each, brevo) is None
@@ -130,7 +130,7 @@ def test_a_table_that_serves_no_crm_is_not_asked_for_columns(empty: World) -> No
 )
 def test_a_similar_column_is_named_and_the_statement_has_its_values_delivered(
     people: World,
-    brevo: BrevoResource,
+    brevo: Brevo,
     simulator: BrevoSimulator,
     name: str,
     definition: str,
@@ -180,7 +180,7 @@ def test_a_similar_column_is_named_and_the_statement_has_its_values_delivered(
 )
 def test_first_and_last_name_become_a_name_and_a_last_name_alone_is_not_sent_as_the_first(
     people: World,
-    brevo: BrevoResource,
+    brevo: Brevo,
     simulator: BrevoSimulator,
     definitions: tuple[str, ...],
     first: str | None,
@@ -207,9 +207,7 @@ def test_a_last_name_alone_is_similar_but_makes_no_name(people: World) -> None:
     assert missing(people)["name"].remedy == ""
 
 
-def test_of_many_similar_columns_the_mobile_phone_is_taken_first_and_all_are_named(
-    people: World, brevo: BrevoResource
-) -> None:
+def test_of_many_similar_columns_the_mobile_phone_is_taken_first_and_all_are_named(people: World, brevo: Brevo) -> None:
     columns(
         people, "telephone text", "phone text", "mobile text", "first_name text", "last_name text", "full_name text"
     )
@@ -244,7 +242,7 @@ def test_what_holds_something_else_is_not_similar(people: World, definition: str
 
 @pytest.mark.parametrize("theirs", ["mail", '"E-Mail"', "email_address", "work_email"])
 def test_a_missing_address_is_copied_from_a_similar_column_and_not_added_empty(
-    people: World, brevo: BrevoResource, simulator: BrevoSimulator, theirs: str
+    people: World, brevo: Brevo, simulator: BrevoSimulator, theirs: str
 ) -> None:
     people.add("a@example.com")
     people.execute(f"ALTER TABLE app.people RENAME COLUMN email TO {theirs}")
@@ -272,7 +270,7 @@ def test_db_check_prints_the_statement_whole_and_its_json_tells_what_is_optional
     assert (name["ok"], name["optional"], name["remedy"]) == (None, True, remedy)
 
 
-def test_a_statement_with_bars_is_whole_in_the_table_of_the_ui(people: World, brevo: BrevoResource) -> None:
+def test_a_statement_with_bars_is_whole_in_the_table_of_the_ui(people: World, brevo: Brevo) -> None:
     columns(people, "first_name text", "last_name text")
     line = line_of(people, brevo)
     assert line is not None
@@ -313,7 +311,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("kind", "value", "wanted"), WORDS)
 def test_has_gmail_of_any_type_is_sent_as_a_boolean_where_it_is_clear_and_else_left_out(
-    people: World, brevo: BrevoResource, simulator: BrevoSimulator, kind: str, value: object, wanted: bool | None
+    people: World, brevo: Brevo, simulator: BrevoSimulator, kind: str, value: object, wanted: bool | None
 ) -> None:
     people.script("CREATE TYPE an_answer AS ENUM ('Yes', 'No', 'Unknown'); CREATE DOMAIN some_words AS varchar(9)")
     columns(people, f"has_gmail {kind}")

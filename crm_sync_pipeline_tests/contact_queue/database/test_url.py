@@ -15,8 +15,7 @@ from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
 from crm_sync_pipeline.contact_queue.database.url import DatabaseUrlError, PostgresUrl, parsed
 from crm_sync_pipeline.contact_queue.database.url_options import IGNORED, INSTEAD, LIBPQ
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource
-from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline_tests.builders import World
 
 PLAIN = "postgresql://anna:pw@db.example.com:5432/crm"
@@ -327,7 +326,7 @@ def leaks(*texts: object) -> set[str]:
 def test_no_part_of_a_password_is_ever_shown(password: str, place: str, upper: bool) -> None:
     password = password.upper() if upper else password
     text = place.format(password)
-    database = DatabaseResource(url=text)
+    database = Database(url=text)
     with pytest.raises(DatabaseError) as failed:
         database.contacts()
     assert leaks(failed.value, repr(failed.value), repr(database)) == set()
@@ -388,9 +387,9 @@ def socket_of(world: World) -> tuple[str, str, str]:
 def test_a_real_server_is_reached_by_each_form(world: World, form: str) -> None:
     folder, port, name = socket_of(world)
     text = form.format(folder=folder, encoded=quote(folder, safe=""), port=port, name=name)
-    database = DatabaseResource(url=text)
+    database = Database(url=text)
     assert database.contacts().name == "contacts"
-    in_a_hurry = DatabaseOfSettings(text, "DATABASE_URL", "contacts", 300, {}, {}).giving_up_after(2)
+    in_a_hurry = database.giving_up_after(2)
     assert in_a_hurry.contacts().name == "contacts"
     in_a_hurry.engine.dispose()
     database.engine.dispose()
@@ -408,13 +407,13 @@ def test_a_real_server_is_reached_by_each_form(world: World, form: str) -> None:
 )
 def test_each_host_that_was_asked_is_named(text: str, where: str) -> None:
     with pytest.raises(DatabaseError, match=re.escape(f"The database at {where} can't be used: ")):
-        DatabaseResource(url=text).contacts()
+        Database(url=text).contacts()
 
 
 def test_messages_name_the_variable_that_was_read() -> None:
     for text in ("", "mysql://h/crm", "postgresql://u@h/crm?bogus=1", "postgresql://u@127.0.0.1:1/crm"):
         with pytest.raises(DatabaseError) as failed:
-            DatabaseResource(url=text, url_variable="CRM_SYNC_DATABASE_URL").contacts()
+            Database(url=text, url_variable="CRM_SYNC_DATABASE_URL").contacts()
         assert "CRM_SYNC_DATABASE_URL" in str(failed.value)
         assert " DATABASE_URL" not in str(failed.value)
 

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.resource import RetryConfig
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
+from crm_sync_pipeline.domain.retry import RetryPolicy
 from crm_sync_pipeline_tests.builders import LEASE, World, attempt, one_run
 
 FAILED = Failed("http_503", "Brevo API error (503): try later")
@@ -102,8 +102,7 @@ def test_a_failure_is_retried_after_5_10_and_20_minutes_and_then_ends_in_error(
 
 
 def test_the_retry_settings_of_the_destination_are_used(world: World) -> None:
-    config = RetryConfig(max_retries=1, delay_minutes=30, exponential=False, retry_rejected=False)
-    strict = World(world.url, retries={"brevo": config})
+    strict = World(world.url, policies={"brevo": RetryPolicy(1, timedelta(minutes=30), False, False)})
     failed, rejected = sorted(world.add("a@example.com", "b@example.com"))
     assert one_run(strict.queue(), FAILED, REJECTED).as_metadata() == ENDINGS | {"retry": 1, "error": 1}
     assert world.contact(rejected)["brevo_processing_error"] == REJECTED.message

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from crm_sync_pipeline.delivery import importer
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import RunningSimulator
 
@@ -27,8 +27,8 @@ def simulator(config: BrevoConfig) -> BrevoSimulator:
 
 
 @pytest.fixture
-def brevo(brevo_server: RunningSimulator) -> BrevoResource:
-    return BrevoResource(
+def brevo(brevo_server: RunningSimulator) -> Brevo:
+    return Brevo(
         base_url=f"{brevo_server.base_url}/v3",
         api_key="xkeysib-simulator",
         requests_per_second=1000,

@@ -10,7 +10,7 @@ import pytest
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch, Settlement, Tally
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import LEASE, World
@@ -27,7 +27,7 @@ def asked(simulator: BrevoSimulator) -> Counter[str]:
     )
 
 
-def run(queue: ContactQueue, brevo: BrevoResource, size: int = 1000) -> tuple[Tally, Settlement]:
+def run(queue: ContactQueue, brevo: Brevo, size: int = 1000) -> tuple[Tally, Settlement]:
     batch = queue.claim(size, takes_up_imports=True)
     return finished(queue, batch, deliver_batch(queue, brevo, batch))
 
@@ -44,7 +44,7 @@ def endings(settled: Settlement) -> dict[str, int]:
 class Meanwhile:
     """A destination whose `look` does something first, the first time."""
 
-    def __init__(self, brevo: BrevoResource, does: Any, method: str = "look") -> None:
+    def __init__(self, brevo: Brevo, does: Any, method: str = "look") -> None:
         self.calls = 0
         meanwhile = self
 
@@ -59,14 +59,14 @@ class Meanwhile:
 
         setattr(Bulk, method, call)
 
-        class Brevo(BrevoResource):
+        class Watched(Brevo):
             def bulk(self) -> BrevoImport:
                 return Bulk(self, self.list_id)
 
-        self.brevo = Brevo(**{name: getattr(brevo, name) for name in BrevoResource.model_fields})
+        self.brevo = Watched(**dict(brevo))
 
 
-def die(queue: ContactQueue, brevo: BrevoResource, when: str) -> Batch:
+def die(queue: ContactQueue, brevo: Brevo, when: str) -> Batch:
     """A run that ends, without a trace of its own, when it is about to call this method of the import."""
     batch = queue.claim(1000, takes_up_imports=True)
 

@@ -4,14 +4,14 @@ from functools import partial
 from uuid import UUID
 
 from crm_sync_pipeline.delivery.door import deliver_batch
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import Meanwhile, asked, endings, finished, run
 
 
-def test_an_edit_while_an_import_is_under_way_goes_out_again(world: World, brevo: BrevoResource) -> None:
+def test_an_edit_while_an_import_is_under_way_goes_out_again(world: World, brevo: Brevo) -> None:
     edited, unselected, deleted, other = world.add(*(f"{name}@example.com" for name in "abcd"))
     queue = world.queue()
     batch = queue.claim(10)
@@ -32,7 +32,7 @@ def _decide(world: World, edited: UUID, unselected: UUID, deleted: UUID) -> None
 
 
 def test_what_another_program_wrote_into_a_row_meanwhile_neither_hides_nor_repeats_it(
-    world: World, brevo: BrevoResource
+    world: World, brevo: Brevo
 ) -> None:
     touched, other = world.add("a@example.com", "b@example.com")
     queue = world.queue()
@@ -46,7 +46,7 @@ def test_what_another_program_wrote_into_a_row_meanwhile_neither_hides_nor_repea
         assert world.contact(contact)["brevo_contact_id"] == world.contact(contact)["email"]
 
 
-def test_a_row_that_does_not_take_its_result_ends_alone(world: World, brevo: BrevoResource) -> None:
+def test_a_row_that_does_not_take_its_result_ends_alone(world: World, brevo: Brevo) -> None:
     bad, good = world.add("a@example.com", "b@example.com")
     world.execute("ALTER TABLE contacts ADD CHECK (NOT (email = 'a@example.com' AND brevo_sync_status = 'Complete'))")
     _, settled = run(world.queue(), brevo)
@@ -56,7 +56,7 @@ def test_a_row_that_does_not_take_its_result_ends_alone(world: World, brevo: Bre
 
 
 def test_who_is_taken_back_before_the_request_is_not_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     taken_back, other = world.add("a@example.com", "b@example.com")
     queue = world.queue()
@@ -69,7 +69,7 @@ def test_who_is_taken_back_before_the_request_is_not_sent(
 
 
 def test_when_all_are_taken_back_before_the_request_none_is_made(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     ids = world.add("a@example.com", "b@example.com")
     queue = world.queue()

@@ -10,14 +10,14 @@ from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.pacing import SHARE_OF_LIMIT
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, asked, endings, run
 
 
-def test_all_are_delivered_by_one_import(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_all_are_delivered_by_one_import(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(300)
     tally, settled = run(world.queue(), brevo)
     assert endings(settled) == {"complete": 300}
@@ -27,14 +27,14 @@ def test_all_are_delivered_by_one_import(world: World, brevo: BrevoResource, sim
     assert world.value("SELECT count(*) FROM crm_sync.import_contacts") == 0
 
 
-def test_an_import_takes_its_place_in_the_pace_that_single_calls_keep(world: World, brevo: BrevoResource) -> None:
+def test_an_import_takes_its_place_in_the_pace_that_single_calls_keep(world: World, brevo: Brevo) -> None:
     world.add_many(3)
     run(world.queue(), brevo.model_copy(update={"requests_per_second": 0.1}))
     taken = "SELECT extract(epoch FROM paced_until - posted_at) FROM crm_sync.destinations, crm_sync.imports"
     assert float(world.value(taken)) >= 10 / SHARE_OF_LIMIT
 
 
-def test_an_import_waits_as_long_as_any_run_was_asked_to(world: World, brevo: BrevoResource) -> None:
+def test_an_import_waits_as_long_as_any_run_was_asked_to(world: World, brevo: Brevo) -> None:
     world.add_many(3)
     world.queue().pace.pause(0.7)
     run(world.queue(), brevo)
@@ -43,7 +43,7 @@ def test_an_import_waits_as_long_as_any_run_was_asked_to(world: World, brevo: Br
 
 
 def test_bodies_are_no_longer_than_brevo_takes_and_all_of_a_long_batch_goes(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit, lengths, body = 80_000, [], BrevoImport.body
 
@@ -67,7 +67,7 @@ def test_bodies_are_no_longer_than_brevo_takes_and_all_of_a_long_batch_goes(
 
 @pytest.mark.parametrize("config", [BrevoConfig(limits=PLANS["unlimited"], import_seconds=0.4)])
 def test_how_long_an_import_took_says_when_to_look_at_the_next(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
     monkeypatch.setattr(importer, "CONTACTS_A_SECOND", 100_000)
@@ -78,7 +78,7 @@ def test_how_long_an_import_took_says_when_to_look_at_the_next(
     assert (first > 1, second) == (True, 1)
 
 
-def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: World, brevo: BrevoResource) -> None:
+def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: World, brevo: Brevo) -> None:
     world.add_many(50)
     bad = world.add("not an address", "nobody@nowhere", "x@y.z;a", "A@example.com")
     taken = world.add("first@example.com", "second@example.com", phone_number="+1 415 555 2671")
@@ -96,7 +96,7 @@ def test_exactly_the_rows_that_brevo_refuses_come_back_with_their_reason(world: 
     assert world.contact(bad[3])["brevo_contact_id"] == "A@example.com"
 
 
-def test_numbers_that_are_left_out_are_counted_and_the_journal_says_why(world: World, brevo: BrevoResource) -> None:
+def test_numbers_that_are_left_out_are_counted_and_the_journal_says_why(world: World, brevo: Brevo) -> None:
     world.add("a@example.com", phone_number="+1 415 555 2671")
     national = world.add("b@example.com", "c@example.com", phone_number="030 901820")
     two = world.add("d@example.com", phone_number="+49 421 234 / 235")
@@ -111,9 +111,7 @@ def test_numbers_that_are_left_out_are_counted_and_the_journal_says_why(world: W
     }
 
 
-def test_a_contact_that_failed_before_goes_by_itself(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_a_contact_that_failed_before_goes_by_itself(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add("not an address", "a@example.com")
     run(world.queue(), brevo)
     world.pass_time(timedelta(minutes=6))
@@ -127,7 +125,7 @@ def test_a_contact_that_failed_before_goes_by_itself(
 
 
 def test_of_those_with_one_address_the_first_is_imported_and_the_other_goes_by_itself(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     twins = sorted(world.add("twin@example.com", " TWIN@example.com ", name="Ann"))
     world.execute("UPDATE contacts SET name = 'Later' WHERE id = :id", id=twins[1])
@@ -138,7 +136,7 @@ def test_of_those_with_one_address_the_first_is_imported_and_the_other_goes_by_i
     assert simulator.contacts["twin@example.com"].attributes["FIRSTNAME"] == "Later"
 
 
-def test_what_can_not_be_sent_at_all_is_refused_without_a_row(world: World, brevo: BrevoResource) -> None:
+def test_what_can_not_be_sent_at_all_is_refused_without_a_row(world: World, brevo: Brevo) -> None:
     world.add("  ", "a@example.com")
     tally, settled = run(world.queue(), brevo)
     assert tally.reasons == Counter(no_email=1, imported=1)
@@ -146,7 +144,7 @@ def test_what_can_not_be_sent_at_all_is_refused_without_a_row(world: World, brev
 
 
 def test_what_brevo_took_last_goes_into_an_import_again_because_that_costs_no_request_of_its_own(
-    world: World, brevo: BrevoResource
+    world: World, brevo: Brevo
 ) -> None:
     first, _ = world.add("a@example.com", "b@example.com")
     run(world.queue(), brevo)
@@ -157,9 +155,7 @@ def test_what_brevo_took_last_goes_into_an_import_again_because_that_costs_no_re
     assert endings(settled) == {"complete": 2}
 
 
-def test_no_personal_data_is_kept_beside_the_contacts(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_no_personal_data_is_kept_beside_the_contacts(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add("janette.q@example.com", name="Janette Quillfeather", phone_number="+1 415 555 2671")
     simulator.inject("hang:method=GET:path=/v3/processes/*")
     queue = world.queue()

@@ -12,7 +12,7 @@ from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.delivery.importer import Importer
 from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -40,7 +40,7 @@ def _dies(*_: Any) -> None:
 
 
 def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twice(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
@@ -58,7 +58,7 @@ def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twic
 
 
 def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_sent_again(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is over and not journaled yet when the second is sent: the one is written down beside the other."""
     monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
@@ -80,7 +80,7 @@ def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_se
 
 
 def test_an_import_under_way_is_finished_after_imports_were_switched_off(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
@@ -92,7 +92,7 @@ def test_an_import_under_way_is_finished_after_imports_were_switched_off(
 
 
 def test_an_import_that_the_version_before_began_is_finished_after_the_upgrade(
-    fresh: World, brevo: BrevoResource, simulator: BrevoSimulator
+    fresh: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     fresh.add_many(20)
     die(fresh.queue(), brevo, "look")
@@ -112,7 +112,7 @@ def test_an_import_that_the_version_before_began_is_finished_after_the_upgrade(
 
 
 def test_a_run_killed_between_request_and_answer_is_found_among_the_processes(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     queue = world.queue()
@@ -128,7 +128,7 @@ def test_a_run_killed_between_request_and_answer_is_found_among_the_processes(
 
 
 def test_a_run_killed_before_the_request_left_is_looked_for_then_sent_again(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "post")
@@ -140,7 +140,7 @@ def test_a_run_killed_before_the_request_left_is_looked_for_then_sent_again(
 
 
 def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arrived(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     """Or the contacts of the one that never left would be Complete, and nobody would send them again."""
     world.add_many(10)
@@ -161,7 +161,7 @@ def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arri
 
 
 def test_an_import_given_up_a_moment_ago_may_be_the_one_that_arrived(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(10)
     die(world.queue(), brevo, "post")
@@ -181,7 +181,7 @@ def test_an_import_given_up_a_moment_ago_may_be_the_one_that_arrived(
 
 
 def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     """For want of memory, say: each of them would find the import of the last, give it up, and die of its own."""
     world.add_many(20)
@@ -196,7 +196,7 @@ def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not
 
 
 def test_a_run_killed_while_it_journals_leaves_the_rest_to_the_next_and_counts_nothing_twice(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_imports, "JOURNALED_AT_ONCE", 6)
     world.add_many(20)
@@ -229,7 +229,7 @@ def test_a_run_killed_while_it_journals_leaves_the_rest_to_the_next_and_counts_n
 
 
 def test_a_worker_that_lost_its_lease_while_it_waited_touches_nothing(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     queue = world.queue()
@@ -251,9 +251,7 @@ def test_a_worker_that_lost_its_lease_while_it_waited_touches_nothing(
     assert asked(simulator)[POST] == 1
 
 
-def test_a_contact_that_was_delivered_alone_meanwhile_is_sent_again_if_it_differs(
-    world: World, brevo: BrevoResource
-) -> None:
+def test_a_contact_that_was_delivered_alone_meanwhile_is_sent_again_if_it_differs(world: World, brevo: Brevo) -> None:
     one, _ = world.add("one@example.com", "two@example.com")
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
@@ -266,7 +264,7 @@ def test_a_contact_that_was_delivered_alone_meanwhile_is_sent_again_if_it_differ
     assert world.status(one) == ("Queued", "Queued"), "the import may have landed last"
 
 
-def test_two_claims_at_a_time_take_an_import_up_once(world: World, brevo: BrevoResource) -> None:
+def test_two_claims_at_a_time_take_an_import_up_once(world: World, brevo: Brevo) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
@@ -275,7 +273,7 @@ def test_two_claims_at_a_time_take_an_import_up_once(world: World, brevo: BrevoR
 
 
 def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_queued(
-    world: World, brevo: BrevoResource
+    world: World, brevo: Brevo
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
@@ -289,7 +287,7 @@ def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20
 
 
-def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: BrevoResource) -> None:
+def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: Brevo) -> None:
     world.add_many(1)
     queue = world.queue()
     batch = queue.claim(1)
@@ -308,7 +306,7 @@ def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: B
     assert begun == []
 
 
-def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, brevo: BrevoResource) -> None:
+def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, brevo: Brevo) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
@@ -317,7 +315,7 @@ def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, 
 
 
 def test_a_run_told_to_stop_leaves_its_import_to_the_next_claim_at_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     queue = world.queue()

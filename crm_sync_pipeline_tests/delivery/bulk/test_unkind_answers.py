@@ -7,7 +7,7 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery import importer
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
@@ -15,7 +15,7 @@ from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, Meanwhile, as
 
 
 def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("reset-after-write:times=1:path=/v3/contacts/import")
@@ -24,9 +24,7 @@ def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(
     assert asked(simulator) == {"GET /v3/processes": 2, POST: 1, LOOK: 1}
 
 
-def test_a_request_that_started_nothing_is_sent_again(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
-) -> None:
+def test_a_request_that_started_nothing_is_sent_again(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(20)
     simulator.inject("status-503:times=1:path=/v3/contacts/import")
     _, settled = run(world.queue(), brevo)
@@ -35,7 +33,7 @@ def test_a_request_that_started_nothing_is_sent_again(
 
 
 def test_of_two_imports_that_may_be_ours_neither_is_taken_for_it(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("reset-after-write:times=1:path=/v3/contacts/import")
@@ -49,7 +47,7 @@ def test_of_two_imports_that_may_be_ours_neither_is_taken_for_it(
 
 
 def test_an_import_that_brevo_refuses_as_a_whole_goes_one_by_one_at_once(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("status-400:path=/v3/contacts/import")
@@ -60,7 +58,7 @@ def test_an_import_that_brevo_refuses_as_a_whole_goes_one_by_one_at_once(
 
 
 def test_imports_that_do_not_get_through_go_one_by_one_in_the_same_run(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("status-524-html:path=/v3/contacts/import:written=no")
@@ -69,7 +67,7 @@ def test_imports_that_do_not_get_through_go_one_by_one_in_the_same_run(
     assert asked(simulator)[POST] == importer.MOST_POSTS
 
 
-def test_a_429_costs_nobody_anything(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_a_429_costs_nobody_anything(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(20)
     simulator.inject("status-429:times=2:retry-after=0.1:path=/v3/contacts/import")
     simulator.inject("status-429:times=2:retry-after=0.1:method=GET:path=/v3/processes*")
@@ -80,7 +78,7 @@ def test_a_429_costs_nobody_anything(world: World, brevo: BrevoResource, simulat
 
 @pytest.mark.parametrize("fault", ["status-401-key", "status-401-ip", "status-402", "status-403"])
 def test_a_refusal_of_our_set_up_opens_the_breaker_and_gives_all_back(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, fault: str
+    world: World, brevo: Brevo, simulator: BrevoSimulator, fault: str
 ) -> None:
     world.add_many(20)
     simulator.inject(f"{fault}:path=/v3/contacts/import")
@@ -92,14 +90,14 @@ def test_a_refusal_of_our_set_up_opens_the_breaker_and_gives_all_back(
     assert asked(simulator)["POST /v3/contacts"] == 0
 
 
-def test_a_list_that_is_not_there_opens_the_breaker(world: World, brevo: BrevoResource) -> None:
+def test_a_list_that_is_not_there_opens_the_breaker(world: World, brevo: Brevo) -> None:
     world.add_many(20)
     tally, _ = run(world.queue(), brevo.model_copy(update={"list_id": 77}))
     assert "Check BREVO_LIST_ID; it is 77 now" in (tally.down or "")
 
 
 def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_the_probe(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("status-401-key:method=GET:path=/v3/processes/*")
@@ -117,7 +115,7 @@ def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_
 
 
 def test_a_probe_whose_import_is_refused_is_decided_by_its_single_call(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     """Brevo has answered, and yet nothing got through."""
     world.add_many(1)
@@ -133,7 +131,7 @@ def test_a_probe_whose_import_is_refused_is_decided_by_its_single_call(
     assert down.probes_done == 1
 
 
-def test_five_failures_in_a_row_open_the_breaker(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_five_failures_in_a_row_open_the_breaker(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(20)
     simulator.inject("status-503:method=GET:path=/v3/processes/*")
     tally, _ = run(world.queue(), brevo)
@@ -142,7 +140,7 @@ def test_five_failures_in_a_row_open_the_breaker(world: World, brevo: BrevoResou
 
 
 def test_a_process_that_brevo_forgot_is_as_if_it_was_never_sent(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     simulator.inject("status-404:times=1:method=GET:path=/v3/processes/*")
@@ -152,7 +150,7 @@ def test_a_process_that_brevo_forgot_is_as_if_it_was_never_sent(
 
 
 def test_an_import_that_comes_to_no_end_fails_and_its_contacts_go_by_themselves_next_time(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "PATIENCE_SECONDS", 0.1)
     world.add_many(5)
@@ -170,14 +168,14 @@ def test_an_import_that_comes_to_no_end_fails_and_its_contacts_go_by_themselves_
     "config",
     [BrevoConfig(limits=PLANS["unlimited"], import_seconds=0, import_ends=end) for end in ("failed", "cancelled")],
 )
-def test_an_import_that_ends_badly_makes_its_contacts_fail(world: World, brevo: BrevoResource) -> None:
+def test_an_import_that_ends_badly_makes_its_contacts_fail(world: World, brevo: Brevo) -> None:
     world.add_many(5)
     tally, settled = run(world.queue(), brevo)
     assert tally.reasons == Counter(import_failed=5)
     assert endings(settled) == {"retry": 5}
 
 
-def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: World, brevo: BrevoResource) -> None:
+def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: World, brevo: Brevo) -> None:
     world.add_many(5)
     die(world.queue(), brevo, "look")
     world.pass_time(queue_imports.GIVEN_UP_AFTER)
@@ -186,7 +184,7 @@ def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: Wor
 
 
 def test_a_list_of_refusals_that_can_not_be_read_makes_nobody_complete(
-    world: World, brevo: BrevoResource, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crm_sync_pipeline.simulators.brevo.imports.Process.file", lambda *_: "a;b\n1;2\n")
     world.add("not an address", "a@example.com")
@@ -196,7 +194,7 @@ def test_a_list_of_refusals_that_can_not_be_read_makes_nobody_complete(
 
 
 def test_a_refused_address_that_nobody_here_has_makes_nobody_complete(
-    world: World, brevo: BrevoResource, monkeypatch: pytest.MonkeyPatch
+    world: World, brevo: Brevo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = "email;X\nnot an address;1\nwhoever@example.com;2\n"
     monkeypatch.setattr("crm_sync_pipeline.simulators.brevo.imports.Process.file", lambda *_: file)

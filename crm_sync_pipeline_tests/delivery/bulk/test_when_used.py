@@ -8,14 +8,14 @@ import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import POST, asked, run
 from crm_sync_pipeline_tests.product import Product
 
 
-def test_a_short_batch_goes_one_by_one(world: World, brevo: BrevoResource, simulator: BrevoSimulator) -> None:
+def test_a_short_batch_goes_one_by_one(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
     world.add_many(9)
     run(world.queue(), brevo.model_copy(update={"bulk_threshold": 10}))
     assert asked(simulator) == {"POST /v3/contacts": 9}
@@ -25,7 +25,7 @@ def test_a_short_batch_goes_one_by_one(world: World, brevo: BrevoResource, simul
     "config", [BrevoConfig(limits=PLANS["unlimited"], import_seconds=0, import_clears_blocklist=True)]
 )
 def test_an_import_may_clear_the_blocklist_which_is_why_it_is_off_by_default(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add("out@example.com")
     run(world.queue(), brevo.model_copy(update={"bulk_threshold": None}))

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import load_settings
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.contract import Answer
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
@@ -26,8 +26,8 @@ from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, attempted
 
-BREVO = BrevoResource(api_key=KEY)
-WITH_LIST = BrevoResource(api_key=KEY, list_id=99)
+BREVO = Brevo(api_key=KEY)
+WITH_LIST = Brevo(api_key=KEY, list_id=99)
 
 
 def answered(status: int, body: object = b"", headers: Mapping[str, str] | None = None) -> Answer:
@@ -117,7 +117,7 @@ def test_with_a_list_that_is_gone_no_contact_pays_and_the_breaker_opens(world: W
     queue = world.queue()
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], unknown_list_is_404=is_404))
     with running(simulator.app) as server:
-        destination = BrevoResource(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator", list_id=99)
+        destination = Brevo(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator", list_id=99)
         batch = queue.claim(20)
         tally = deliver_batch(queue, destination, batch)
     assert tally.reasons.keys() == {"unknown_list"}
@@ -136,7 +136,7 @@ def test_check_names_the_list_whatever_the_status(status: int, message: str) -> 
         await (gone if scope.get("path") == "/v3/contacts/lists/99" else api)(scope, receive, send)
 
     with running(app) as server:
-        lines = checked(BrevoResource(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator", list_id=99))
+        lines = checked(Brevo(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator", list_id=99))
     (line,) = [each for each in lines if each.name == "List"]
     assert line.says.startswith("Brevo has no list 99 ")
     assert "Set BREVO_LIST_ID" in line.to_do
@@ -167,7 +167,7 @@ def gateway() -> Iterator[Gateway]:
         yield gateway
 
 
-def sent(destination: BrevoResource) -> Outcome:
+def sent(destination: Brevo) -> Outcome:
     async def work() -> Outcome:
         async with destination.client() as client:
             return (await attempted(destination, client, CONTACT)).outcome
@@ -175,7 +175,7 @@ def sent(destination: BrevoResource) -> Outcome:
     return asyncio.run(work())
 
 
-def checked(destination: BrevoResource) -> list[Line]:
+def checked(destination: Brevo) -> list[Line]:
     async def work() -> list[Line]:
         async with destination.client() as client:
             return list(await destination.check(client, clock=lambda: datetime.now(timezone.utc)))
@@ -187,13 +187,13 @@ def checked(destination: BrevoResource) -> list[Line]:
 def test_a_redirect_is_a_set_up_fault_that_names_where_to_and_the_setting(gateway: Gateway, status: int) -> None:
     gateway.status = status
     gateway.headers = {"Location": "https://ann:secret@login.example.com:8443/sso;sid=secret?key=secret#secret"}
-    outcome = sent(BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY))
+    outcome = sent(Brevo(base_url=f"{gateway.base_url}/v3", api_key=KEY))
     assert isinstance(outcome, DestinationDown)
     assert outcome.reason == f"http_{status}"
     assert f"({status}): it redirects to https://login.example.com:8443/sso. " in outcome.message
     assert f"Check BREVO_API_BASE_URL; it is {gateway.base_url}/v3 now." in outcome.message
     assert "secret" not in outcome.message
-    (line,) = checked(BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY))
+    (line,) = checked(Brevo(base_url=f"{gateway.base_url}/v3", api_key=KEY))
     assert "it redirects to https://login.example.com:8443/sso" in line.says
     assert "Check BREVO_API_BASE_URL" in line.to_do
 
@@ -224,7 +224,7 @@ def test_where_a_redirect_leads_is_shown_without_what_may_be_secret(location: st
 def test_a_proxy_that_answers_407_is_a_set_up_fault_that_names_its_variables(gateway: Gateway) -> None:
     gateway.status = 407
     gateway.headers = {"Proxy-Authenticate": "Basic"}
-    destination = BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY)
+    destination = Brevo(base_url=f"{gateway.base_url}/v3", api_key=KEY)
     assert_wants_a_password(destination)
 
 
@@ -238,13 +238,13 @@ def test_a_proxy_that_refuses_a_tunnel_with_407_is_the_same_set_up_fault(monkeyp
 
         async with await asyncio.start_server(refuse, "127.0.0.1") as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-            destination = BrevoResource(base_url="https://brevo.invalid/v3", api_key=KEY)
+            destination = Brevo(base_url="https://brevo.invalid/v3", api_key=KEY)
             await asyncio.to_thread(assert_wants_a_password, destination)
 
     asyncio.run(work())
 
 
-def assert_wants_a_password(destination: BrevoResource) -> None:
+def assert_wants_a_password(destination: Brevo) -> None:
     outcome = sent(destination)
     assert isinstance(outcome, DestinationDown)
     assert outcome.reason == "http_407"
@@ -268,7 +268,7 @@ def test_a_201_whose_id_is_null_is_a_success_without_a_remote_id() -> None:
     assert BREVO.read(answered(201, {"id": None})) == Synced(None, "created")
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], tells_no_id=True))
     with running(simulator.app) as server:
-        destination = BrevoResource(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator")
+        destination = Brevo(base_url=f"{server.base_url}/v3", api_key="xkeysib-simulator")
         assert sent(destination) == Synced(None, "created")
         assert sent(destination) == Synced(None, "updated")
     assert EMAIL in simulator.contacts
@@ -304,7 +304,7 @@ def test_after_five_failures_too_the_sentences_are_parted(world: World) -> None:
     world.add_many(20)
     queue = world.queue()
     batch = queue.claim(20)
-    tally = deliver_batch(queue, BrevoResource(base_url="http://127.0.0.1:1/v3", api_key=KEY, concurrency=1), batch)
+    tally = deliver_batch(queue, Brevo(base_url="http://127.0.0.1:1/v3", api_key=KEY, concurrency=1), batch)
     queue.settle(batch.token)
     assert (tally.problem() or "").count(". What was not delivered is back in the queue.") == 1
     down = queue.breaker.state()
@@ -335,7 +335,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("key", "hint"), KEYS)
 def test_a_401_says_what_is_visibly_wrong_with_the_key_and_shows_no_part_of_it(key: str, hint: str) -> None:
-    outcome = BrevoResource(api_key=key).read(refused("Key not found", "unauthorized", 401))
+    outcome = Brevo(api_key=key).read(refused("Key not found", "unauthorized", 401))
     assert outcome.reason == "wrong_api_key"
     assert hint in outcome.message
     assert outcome.message.count("The key that is set") == 1
@@ -345,14 +345,14 @@ def test_a_401_says_what_is_visibly_wrong_with_the_key_and_shows_no_part_of_it(k
 
 @pytest.mark.parametrize("key", [KEY, f" '{KEY}' ", "xkeysib-" + "0123456789abcdef" * 4 + "-AbCdEfGhIjKlMnOp"])
 def test_a_key_that_looks_right_gets_no_hint(key: str) -> None:
-    message = BrevoResource(api_key=key).read(refused("Key not found", "unauthorized", 401)).message
+    message = Brevo(api_key=key).read(refused("Key not found", "unauthorized", 401)).message
     assert message.endswith("Brevo refused BREVO_API_KEY; set a valid v3 key.")
 
 
 @pytest.mark.parametrize(("key", "hint"), [each for each in KEYS if each[0].isascii() and each[0].isprintable()])
 def test_check_says_it_too(key: str, hint: str) -> None:
     with running(BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"])).app) as server:
-        (line, *_) = checked(BrevoResource(base_url=f"{server.base_url}/v3", api_key=key))
+        (line, *_) = checked(Brevo(base_url=f"{server.base_url}/v3", api_key=key))
     assert line.name == "Key"
     assert hint in line.to_do
     assert "SECRET" not in f"{line.says} {line.to_do}"
@@ -420,7 +420,7 @@ def test_a_proxy_that_refuses_everything_opens_the_breaker_after_five_and_the_re
     queue = world.queue()
     gateway.status, gateway.body = 400, HTML.decode()
     batch = queue.claim(50)
-    tally = deliver_batch(queue, BrevoResource(base_url=f"{gateway.base_url}/v3", api_key=KEY, concurrency=1), batch)
+    tally = deliver_batch(queue, Brevo(base_url=f"{gateway.base_url}/v3", api_key=KEY, concurrency=1), batch)
     assert tally.outcomes == {"failed": 5}
     assert tally.reasons == {"unexpected_refusal": 5}
     assert "Look for a proxy or a firewall between this machine and Brevo." in (tally.down or "")

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from crm_sync_pipeline.destinations.brevo import bulk_import
 from crm_sync_pipeline.destinations.brevo.bulk_import import FAILURE_FILES, BrevoImport
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.bulk import Broken, Finished, Stage
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.contact import Contact
@@ -26,7 +26,7 @@ from crm_sync_pipeline.simulators.brevo.imports import FAILURE_FILES as SIMULATE
 from crm_sync_pipeline.simulators.server import running
 
 T = TypeVar("T")
-BREVO = BrevoResource(base_url="http://127.0.0.1:1/v3", api_key="xkeysib-a-key-that-nobody-may-see", list_id=7)
+BREVO = Brevo(base_url="http://127.0.0.1:1/v3", api_key="xkeysib-a-key-that-nobody-may-see", list_id=7)
 CONTACT = Contact(UUID(int=1), "Ann@Example.com ", name="Ann Lee", phone_number="+1 415 555 2671", has_gmail=False)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Rejected
@@ -58,7 +58,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def test_the_hash_of_what_is_sent_to_brevo_is_the_one_that_databases_hold(
     fields: dict[str, Any], options: dict[str, Any], pinned: str
 ) -> None:
-    brevo = BrevoResource(api_key="k", **options)
+    brevo = Brevo(api_key="k", **options)
 
     prepared = brevo.prepare(Contact(UUID(int=1), **fields))
 
@@ -79,7 +79,7 @@ def test_the_contacts_whose_hashes_are_pinned_differ_in_what_is_sent_where_they_
 
 
 def test_a_number_that_another_contact_has_leaves_the_hash_of_the_contact_without_it() -> None:
-    brevo = BrevoResource(api_key="k")
+    brevo = Brevo(api_key="k")
     with_number = brevo.prepare(Contact(UUID(int=1), **ALL_FIELDS))
     assert isinstance(with_number, Record)
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import load_settings
-from crm_sync_pipeline.destinations.brevo.resource import BrevoResource
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
-from crm_sync_pipeline.destinations.contract import Answer
-from crm_sync_pipeline.destinations.http import NotReadyError, body_of, payload_hash
+from crm_sync_pipeline.destinations.contract import Answer, body_of, payload_hash
+from crm_sync_pipeline.destinations.destination import NotReadyError
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.health import FAILURES_UNTIL_OPEN
 from crm_sync_pipeline.domain.outcome import Deferred, DestinationDown, Failed, Rejected, Synced
@@ -28,7 +28,7 @@ from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT, EMAIL, KEY, Rig, attempted
 
 ID = UUID("00000000-0000-4000-8000-00000000000a")
-BREVO = BrevoResource(api_key=KEY)
+BREVO = Brevo(api_key=KEY)
 
 # PostgreSQL stores neither NUL nor half a surrogate pair.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
@@ -53,7 +53,7 @@ def answered(status: int, body: object = None, headers: Mapping[str, str] | None
     return Answer(status, httpx.Headers(dict(headers or {})), raw)
 
 
-def payload(contact: Contact, brevo: BrevoResource = BREVO) -> dict[str, Any]:
+def payload(contact: Contact, brevo: Brevo = BREVO) -> dict[str, Any]:
     return brevo.call_for(contact).payload
 
 
@@ -78,7 +78,7 @@ def test_an_attribute_is_sent_only_with_a_value_and_under_its_upper_case_name(co
 @settings(max_examples=50, deadline=None)
 @given(contacts, st.none() | st.integers(1, 10**9))
 def test_a_body_has_these_fields_and_no_others_so_never_one_of_consent(contact: Contact, list_id: int | None) -> None:
-    sent = payload(contact, BrevoResource(api_key=KEY, list_id=list_id))
+    sent = payload(contact, Brevo(api_key=KEY, list_id=list_id))
     assert sent.keys() == {"email", "attributes", "updateEnabled"} | ({"listIds"} if list_id else set())
     assert sent["updateEnabled"] is True
     assert sent["email"] == contact.address
@@ -124,7 +124,7 @@ def test_the_call_goes_to_contacts_with_key_and_json(rig: Rig) -> None:
 
 
 def test_blanks_around_a_key_are_not_sent() -> None:
-    assert BrevoResource(api_key=f" {KEY}\n").headers()["api-key"] == KEY
+    assert Brevo(api_key=f" {KEY}\n").headers()["api-key"] == KEY
 
 
 @settings(max_examples=50, deadline=None)
@@ -133,7 +133,7 @@ def test_blanks_around_a_key_are_not_sent() -> None:
 @example([Contact(ID, "\x01@example.com"), Contact(ID, "a@example.com", name="A\x1fB")])
 def test_whatever_a_row_holds_brevo_reads_the_body_and_takes_the_contact_or_refuses_it(some: list[Contact]) -> None:
     simulator = BrevoSimulator(BrevoConfig(limits=PLANS["unlimited"], api_keys=None))
-    brevo = BrevoResource(base_url="http://simulator/v3", api_key=KEY, phone_region="US")
+    brevo = Brevo(base_url="http://simulator/v3", api_key=KEY, phone_region="US")
 
     async def deliver() -> None:
         transport = httpx.ASGITransport(app=simulator.app)
@@ -173,7 +173,7 @@ def test_with_a_region_national_numbers_are_sent_and_nothing_is_noted(rig: Rig) 
 
 
 def test_a_number_that_is_wrong_in_its_region_is_noted_as_such() -> None:
-    brevo = BrevoResource(api_key=KEY, phone_region="US")
+    brevo = Brevo(api_key=KEY, phone_region="US")
     assert brevo.left_out(Contact(ID, EMAIL, phone_number="12")) == (
         "Sent without its phone number, which is not valid in US"
     )
@@ -182,7 +182,7 @@ def test_a_number_that_is_wrong_in_its_region_is_noted_as_such() -> None:
 @settings(max_examples=50, deadline=None)
 @given(contacts, st.sampled_from([None, "US", "DE"]))
 def test_a_note_is_made_exactly_when_a_number_was_left_out(contact: Contact, region: str | None) -> None:
-    brevo = BrevoResource(api_key=KEY, phone_region=region)
+    brevo = Brevo(api_key=KEY, phone_region=region)
     has_number = any(unicodedata.category(each)[0] not in "CZ" for each in contact.phone_number or "")
     note = brevo.left_out(contact)
     assert bool(note) == (has_number and "SMS" not in payload(contact, brevo)["attributes"])
@@ -303,7 +303,7 @@ def test_without_a_key_brevo_says_so_and_so_do_we(rig: Rig) -> None:
     (attempt,) = rig.deliver(api_key="")
     assert attempt.outcome.reason == "no_api_key"
     with pytest.raises(NotReadyError, match=r"BREVO_API_KEY is not set\. Nothing was sent"):
-        BrevoResource(api_key="").require_ready()
+        Brevo(api_key="").require_ready()
     BREVO.require_ready()
 
 
@@ -426,12 +426,12 @@ def test_settings_reach_the_destination(monkeypatch: pytest.MonkeyPatch) -> None
         "BREVO_PHONE_REGION": "de",
     }.items():
         monkeypatch.setenv(name, value)
-    brevo = BrevoResource.from_settings(load_settings(), secrets_from_environment=False)
+    brevo = Brevo.from_settings(load_settings())
     assert brevo.headers()["api-key"] == DEFAULT_KEY
     assert (brevo.list_id, brevo.base_url, brevo.phone_region) == (3, "http://127.0.0.1:8099/v3", "DE")
     assert (brevo.requests_per_second, brevo.concurrency, brevo.timeout_seconds) == (20, 4, 30)
-    assert BrevoResource.missing_setting(load_settings()) is None
-    assert DEFAULT_KEY not in repr(BrevoResource.from_settings(load_settings(), secrets_from_environment=True))
+    assert Brevo.missing_setting(load_settings()) is None
+    assert DEFAULT_KEY not in repr(brevo)
 
 
 WRONG: list[dict[str, Any]] = [
@@ -446,25 +446,25 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("value", WRONG, ids=str)
-def test_the_resource_refuses_what_the_settings_refuse(value: dict[str, Any]) -> None:
+def test_it_refuses_what_the_settings_refuse(value: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(value))):
         BrevoSettings(**value)
     with pytest.raises(ValueError, match=next(iter(value))):
-        BrevoResource(**value)
+        Brevo(**value)
 
 
-def test_the_resource_has_the_defaults_of_the_settings() -> None:
+def test_it_has_the_defaults_of_the_settings() -> None:
     shared = [name for name in BrevoSettings.model_fields if name not in {"api_key", "bulk_threshold"}]
-    alike = {name for name in shared if name in BrevoResource.model_fields}
+    alike = {name for name in shared if name in Brevo.model_fields}
     assert alike >= {key for value in WRONG for key in value}
-    assert {name: BrevoResource.model_fields[name].default for name in alike} == {
+    assert {name: Brevo.model_fields[name].default for name in alike} == {
         name: BrevoSettings.model_fields[name].default for name in alike
     }
 
 
 def test_without_a_key_the_missing_setting_is_named() -> None:
-    assert BrevoResource.missing_setting(load_settings()) == "BREVO_API_KEY"
-    assert BrevoResource.from_settings(load_settings(), secrets_from_environment=True).api_key == ""
+    assert Brevo.missing_setting(load_settings()) == "BREVO_API_KEY"
+    assert Brevo.from_settings(load_settings()).api_key == ""
 
 
 def test_the_contact_of_these_tests_is_complete() -> None:
@@ -472,7 +472,7 @@ def test_the_contact_of_these_tests_is_complete() -> None:
 
 
 def test_a_list_that_does_not_exist_stops_everything_and_blames_no_contact(
-    world: World, brevo: BrevoResource, simulator: BrevoSimulator
+    world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(100)
     queue = world.queue()

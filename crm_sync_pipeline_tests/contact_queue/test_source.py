@@ -1,15 +1,13 @@
 import pickle
 from datetime import timedelta
 
-import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.connection import HALF_OPEN
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.database.schema import SchemaError
-from crm_sync_pipeline.contact_queue.resource import DatabaseResource, RetryConfig, as_config
-from crm_sync_pipeline.contact_queue.source import DatabaseOfSettings
+from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.retry import RetryPolicy
@@ -20,7 +18,7 @@ LOOKS_LIKE = "postgresql://user:password@host:5432/database"
 
 def sentence_for(url: str) -> str:
     with pytest.raises(CrmSyncError) as refused:
-        DatabaseResource(url=url).contacts()
+        Database(url=url).contacts()
     return str(refused.value)
 
 
@@ -92,7 +90,7 @@ def test_no_table_says_how_to_name_it_or_have_it_made(empty: World) -> None:
 def test_the_driver_is_ours_whatever_the_url_names(world: World, driver: str) -> None:
     url = world.url.replace("postgresql", driver, 1)
     assert engine_for(url).dialect.driver == "psycopg"
-    assert DatabaseResource(url=url).contacts().name == "contacts"
+    assert Database(url=url).contacts().name == "contacts"
     engine_for(url).dispose()
 
 
@@ -127,7 +125,7 @@ def test_a_database_of_an_older_version_names_what_it_lacks_and_what_to_run(fres
 
 
 def test_repr_does_not_show_the_password() -> None:
-    database = DatabaseResource(url="postgresql://anna:s3cret@127.0.0.1:1/contacts")
+    database = Database(url="postgresql://anna:s3cret@127.0.0.1:1/contacts")
     assert "s3cret" not in repr(database)
     assert "s3cret" not in repr(database.engine)
 
@@ -144,9 +142,9 @@ def test_a_queue_for_columns_that_are_not_there_names_them(brevo_only: World) ->
 
 
 def test_the_retry_policy_is_the_destinations_own(world: World) -> None:
-    config = RetryConfig(max_retries=7, delay_minutes=2, exponential=False, retry_rejected=False)
-    database = DatabaseResource(url=world.url, retries={"hubspot": config}, crms=as_config(CRMS))
-    assert database.policy("hubspot") == RetryPolicy(7, timedelta(minutes=2), False, False)
+    own = RetryPolicy(7, timedelta(minutes=2), False, False)
+    database = Database(url=world.url, policies={"hubspot": own}, crms=CRMS)
+    assert database.policy("hubspot") == own
     assert database.policy("brevo") == RetryPolicy()
 
 
@@ -155,38 +153,22 @@ def test_the_environment_sets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_SYNC_CONTACTS_TABLE", "app.people")
     monkeypatch.setenv("BREVO_SYNC_MAX_RETRIES", "5")
     monkeypatch.setenv("BREVO_SYNC_RETRY_DELAY_MINUTES", "1")
-    settings = load_settings()
-    for database in (
-        DatabaseResource.from_settings(settings, CRMS, secrets_from_environment=False),
-        DatabaseOfSettings.read(settings, CRMS),
-    ):
-        assert database.contacts_table == "app.people"
-        assert database.known_crms == CRMS
-        assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
-        assert database.policy("hubspot") == RetryPolicy()
-        assert "s3cret" not in repr(database)
+    database = Database.from_settings(load_settings(), CRMS)
+    assert database.contacts_table == "app.people"
+    assert database.crms == CRMS
+    assert database.policy("brevo") == RetryPolicy(5, timedelta(minutes=1))
+    assert database.policy("hubspot") == RetryPolicy()
+    assert "s3cret" not in repr(database)
 
 
-def _as_a_run_has_it(resource: DatabaseResource) -> DatabaseResource:
-    """With the variables of its config read, as Dagster reads them when a run starts."""
-    with dg.build_resources({"database": resource}) as resources:
-        found: DatabaseResource = resources.database
-    return found
-
-
-@pytest.mark.parametrize("secrets_from_environment", [False, True])
-def test_our_own_variable_wins_and_is_the_one_that_is_named(
-    monkeypatch: pytest.MonkeyPatch, secrets_from_environment: bool
-) -> None:
+def test_our_own_variable_wins_and_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://anna@127.0.0.1:2/another_program")
     monkeypatch.setenv("CRM_SYNC_DATABASE_URL", "postgresql://anna@127.0.0.1:1/contacts")
-    database = DatabaseResource.from_settings(load_settings(), CRMS, secrets_from_environment=secrets_from_environment)
-    if secrets_from_environment:
-        database = _as_a_run_has_it(database)
+    database = Database.from_settings(load_settings(), CRMS)
     with pytest.raises(CrmSyncError, match=r"The database at 127.0.0.1:1 .* Check CRM_SYNC_DATABASE_URL and that"):
         database.contacts()
     with pytest.raises(CrmSyncError, match="Check CRM_SYNC_DATABASE_URL and that"):
-        DatabaseOfSettings.read(load_settings(), CRMS).giving_up_after(2).contacts()
+        Database.from_settings(load_settings(), CRMS).giving_up_after(2).contacts()
 
 
 def test_a_batch_can_be_pickled_and_holds_no_personal_data(world: World) -> None:

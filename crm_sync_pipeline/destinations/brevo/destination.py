@@ -3,11 +3,10 @@
 https://developers.brevo.com/reference/create-contact
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-import dagster as dg
 import httpx
 from pydantic import Field
 
@@ -31,7 +30,8 @@ from crm_sync_pipeline.destinations.brevo.readiness import (
 )
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings, key_hint
 from crm_sync_pipeline.destinations.contract import Answer, Call, Record
-from crm_sync_pipeline.destinations.http import HttpDestination, NotReadyError, like, number_in
+from crm_sync_pipeline.destinations.destination import HttpDestination, NotReadyError, like
+from crm_sync_pipeline.destinations.http import number_in
 from crm_sync_pipeline.destinations.phone import international_number
 from crm_sync_pipeline.destinations.statuses import PROXY_WANTS_LOGIN, REDIRECTS
 from crm_sync_pipeline.domain.batch import Attempt
@@ -52,16 +52,17 @@ _NOT_BREVOS = (
 )
 
 
-class BrevoResource(HttpDestination):
+class Brevo(HttpDestination):
     """Brevo's contacts API, v3.
 
     No consent field is ever sent: `emailBlacklisted: false` would subscribe a person again who opted out. The limits:
     https://developers.brevo.com/docs/api-limits
     """
 
-    destination: ClassVar[str] = "brevo"
+    name: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
     access: ClassVar[str] = "Key"
+    secrets: ClassVar[Mapping[str, str]] = {"api_key": "BREVO_API_KEY"}
 
     base_url: str = like(BrevoSettings, "api_base_url")
     api_key: str = Field(default="", repr=False, description="A v3 key; env BREVO_API_KEY.")
@@ -71,15 +72,14 @@ class BrevoResource(HttpDestination):
     phone_region: str | None = like(BrevoSettings, "phone_region")
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, secrets_from_environment: bool) -> "BrevoResource":
-        """The resource as the environment sets it; a key is handed on by its variable, or by its value."""
+    def from_settings(cls, settings: Settings) -> "Brevo":
+        """Brevo as the environment sets it."""
         brevo = settings.of(BrevoSettings)
-        key = brevo.api_key.get_secret_value() if brevo.api_key else ""
         return cls(
             **cls.alike(brevo)
             | {
                 "base_url": brevo.api_base_url,
-                "api_key": dg.EnvVar("BREVO_API_KEY") if key and secrets_from_environment else key,
+                "api_key": brevo.api_key.get_secret_value() if brevo.api_key else "",
                 "bulk_threshold": brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
             }
         )
