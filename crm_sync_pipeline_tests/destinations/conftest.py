@@ -14,9 +14,12 @@ import pytest
 from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import HttpDestination
+from crm_sync_pipeline.destinations.n8n.destination import N8n
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.outcome import Failed, Outcome, Synced
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.n8n import PATH, N8nConfig, N8nSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline.simulators.simulator import Simulator
 
@@ -35,12 +38,16 @@ PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
 
 @dataclass(frozen=True)
 class Vendor:
-    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all."""
+    """One destination as the contract sees it: its simulator, and what it reads otherwise than most do.
+
+    `reasons` are those of its own, and `outcomes` those that another vendor's answer to the same fault would not have.
+    """
 
     simulator: Callable[[], Simulator]
     destination: Callable[..., HttpDestination]
     holds: Callable[[Any, str], bool]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[str, type[Outcome]] = field(default_factory=dict)
 
 
 VENDORS: dict[str, Vendor] = {
@@ -53,6 +60,22 @@ VENDORS: dict[str, Vendor] = {
         ),
         holds=lambda simulator, email: email in simulator.contacts,
         reasons={"status-400": "invalid_phone", "status-401-key": "wrong_api_key", "status-401-ip": "ip_not_allowed"},
+    ),
+    "n8n": Vendor(
+        simulator=lambda: N8nSimulator(N8nConfig(secret=KEY)),
+        destination=lambda base_url, **changes: N8n(
+            webhook_url=f"{base_url}/webhook/{PATH}", **{"webhook_secret": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: any(body["email"] == email for body in simulator.contacts.values()),
+        reasons={
+            "status-400": "http_400",
+            "status-401-key": "wrong_secret",
+            "status-401-ip": "ip_not_allowed",
+            "status-403": "wrong_secret",
+            "empty-201": "accepted",
+            "unexpected-200": "accepted",
+        },
+        outcomes={"status-404": Failed, "empty-201": Synced, "unexpected-200": Synced},
     ),
 }
 
