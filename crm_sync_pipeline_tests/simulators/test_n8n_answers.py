@@ -75,21 +75,44 @@ def test_last_node_answers_the_item_of_a_workflow_that_does_nothing(start: Start
     assert said["headers"]["authorization"] == WITH_SECRET["Authorization"], "n8n keeps the secret with the execution"
 
 
-@pytest.mark.parametrize(
-    ("mode", "said"),
-    [
-        ("last-node", {"message": "Error in workflow"}),
-        ("respond", {"code": 0, "message": "No Respond to Webhook node found in the workflow"}),
-    ],
-)
-def test_a_workflow_that_fails_is_a_500(start: Start, mode: str, said: dict[str, object]) -> None:
+@pytest.mark.parametrize("mode", ["shipped", "last-node", "no-data"])
+def test_a_workflow_that_fails_is_a_500_where_its_last_node_answers(start: Start, mode: str) -> None:
     simulator, http = start(N8nConfig(mode=mode))
     simulator.switches.workflow_fails = True
 
     answer = http.post(URL, json=BODY)
 
-    assert (answer.status_code, without_stack(answer)) == (500, said)
+    assert (answer.status_code, answer.json()) == (500, {"message": "Error in workflow"})
     assert [each.has_failed for each in simulator.executions] == [True]
+
+
+def test_a_workflow_that_fails_before_its_respond_node_is_a_200_without_a_body(start: Start) -> None:
+    simulator, http = start(N8nConfig(mode="respond"))
+    done = http.post(URL, json=BODY)
+    simulator.switches.workflow_fails = True
+    failed = http.post(URL, json=BODY)
+
+    assert done.json()["duplicate"] is False
+    assert (failed.status_code, failed.content) == (200, b"")
+    assert failed.headers["content-type"] == "application/json; charset=utf-8"
+
+
+def test_where_no_data_is_asked_for_success_looks_like_that(start: Start) -> None:
+    simulator, http = start(N8nConfig(mode="no-data"))
+
+    answer = http.post(URL, json=BODY)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert simulator.contacts["c1"] == BODY
+
+
+def test_without_a_respond_node_there_is_no_answer_but_a_500(start: Start) -> None:
+    _, http = start(N8nConfig(mode="no-respond"))
+
+    answer = http.post(URL, json=BODY)
+
+    said = {"code": 0, "message": "No Respond to Webhook node found in the workflow"}
+    assert (answer.status_code, without_stack(answer)) == (500, said)
 
 
 def test_a_list_is_a_body_like_any_other(start: Start) -> None:
@@ -123,7 +146,8 @@ def test_a_missing_and_a_wrong_header_are_refused_alike_in_plain_text(start: Sta
         ("basic", "Basic eDp5", (403, "Authorization data is wrong!")),
         ("jwt", None, (401, "No token provided")),
         ("jwt", "Bearer a.b.c", (403, "invalid token")),
-        ("jwt", f"Bearer {signed({'sub': 'x'}, 'another secret')}", (403, "invalid token")),
+        ("jwt", "Bearer a", (403, "jwt malformed")),
+        ("jwt", f"Bearer {signed({'sub': 'x'}, 'another secret')}", (403, "invalid signature")),
     ],
 )
 def test_the_other_kinds_of_auth_tell_missing_from_wrong(
@@ -184,11 +208,13 @@ def test_a_test_url_listens_only_after_a_click(start: Start) -> None:
     assert without_stack(answer)["hint"].startswith("Click the 'Execute workflow' button on the canvas")
 
 
-def test_options_names_the_methods_of_a_path_and_executes_nothing(start: Start) -> None:
+def test_options_from_a_browser_names_the_methods_of_a_path_and_executes_nothing(start: Start) -> None:
     simulator, http = start()
 
-    there, elsewhere = http.options(URL), http.options("/webhook/nope")
+    unasked = http.options(URL)
+    there, elsewhere = (http.options(path, headers={"Origin": "http://localhost"}) for path in (URL, "/webhook/nope"))
 
+    assert (unasked.status_code, unasked.headers.get("access-control-allow-methods")) == (204, None)
     assert (there.status_code, there.content) == (204, b"")
     assert there.headers["access-control-allow-methods"] == "OPTIONS, POST"
     assert (elsewhere.status_code, elsewhere.headers["access-control-allow-methods"]) == (204, "OPTIONS")
@@ -245,8 +271,10 @@ def test_a_restart_refuses_then_says_200_then_404_and_then_it_is_up(start: Start
     starting, health, readiness = http.post(URL, json=BODY), http.get("/healthz"), http.get("/healthz/readiness")
     clock.advance(simulator.config.starting_seconds)
     without_routes = http.post(URL, json=BODY)
-    assert simulator.contacts == {}, "nothing of this was a delivery"
     clock.advance(simulator.config.without_routes_seconds)
+    unregistered = http.post(URL, json=BODY)
+    assert simulator.contacts == {}, "nothing of this was a delivery"
+    clock.advance(simulator.config.unregistered_seconds)
     up = http.post(URL, json=BODY)
 
     assert (starting.status_code, starting.text) == (200, "n8n is starting up. Please wait")
@@ -256,6 +284,7 @@ def test_a_restart_refuses_then_says_200_then_404_and_then_it_is_up(start: Start
     assert without_routes.status_code == 404
     assert without_routes.headers["content-type"] == "text/html; charset=utf-8"
     assert f"<pre>Cannot POST {URL}</pre>" in without_routes.text
+    assert without_stack(unregistered)["message"] == f'The requested webhook "POST {PATH}" is not registered.'
     assert up.status_code == 200
     assert simulator.contacts["c1"] == BODY
 

@@ -51,13 +51,17 @@ def denied(status: int, words: str) -> Answer:
 HEADER_WRONG = denied(403, "Authorization data is wrong!")
 BASIC_MISSING = denied(401, "Authorization is required!")
 JWT_MISSING = denied(401, "No token provided")
+JWT_MALFORMED = denied(403, "jwt malformed")
 JWT_WRONG = denied(403, "invalid token")
+JWT_NOT_SIGNED = denied(403, "invalid signature")
 
 STARTING_UP = Answer(200, b"n8n is starting up. Please wait", HTML)
 HEALTHY = json_answer(200, {"status": "ok"})
 NOT_READY = json_answer(503, {"status": "error"})  # Source: abstract-server.ts
 STARTED = json_answer(200, {"message": "Workflow was started"})
 WORKFLOW_ERROR = json_answer(500, {"message": "Error in workflow"})
+NOTHING = Answer(200, b"", JSON)
+"""No body is asked for; or the workflow has failed, or come to an end, before its Respond to Webhook node."""
 
 
 def database_lost(shows_stack: bool) -> Answer:
@@ -106,9 +110,10 @@ def no_route(method: str, path: str) -> Answer:
     return Answer(404, page.encode(), HTML, _OF_EXPRESS)
 
 
-def methods_of(methods: tuple[str, ...]) -> Answer:
-    """The answer to OPTIONS: the methods that are registered for the path, and nothing is executed."""
-    return Answer(204, headers=((b"access-control-allow-methods", ", ".join(("OPTIONS", *methods)).encode()),))
+def methods_of(methods: tuple[str, ...], *, to_browser: bool) -> Answer:
+    """The answer to OPTIONS: to a browser, the methods that are registered for the path. Nothing is executed."""
+    named = ((b"access-control-allow-methods", ", ".join(("OPTIONS", *methods)).encode()),)
+    return Answer(204, headers=named if to_browser else ())
 
 
 def _page(status: int, words: str) -> Answer:

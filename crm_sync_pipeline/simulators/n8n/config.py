@@ -8,7 +8,7 @@ PATH = "crm-sync"
 DEFAULT_SECRET = "n8n-simulator"  # noqa: S105  # of a simulator
 USER = "crm-sync"
 
-MODES = ("respond", "last-node", "on-received")
+MODES = ("shipped", "respond", "no-respond", "last-node", "on-received", "no-data")
 AUTHS = ("header", "basic", "jwt", "none")
 
 
@@ -17,8 +17,10 @@ class N8nConfig:
     """One Webhook node and its workflow.
 
     path, method               where the webhook is: /webhook/{path}
-    mode                       what it answers: "respond" as a Respond to Webhook node says, "last-node" the data of the
-                               last node, "on-received" at once, whatever becomes of the workflow
+    mode                       what it answers: "shipped" what the workflow in docs/destinations/n8n does; "respond" the
+                               same by a Respond to Webhook node; "no-respond" as where there is no such node;
+                               "last-node" the data of the last node; "on-received" at once, whatever becomes of the
+                               workflow; "no-data" without a body
     auth, secret               header: "Authorization: Bearer {secret}"; basic: crm-sync and the secret; jwt: HS256 with
                                the secret; none
     workflow_id                what the workflow names in its answers
@@ -26,7 +28,8 @@ class N8nConfig:
     shows_stack                errors have a "stacktrace", as they do unless NODE_ENV=production
     refusing_seconds           how long a restart takes to listen again,
     starting_seconds           then to have its database ready,
-    without_routes_seconds     then to have its webhooks
+    without_routes_seconds     then to listen to webhooks,
+    unregistered_seconds       then to have those of its workflows
     request_log_size           how many requests are remembered
     seed                       of the faults that strike at random
 
@@ -35,7 +38,7 @@ class N8nConfig:
 
     path: str = PATH
     method: str = "POST"
-    mode: str = "respond"
+    mode: str = "shipped"
     auth: str = "header"
     secret: str = DEFAULT_SECRET
     workflow_id: str = "CrmSyncContact01"
@@ -44,6 +47,7 @@ class N8nConfig:
     refusing_seconds: float = 11.6
     starting_seconds: float = 0.05
     without_routes_seconds: float = 6.3
+    unregistered_seconds: float = 2
     request_log_size: int = REQUEST_LOG_SIZE
     seed: int = 0
 

@@ -19,8 +19,8 @@ N8N = Simulation(
     title="n8n",
     does="a webhook, and a workflow that works once for each Idempotency-Key",
     plans=f"How the webhook answers: {', '.join(MODES)}.",
-    plan="respond",
+    plan="shipped",
     build=_build,
     settings_at=_settings_at,
-    demo_plan="respond",
+    demo_plan="shipped",
 )

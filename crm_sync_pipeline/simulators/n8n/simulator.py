@@ -125,9 +125,10 @@ class N8nSimulator(Simulator):
         if not request.path.startswith(LIVE):
             return answers.no_route(request.method, request.path)
         path = request.path.removeprefix(LIVE).rstrip("/")
-        is_there = path == config.path and self.switches.is_active
+        is_there = path == config.path and self.switches.is_active and self.start.phase is Phase.UP
         if request.method == "OPTIONS":
-            return answers.methods_of((config.method,) if is_there else ())
+            to_browser = request.header(b"origin") is not None
+            return answers.methods_of((config.method,) if is_there else (), to_browser=to_browser)
         if request.method not in METHODS:
             return answers.error(500, 0, f"The method {request.method} is not supported.", shows_stack=stack)
         if not is_there:
@@ -157,19 +158,19 @@ class N8nSimulator(Simulator):
         return self._answer(request, execution)
 
     def _answer(self, request: Request, execution: Execution) -> Answer:
-        if self.config.mode == "on-received":
+        mode, stack = self.config.mode, self.config.shows_stack
+        if mode == "on-received":
             return answers.STARTED
+        if mode == "no-respond":
+            return answers.no_respond_node(stack)
         if execution.has_failed:
-            is_last_node = self.config.mode == "last-node"
-            return answers.WORKFLOW_ERROR if is_last_node else answers.no_respond_node(self.config.shows_stack)
-        if self.config.mode == "last-node":
+            return answers.NOTHING if mode == "respond" else answers.WORKFLOW_ERROR
+        if mode == "no-data":
+            return answers.NOTHING
+        if mode == "last-node":
             return answers.json_answer(200, _item(request, execution.body))
-        said = {
-            "workflow_id": self.config.workflow_id,
-            "execution_id": execution.id,
-            "duplicate": execution.is_duplicate,
-        }
-        return answers.json_answer(200, said)
+        ids = {"workflow_id": self.config.workflow_id, "execution_id": execution.id}
+        return answers.json_answer(200, {**ids, "duplicate": execution.is_duplicate})
 
     def headers(self, reading: Reading | None) -> list[tuple[bytes, bytes]]:
         """None: n8n names no request and no limit."""

@@ -8,15 +8,17 @@ from crm_sync_pipeline.simulators.n8n.config import N8nConfig
 
 
 class Phase(Enum):
-    """How far n8n is: not listening, listening without its database, with it but without its webhooks, or up.
+    """How far n8n is: it listens, then it has its database, then it listens to webhooks, then it has its workflows'.
 
-    Measured on n8n 2.8.4, as the lengths in `N8nConfig`: connections refused, 0.05 seconds of a 200 that means nothing
-    (longer where the database is migrated), a page of HTML with a 404, then all is as before.
+    Measured on n8n 2.8.4, as the lengths in `N8nConfig`: connections refused, a moment of a 200 that means nothing
+    (longer where the database is migrated), a page of HTML with a 404, a 404 as of a workflow that is not active, and
+    then all is as before.
     """
 
     REFUSING = "refusing connections"
     STARTING = "starting up"
-    WITHOUT_ROUTES = "without its webhooks"
+    WITHOUT_ROUTES = "without webhooks"
+    UNREGISTERED = "without those of its workflows"
     UP = "up"
 
 
@@ -42,6 +44,7 @@ class Start:
             (Phase.REFUSING, self.config.refusing_seconds),
             (Phase.STARTING, self.config.starting_seconds),
             (Phase.WITHOUT_ROUTES, self.config.without_routes_seconds),
+            (Phase.UNREGISTERED, self.config.unregistered_seconds),
         ):
             if left < seconds - 1e-9:  # whoever waits exactly as long is through, however binary fractions are rounded
                 return phase
