@@ -72,10 +72,10 @@ VENDORS: dict[str, Vendor] = {
             "status-401-key": "wrong_secret",
             "status-401-ip": "ip_not_allowed",
             "status-403": "wrong_secret",
-            "empty-201": "accepted",
+            "empty-201": "no_answer",
             "unexpected-200": "accepted",
         },
-        outcomes={"status-404": Failed, "empty-201": Synced, "unexpected-200": Synced},
+        outcomes={"status-404": Failed, "unexpected-200": Synced},
     ),
 }
 

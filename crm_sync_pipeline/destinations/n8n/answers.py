@@ -30,10 +30,19 @@ def is_starting_up(answer: Answer) -> bool:
     return answer.body.lstrip().startswith(_STARTING_UP)
 
 
-def is_json_or_empty(answer: Answer) -> bool:
-    """Whether a workflow may have answered so. A page of HTML is a proxy's, or that of a login."""
-    if not answer.body.strip():
-        return True
+def is_empty(answer: Answer) -> bool:
+    """Whether there is no body, although the status lets expect one.
+
+    A webhook whose workflow fails, or comes to an end, before its Respond to Webhook node answers so, with 200. So does
+    one that is to answer without data: the two can't be told apart.
+    """
+    return answer.status != 204 and not answer.body.strip()
+
+
+def is_success(answer: Answer) -> bool:
+    """Whether a workflow has answered so once it was done: with JSON, or with 204. A page of HTML is a proxy's."""
+    if answer.status == 204:
+        return not answer.body.strip()
     try:
         json.loads(answer.body)
     except (ValueError, RecursionError):

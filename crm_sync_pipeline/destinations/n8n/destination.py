@@ -142,16 +142,21 @@ class N8n(HttpDestination):
         return Failed("http_404", sentences(self.error_text(answer), to_do), down_after=NOT_REGISTERED_FOR)
 
     def read_success(self, answer: Answer) -> Outcome | None:
-        """Any 2xx with JSON, or without a body, but for the page that n8n shows while it starts."""
-        if answers.is_json_or_empty(answer):
+        """JSON, or a 204. Neither the page that n8n shows while it starts, nor a 200 without a body is success."""
+        if answers.is_success(answer):
             reason = "duplicate" if answers.is_duplicate(answer) else "accepted"
             return Synced(remote_id=answers.workflow_id_in(answer), reason=reason)
+        said = f"{self.title} API error ({answer.status})"
         if answers.is_starting_up(answer):
-            said = f"{self.title} API error ({answer.status}): n8n is starting up"
-            return Failed("starting_up", sentences(said, "Nothing was executed; the contact is sent again"))
-        what = "the answer is neither JSON nor empty, so it is not taken for success"
+            what = f"{said}: n8n is starting up"
+            return Failed("starting_up", sentences(what, "Nothing was executed; the contact is sent again"))
+        if answers.is_empty(answer):
+            what = f"{said}: an answer without a body, which is what a workflow gives that fails before its answer"
+            to_do = "Let the webhook respond when the last node finishes, with that node's JSON"
+            return Failed("no_answer", sentences(what, to_do))
+        what = f"{said}: the answer is not JSON, so it is not taken for success"
         to_do = "Let the workflow answer with JSON, or look for a proxy or a login page before n8n"
-        return Failed("unexpected_answer", sentences(f"{self.title} API error ({answer.status}): {what}", to_do))
+        return Failed("unexpected_answer", sentences(what, to_do))
 
     def read_refusal(self, answer: Answer) -> Rejected | DestinationDown | Failed:
         """The workflow refuses the contact, or a proxy finds it too large; a page of HTML blames nobody."""

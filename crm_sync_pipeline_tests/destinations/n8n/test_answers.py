@@ -51,19 +51,31 @@ def of_simulator(said: SimulatedAnswer) -> Answer:
         ([], None, "accepted"),
         (None, None, "accepted"),
         ("ok", None, "accepted"),
-        (b"", None, "accepted"),
-        (b" \r\n", None, "accepted"),
     ],
 )
-@pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_json_or_no_body_is_success_and_names_the_workflow_where_it_does(
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_json_is_success_and_names_the_workflow_where_it_does(
     status: int, body: object, remote_id: str | None, reason: str
 ) -> None:
     assert n8n().read(answer(status, body)) == Synced(remote_id, reason)
 
 
+def test_a_204_is_success() -> None:
+    assert n8n().read(answer(204)) == Synced(None, "accepted")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_an_answer_without_a_body_is_that_of_a_workflow_that_failed_before_its_answer(status: int, body: bytes) -> None:
+    outcome = n8n().read(answer(status, body))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "no_answer"
+    assert "respond when the last node finishes" in outcome.message
+
+
 @pytest.mark.parametrize("body", [HTML, b"OK", b'{"id": 4', b"\xff\xfe", b"[" * 100_000])
-def test_a_2xx_that_is_neither_json_nor_empty_is_no_success(body: bytes) -> None:
+def test_a_2xx_that_is_not_json_is_no_success(body: bytes) -> None:
     outcome = n8n().read(answer(200, body))
 
     assert isinstance(outcome, Failed)

@@ -1,6 +1,7 @@
 """Contacts go to n8n by the engine, out of a real PostgreSQL, and each is worked on once."""
 
 from datetime import timedelta
+from itertools import accumulate
 from uuid import UUID
 
 import pytest
@@ -149,14 +150,30 @@ def test_a_404_costs_a_retry_until_it_has_lasted_ten_minutes_and_then_nobody_any
     assert world.status(ann, "n8n") == ("Complete", "Complete")
 
 
+def test_a_workflow_that_fails_before_its_respond_node_delivers_nobody(
+    world: World, n8n: N8n, queue: ContactQueue, n8n_simulator: N8nSimulator
+) -> None:
+    (ann,) = add(world, "ann@example.com")
+    object.__setattr__(n8n_simulator.config, "mode", "respond")
+    n8n_simulator.switches.workflow_fails = True
+    assert run(queue, n8n).outcomes == {"failed": 1}
+    n8n_simulator.switches.workflow_fails = False
+    make_due(world)
+
+    assert run(queue, n8n).outcomes == {"synced": 1}
+
+    assert [each.is_duplicate for each in n8n_simulator.executions] == [False, False]
+    assert world.status(ann, "n8n") == ("Complete", "Complete")
+
+
 def test_a_restart_of_n8n_delivers_nobody_falsely_and_loses_nobody(
     world: World, queue: ContactQueue, n8n: N8n, n8n_simulator: N8nSimulator
 ) -> None:
     contacts = add(world, *(f"{n}@example.com" for n in range(4)))
     config, now = n8n_simulator.config, n8n_simulator.clock()
-    phases = (config.refusing_seconds / 2, config.refusing_seconds, config.refusing_seconds + config.starting_seconds)
+    lengths = (config.refusing_seconds, config.starting_seconds, config.without_routes_seconds)
     n8n_simulator.start.at = now
-    for seconds in phases:
+    for seconds in accumulate(lengths):  # three retries are all that a contact has
         n8n_simulator.start.clock = lambda seconds=seconds: now + seconds  # type: ignore[misc]
         assert run(queue, n8n).outcomes == {"failed": 4}, seconds
         assert n8n_simulator.contacts == {}
