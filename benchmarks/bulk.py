@@ -85,7 +85,7 @@ def _work(database_url: str, brevo_url: str) -> dict[str, Any]:
     total, began, cpu = Tally(), time.monotonic(), time.process_time()
     while True:
         at = time.monotonic()
-        batch = database.queue("brevo", PATIENCE).claim(BATCH_SIZE, run_id="benchmark", takes_up_imports=True)
+        batch = database.queue("brevo", PATIENCE).claim(BATCH_SIZE, run_id="benchmark", adopts_imports=True)
         spent["claim"] += time.monotonic() - at
         if not batch.size:
             break

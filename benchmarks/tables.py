@@ -29,12 +29,12 @@ BATCH = 1000
 REPEATS = 16
 QUESTIONS = 9
 """Of the sensor's, in each round: it asks four times a second, and one answer alone tells little."""
-ROWS_A_STATEMENT = 500_000
+ROWS_PER_STATEMENT = 500_000
 SENSOR_LIMIT = 500
-MOST_ROWS = 10_000_000
+MAX_ROWS = 10_000_000
 ORDERS = ("as their rows lie", "scattered")
 """In which order the contacts were selected: that in which they were added, or one that touches a page for each."""
-MOST_WAITING = 1_000_000
+MAX_WAITING = 1_000_000
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -46,11 +46,11 @@ FILL = f"""
            CASE state WHEN 0 THEN 'Selected' WHEN 1 THEN 'Queued' ELSE 'Complete' END,
            CASE state WHEN 2 THEN 'Complete' ELSE 'Queued' END,
            now() - interval '1 day'
-               + interval '1 ms' * CASE WHEN :is_scattered THEN abs(hashint4(n) % {MOST_ROWS}) ELSE n END,
+               + interval '1 ms' * CASE WHEN :is_scattered THEN abs(hashint4(n) % {MAX_ROWS}) ELSE n END,
            CASE state WHEN 1 THEN 1 ELSE 0 END,
            CASE state WHEN 1 THEN now() + interval '1 day' END,
            CASE state WHEN 1 THEN 'brevo' END
-    FROM (SELECT n, gen_random_uuid() AS id, CASE WHEN n % 2 = 0 THEN 0 WHEN n < {2 * MOST_WAITING} THEN 1 ELSE 2 END
+    FROM (SELECT n, gen_random_uuid() AS id, CASE WHEN n % 2 = 0 THEN 0 WHEN n < {2 * MAX_WAITING} THEN 1 ELSE 2 END
           FROM generate_series(CAST(:first AS int), CAST(:last AS int)) n) AS each (n, id, state);
 """  # noqa: S608 # numbers of our own
 FILL_DELIVERIES = """
@@ -123,8 +123,8 @@ def _give_memory(server: EmbeddedPostgres) -> str:
 
 def _fill(database: Database, rows: int, *, is_scattered: bool) -> None:
     engine = engine_without_time_outs(database.engine)
-    for first in range(1, rows + 1, ROWS_A_STATEMENT):
-        part = {"first": first, "last": min(rows, first + ROWS_A_STATEMENT - 1), "is_scattered": is_scattered}
+    for first in range(1, rows + 1, ROWS_PER_STATEMENT):
+        part = {"first": first, "last": min(rows, first + ROWS_PER_STATEMENT - 1), "is_scattered": is_scattered}
         with engine.begin() as connection:
             connection.execute(sa.text(FILL), part)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -2,14 +2,13 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, delivered, load_settings
-from crm_sync_pipeline.destinations.destination import HttpDestination
+from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, delivered, load_settings, off_in
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
@@ -41,26 +40,28 @@ def build_definitions(
     """
     settings = settings or load_settings(destinations)
     served = delivered(destinations)
+    no_database = [] if settings.general.database else [settings.general.database_variable]
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner, tags = settings.general.crm_sync_owner, installation_tag(settings)
     resources: dict[str, dg.ConfigurableResource[Any] | dg.ResourceDefinition] = {
         "database": resource_of(
-            Database.from_settings(settings, crms_of(destinations)),
+            Database.from_settings(settings, crms_of(destinations), off_in(settings, destinations)),
             {"url": settings.general.database_variable},
-            fixed=("url_variable", "crms", "policies"),
+            fixed=("url_variable", "crms", "policies", "off"),
         ),
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }
+    how_many_are_on = 0 if no_database else sum(not settings.destinations[name].missing for name in served)
     for name in served:
         destination = destinations[name].destination().from_settings(settings)
         sync = settings.sync[name]
-        off_because = _off_because(destination, settings)
+        off_because = _off_because(destination.title, [*no_database, *settings.destinations[name].missing])
         job = build_sync_job(destination, sync, owner, tags)
         resources[name] = resource_of(destination, destination.secrets)
         jobs.append(job)
         schedules.append(build_schedule(destination, job, sync, owner, off_because))
-        sensors.append(build_sensor(destination, job, sync, owner, off_because))
+        sensors.append(build_sensor(destination, job, sync, owner, off_because, how_many_are_on))
         assets += build_assets(destination, owner)
         checks += build_checks(destination, limits_of(settings))
         if off_because:
@@ -88,15 +89,12 @@ def build_definitions(
     )
 
 
-def _off_because(destination: HttpDestination, settings: Settings) -> str | None:
-    missing = [] if settings.general.database else [settings.general.database_variable]
-    if variable := destination.missing_setting(settings):
-        missing.append(variable)
+def _off_because(title: str, missing: Sequence[str]) -> str | None:
     if not missing:
         return None
     return (
         f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, so the schedule and the sensor of "
-        f"{destination.title} are off. Set {'it' if len(missing) == 1 else 'them'} and reload the code location."
+        f"{title} are off. Set {'it' if len(missing) == 1 else 'them'} and reload the code location."
     )
 
 

@@ -258,8 +258,11 @@ STUMBLES = re.compile(
     r"\b(?:is no (?:CRM|destination|act|action|JSON|number|contact id)|[Mm]end(?:s|ed)?|in the air|under way|stand-ins?"
     r"|so long ago|(?:pace|index|indexes|row|request|run) an? (?:account|CRM|destination|contact)|to be had)\b"
     r'|"""(?:See [A-Z]\w+[.;]|The same (?:of|for|as|with) )'
+    r"|\b(?:(?:is|not|lock)_held|held_(?:by|since)\w*|take_off|kept_apart|(?:is|only)_alone|of_one|let_go|\w+_up_imports?)\b"
+    r"|\b(?:MOST_(?:POSTS|PAUSES)|[A-Z]+_A_(?:SECOND|LEASE|CONTACT))\b"
 )
-"""Habits that stop a reader: "is no" for "is not a", "a" for "per"; a docstring that can't be read alone."""
+"""Habits that stop a reader: "is no" for "is not a", "a" for "per"; a docstring that can't be read alone; a name that
+is a clause, or has two meanings."""
 
 READ_BY_PEOPLE = [
     path

@@ -7,7 +7,7 @@ import pytest
 
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.worlds import MOST_ROWS, Worlds
+from crm_sync_pipeline_tests.worlds import MAX_ROWS, Worlds
 
 TABLES = ("contacts", "domains", "pages", "crm_sync.deliveries", "crm_sync.attempts", "crm_sync.destinations")
 _left: list[psycopg.Connection] = []
@@ -45,7 +45,7 @@ def _hold(world: World) -> None:
 
 
 def _fill(world: World) -> None:
-    world.add_many(MOST_ROWS + 1)
+    world.add_many(MAX_ROWS + 1)
 
 
 def _orphan(world: World) -> None:

@@ -12,7 +12,7 @@ from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline_tests.builders import World
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 """Of contacts, that are worth deleting."""
 
 CATALOGUE = """
@@ -105,7 +105,7 @@ class _Lent:
                 ask("SET LOCAL session_replication_role = replica")  # no foreign key asks
                 if ask(OTHERS).scalar_one() > pool.checkedin() or ask(CATALOGUE).scalar_one() != self.catalogue:
                     return False
-                if ask("SELECT count(*) FROM contacts").scalar_one() > MOST_ROWS:
+                if ask("SELECT count(*) FROM contacts").scalar_one() > MAX_ROWS:
                     return False
                 for delete in ask(DELETES).scalar_one():
                     ask(delete)

@@ -17,7 +17,7 @@ from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.people.acts import Actor, ActResult
 from crm_sync_pipeline.contact_queue.people.selection import Which
-from crm_sync_pipeline.destinations import CRMS, delivered
+from crm_sync_pipeline.destinations import CRMS
 
 several_crms = click.option(
     "--crm", "crms", type=click.Choice(list(CRMS)), multiple=True, default=(next(iter(CRMS)),), show_default=True
@@ -34,7 +34,13 @@ def actor() -> Actor:
 
 
 def _carry_out(
-    verb: str, which: Which, crms: tuple[str, ...], options: dict[str, Any], changed_only: bool = False
+    verb: str,
+    which: Which,
+    crms: tuple[str, ...],
+    options: dict[str, Any],
+    *,
+    changed_only: bool = False,
+    anyway: bool = False,
 ) -> ActResult:
     source = database()
     total = source.report().contacts_count() if which.ids is None else len(which.ids)
@@ -44,25 +50,31 @@ def _carry_out(
             which,
             crms,
             everything=options["everything"],
+            anyway=anyway,
             dry_run=options["dry_run"],
             changed_only=changed_only,
             progress=advance,
         )
 
 
-def _decide(action: str, crms: tuple[str, ...], json_wanted: bool, changed_only: bool, options: dict[str, Any]) -> None:
+def _decide(
+    action: str,
+    crms: tuple[str, ...],
+    json_wanted: bool,
+    options: dict[str, Any],
+    *,
+    changed_only: bool = False,
+    anyway: bool = False,
+) -> None:
     which = chosen(options)
     if which.ids is not None and not which.ids:
         say("No contact ids were given; nothing was changed.")
         return
-    result = _carry_out(action, which, crms, options, changed_only)
+    result = _carry_out(action, which, crms, options, changed_only=changed_only, anyway=anyway)
     if json_wanted:
         print_json(asdict(result) if result.dry_run else _as_selection(result, which))
     else:
         say(result.message)
-        for crm in result.crms if action == "select" else ():
-            if crm not in delivered():
-                say(f"{CRMS[crm].title} is not delivered to by this version; its contacts wait in the queue.")
     sys.exit(1 if result.refused or (which.ids and not result.contacts) else 0)
 
 
@@ -82,14 +94,15 @@ def _as_selection(result: ActResult, which: Which) -> dict[str, Any]:
 @which_contacts
 @several_crms
 @click.option("--changed", "changed_only", is_flag=True, help="Do not send those whose data was delivered as it is.")
+@click.option("--anyway", is_flag=True, help="Also for a CRM that is not set up here: another machine delivers to it.")
 @as_json
-def select(crms: tuple[str, ...], changed_only: bool, json_wanted: bool, **options: Any) -> None:
+def select(crms: tuple[str, ...], changed_only: bool, anyway: bool, json_wanted: bool, **options: Any) -> None:
     """Select contacts: they are delivered with the next run. One that is already queued keeps its place.
 
     --all selects those that are New, and sends nothing again; so does a filter that names no status or state. With
     --changed, a contact whose data is what the CRM took last is Complete without a call.
     """
-    _decide("select", crms, json_wanted, changed_only, options)
+    _decide("select", crms, json_wanted, options, changed_only=changed_only, anyway=anyway)
 
 
 @click.command()
@@ -101,7 +114,7 @@ def unselect(crms: tuple[str, ...], json_wanted: bool, **options: Any) -> None:
 
     --all takes back all that wait or are being delivered; so does a filter, unless it names a status or state.
     """
-    _decide("unselect", crms, json_wanted, False, options)
+    _decide("unselect", crms, json_wanted, options)
 
 
 @click.command()

@@ -62,7 +62,7 @@ def list_alerts(json_wanted: bool) -> None:
     watch = Watch(source, dict.fromkeys(delivered()), limits=limits_of(settings))
     with progress("Looking at the queue"):
         wrong = [each for each in watch.conditions() if each.holds]
-    told = AlertLedger(source.engine).told()
+    told = AlertLedger(source.engine).open_alerts()
     if json_wanted:
         now = [{"name": each.name, "says": each.alarm} for each in wrong]
         print_json({"wrong_now": now, "told": told})

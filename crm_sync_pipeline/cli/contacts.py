@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 @as_json
 def status(crm: str | None, json_wanted: bool) -> None:
     """Show the queue: counts by state, due, lag, next retry, why contacts wait."""
-    report = database().report()
+    source = database()
+    report = source.report()
     crms = [CRMS[crm]] if crm else report.crms()
     with progress("Counting the contacts"):
         states = [(report.status(each), report.errors(each)) for each in crms]
     if json_wanted:
-        print_json([{**_as_dict(state), "errors": errors} for state, errors in states])
+        print_json(
+            [{**_as_dict(state), "off": source.off.get(state.crm), "errors": errors} for state, errors in states]
+        )
         return
     out = terminal()
     table = Table(box=None, pad_edge=False)
@@ -56,6 +59,10 @@ def status(crm: str | None, json_wanted: bool) -> None:
         )
     out.print(table)
     for state, errors in states:
+        if state.crm in source.off:
+            queued = state.counts.get("Queued", 0)
+            waiting = f" {queued} contacts wait until it is set, or another machine delivers them." if queued else ""
+            out.print(f"[yellow]{state.title} is off[/]: {source.off[state.crm]} not set here.{waiting}")
         if state.down:
             out.print(f"[red]{state.title} is down[/]: {escape(state.down.message)}")
         if state.expired:

@@ -8,12 +8,13 @@ from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations import CRMS, load_settings
+from crm_sync_pipeline.destinations import CRMS, load_settings, off_in
 
 
 def database() -> Database:
     """The database that the environment names."""
-    return Database.from_settings(load_settings(), CRMS)
+    settings = load_settings()
+    return Database.from_settings(settings, CRMS, off_in(settings))
 
 
 @click.group()

@@ -78,7 +78,7 @@ def says(done: int, total: int | None, elapsed_seconds: float) -> str:
     rate = done / elapsed_seconds if elapsed_seconds > 0 else 0.0
     if total is None:
         return f"{done:,} so far, {rate:,.0f} per second"
-    done = min(done, total)  # the last lot of a table is seldom full
+    done = min(done, total)  # the last chunk of a table is seldom full
     left = f", {_span((total - done) / rate)} left" if rate else ""
     return f"{done:,} of {total:,}, {rate:,.0f} per second{left}"
 

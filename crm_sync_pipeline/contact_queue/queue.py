@@ -1,4 +1,5 @@
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,8 +19,9 @@ from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
+from crm_sync_pipeline.contact_queue.worker.shared_look import shared_look
 from crm_sync_pipeline.domain.address import normal_form, search_key
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.delivered import Delivered, fields_as_text
@@ -46,7 +48,7 @@ class ContactQueue:
         self._columns = DestinationColumns.of(contacts, crm)
         self.figures = Figures(engine, self._columns, lease)
         self.imports = Imports(engine, self._columns, lease)
-        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports.take_up)
+        self._claiming = Claiming(engine, self._columns, lease, self.breaker, self.imports.adopt)
         self._settling = Settling(engine, self._columns, policy, lease)
 
     def claim(
@@ -54,16 +56,16 @@ class ContactQueue:
         size: int,
         run_id: str | None = None,
         token: UUID | None = None,
-        only_alone: bool = False,
-        takes_up_imports: bool = False,
+        only_quarantined: bool = False,
+        adopts_imports: bool = False,
     ) -> Batch:
         """Take at most `size` due contacts under a new token, after recovering what earlier runs left behind.
 
         While the destination is down nothing is claimed, or one contact once a probe is due. A contact that two
-        workers in a row lost is claimed alone, when its turn comes; with `only_alone` nothing else is. With
-        `takes_up_imports` an import whose run is gone comes first, whatever its size. A contact that the database
-        refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the same
-        `token`.
+        workers in a row lost is quarantined: it is claimed alone, when its turn comes; with `only_quarantined` nothing
+        else is. With `adopts_imports` an import whose run is gone comes first, whatever its size. A contact that the
+        database refuses to change is put aside for a while, and named in the batch's note. Safe to call again with the
+        same `token`.
         """
         recovered = sum(self.recover().endings.values())
         if recovered and self.needs_recovery():  # counted, and yet the rows stand as they did
@@ -73,14 +75,14 @@ class ContactQueue:
             run_id,
             token or uuid4(),
             recovered=recovered,
-            only_alone=only_alone,
-            takes_up_imports=takes_up_imports,
+            only_quarantined=only_quarantined,
+            adopts_imports=adopts_imports,
         )
 
     def claim_contact(self, contact_id: UUID, run_id: str | None = None, token: UUID | None = None) -> Batch:
         """Take one contact at once, whatever its state.
 
-        CrmSyncError where it is unknown, on hold, or held by a live claim.
+        CrmSyncError where it is unknown, on hold, or claimed by a live run.
         """
         return self._claiming.one(contact_id, run_id, token or uuid4())
 
@@ -105,17 +107,32 @@ class ContactQueue:
 
     def wanted_addresses(self, addresses: Collection[str]) -> frozenset[str]:
         """Which of these addresses, in their normal forms, some row has that is wanted at the destination."""
+        if not addresses:
+            return frozenset()
         query = delivered_sql.wanted_with_address(self._columns)
         keys = {"keys": [search_key(each) for each in addresses]}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
 
-    def journal(self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True) -> Held:
-        """Write attempts down and extend the lease; returns what the token still holds.
+    def shared_copies(self, copies: Mapping[UUID, str]) -> frozenset[UUID]:
+        """Which of these contacts have a copy, by its id at the destination, that another wanted row has as well."""
+        if not copies:
+            return frozenset()
+        query = delivered_sql.wanted_with_copy(self._columns)
+        parameters = {"remote_ids": sorted(set(copies.values()))}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
+        holders = Counter(row.remote_id for row in rows)
+        own = {row.contact_id for row in rows}
+        return frozenset(each for each, copy in copies.items() if holders[copy] > (each in own))
 
-        Nothing means that the lease is lost: stop sending. Writing an attempt twice writes it once. An e-mail address
-        in a message is masked, whichever destination let it through. What was sent of a contact that the token no
-        longer holds may have landed after what its new holder sent: if it differs, the contact goes out again. With
+    def journal(
+        self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
+    ) -> LeaseStatus:
+        """Write attempts down and extend the lease; returns how it stands.
+
+        A total of 0: the lease is lost, stop sending. Writing an attempt twice writes it once. An e-mail address
+        in a message is masked, whichever destination let it through. What was sent of a contact that another run has
+        claimed since may have landed after what that one sent: if it differs, the contact goes out again. With
         `look` those that a person took back are in the answer, which takes a look at each contact of the token.
         """
         done = list(done)
@@ -127,18 +144,18 @@ class ContactQueue:
             "look": look,
         }
 
-        def write(connection: sa.Connection) -> Held:
-            held = connection.execute(journal_sql.write_down(self._columns), parameters).one()
-            if held.not_held:
-                self._note_late_calls(connection, done, held.not_held)
-            taken_back = None if held.taken_back is None else frozenset(held.taken_back)
-            return Held(held.total, float(held.lease_seconds) if held.total else 0.0, taken_back)
+        def write(connection: sa.Connection) -> LeaseStatus:
+            status = connection.execute(journal_sql.write_down(self._columns), parameters).one()
+            if status.not_claimed:
+                self._note_late_calls(connection, done, status.not_claimed)
+            taken_back = None if status.taken_back is None else frozenset(status.taken_back)
+            return LeaseStatus(status.total, float(status.lease_seconds) if status.total else 0.0, taken_back)
 
         return in_transaction(self._engine, write, PATIENCE_FOR_RESULTS)
 
-    def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_held: Sequence[UUID]) -> None:
+    def _note_late_calls(self, connection: sa.Connection, done: Sequence[Attempt], not_claimed: Sequence[UUID]) -> None:
         sent = {each.contact_id: each for each in done if _may_have_landed(each)}
-        if ids := sorted(each for each in not_held if each in sent):
+        if ids := sorted(each for each in not_claimed if each in sent):
             connection.execute(chosen_sql.lock_known(self._columns), {"ids": ids})  # as every writer of deliveries does
             late = [{"late_contact": each, "sent_late": sent[each].payload_hash} for each in ids]
             connection.execute(journal_sql.note_late_call(self.crm.name), late)
@@ -172,18 +189,11 @@ class ContactQueue:
         )
 
     def work(self, limit: int) -> Work:
-        """Whether a run would find work, with what is due counted up to `limit`; asked four times a second."""
-        query = due_sql.work_for_a_run(self._columns)
-        parameters = {"limit": limit, "lease_seconds": self.lease.total_seconds()}
+        """Whether a run would find work, with what is due counted up to `limit` at least; asked four times a second.
 
-        def read(connection: sa.Connection) -> Work:
-            down = self.breaker.read(connection)
-            if down and not down.probe_is_due:
-                return Work(down)
-            row = connection.execute(query, parameters).one()
-            return Work(down, row.due, row.needs_recovery)
-
-        return in_transaction(self._engine, read)
+        The answer may be a quarter of a second old, where another destination's look has brought it.
+        """
+        return shared_look(self._engine).work(self._columns, limit, self.lease.total_seconds())
 
     def sample(self, limit: int) -> list[Contact]:
         """Contacts that are due, and contacts that were delivered lately: up to `limit` of each, read by index."""
@@ -197,17 +207,17 @@ class ContactQueue:
 
         return in_transaction(self._engine, read)
 
-    def is_held_by_run(self, run_id: str) -> bool:
+    def has_live_claim(self, run_id: str) -> bool:
         """Whether this Dagster run has a live claim."""
         return in_transaction(
             self._engine,
             lambda connection: bool(
-                connection.execute(due_sql.held_by_run(self.crm.name), {"run_id": run_id}).scalar_one()
+                connection.execute(due_sql.live_claim_of_run(self.crm.name), {"run_id": run_id}).scalar_one()
             ),
         )
 
     def needs_recovery(self) -> bool:
-        """Whether a claim has run out, or something stands Processing that nobody holds: the next claim fixes it."""
+        """Whether a claim has run out, or something stands Processing that is not claimed: the next claim fixes it."""
         return in_transaction(
             self._engine,
             lambda connection: bool(

@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.database.engine import AS_READ, engine_for,
 from crm_sync_pipeline.contact_queue.database.finding import Finding
 from crm_sync_pipeline.contact_queue.database.schema import check, require_usable
 from crm_sync_pipeline.contact_queue.database.transactions import (
-    AT_ONCE,
+    NO_PATIENCE,
     DatabaseError,
     in_transaction,
     what_happened,
@@ -50,13 +50,16 @@ class Database(BaseModel):
     contacts_table: str = Field(default="contacts", description="Table or schema.table; env CRM_SYNC_CONTACTS_TABLE.")
     lease_seconds: int = Field(default=300, ge=1, description="How long a claim holds without progress.")
     crms: Mapping[str, Crm] = Field(default={}, description="The CRMs that the table may have columns for, by name.")
+    off: Mapping[str, str] = Field(
+        default={}, description="The CRMs that nothing is delivered to, by name, with the variables that they lack."
+    )
     policies: Mapping[str, RetryPolicy] = Field(
         default={}, description="When deliveries are tried again, by destination; the default for one not named."
     )
 
     @classmethod
-    def from_settings(cls, settings: Settings, crms: Crms) -> "Database":
-        """As the settings name it, with these CRMs."""
+    def from_settings(cls, settings: Settings, crms: Crms, off: Mapping[str, str] | None = None) -> "Database":
+        """As the settings name it, with these CRMs, of which some may be off."""
         general, secret = settings.general, settings.general.database
         return cls(
             url=secret.get_secret_value() if secret else "",
@@ -64,6 +67,7 @@ class Database(BaseModel):
             contacts_table=general.crm_sync_contacts_table,
             lease_seconds=general.crm_sync_lease_seconds,
             crms=crms,
+            off=off or {},
             policies={name: _policy(sync) for name, sync in settings.sync.items()},
         )
 
@@ -93,7 +97,7 @@ class Database(BaseModel):
         url = parsed(self._url_that_is_set(), self.url_variable)
         return url.rendered(connect_timeout=str(seconds))
 
-    def contacts(self, patience: timedelta = AT_ONCE) -> ContactsTable:
+    def contacts(self, patience: timedelta = NO_PATIENCE) -> ContactsTable:
         """The contacts table as it is now. DatabaseError where it can't be reached or found."""
         found = in_transaction(
             self.engine,
@@ -116,7 +120,9 @@ class Database(BaseModel):
     def clock(self) -> datetime:
         """PostgreSQL's time, with its zone."""
         query = sa.select(sa.func.clock_timestamp())
-        now: datetime = in_transaction(self.engine, lambda connection: connection.execute(query).scalar_one(), AT_ONCE)
+        now: datetime = in_transaction(
+            self.engine, lambda connection: connection.execute(query).scalar_one(), NO_PATIENCE
+        )
         return now
 
     def upgrade(self, say: "Say") -> ContactsTable:
@@ -138,7 +144,7 @@ class Database(BaseModel):
         )
         return f"{found.schema if found else path.partition(',')[0]}.{self.contacts_table}"
 
-    def queue(self, destination: str, patience: timedelta = AT_ONCE) -> ContactQueue:
+    def queue(self, destination: str, patience: timedelta = NO_PATIENCE) -> ContactQueue:
         """The queue of one destination. DatabaseError names what its columns or our tables lack.
 
         `patience`: how long to wait for a database that does not answer now.
@@ -179,7 +185,7 @@ class Database(BaseModel):
 
     def acts(self, actor: Actor) -> Acts:
         """What people do with contacts (select, requeue, hold and the like), each act recorded with who did it."""
-        return Acts(self.engine, self.contacts(), actor)
+        return Acts(self.engine, self.contacts(), actor, self.off)
 
     def history(self) -> History:
         """What ends: prune, forget."""

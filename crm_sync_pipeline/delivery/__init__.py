@@ -1,1 +1,1 @@
-"""The work of one run: what a claim holds goes to its destination. Everybody enters by `door`."""
+"""The work of one run: what was claimed goes to its destination. Everybody enters by `door`."""

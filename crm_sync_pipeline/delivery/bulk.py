@@ -1,6 +1,6 @@
 """The work of one run whose batch is long: many contacts in one request, where the destination takes them so.
 
-What is sent is written down before, and waited for afterwards, by this run or by the one that takes it up. What no
+What is sent is written down before, and waited for afterwards, by this run or by the one that adopts it. What no
 import takes, or what it leaves unclear at once, goes one by one in the same run: `door` sees to that.
 """
 
@@ -36,12 +36,12 @@ def way_by_import(queue: ContactQueue, destination: HttpDestination, batch: Batc
         return None
     threshold = destination.bulk_threshold
     wanted = threshold is not None and batch.size >= threshold
-    under_way = queue.imports.of(batch.token)
-    if not wanted and not under_way:
+    pending = queue.imports.of(batch.token)
+    if not wanted and not pending:
         return None
 
     async def by_import(engine: Engine, client: httpx.AsyncClient) -> None:
-        await _ByImport(engine, client, bulk).run(under_way, wanted)
+        await _ByImport(engine, client, bulk).run(pending, wanted)
 
     return by_import
 
@@ -55,49 +55,49 @@ class _ByImport:
         self._bulk = bulk
         self._addresses: set[str] = set()
 
-    async def run(self, under_way: Import | None, wanted: bool) -> None:
+    async def run(self, pending: Import | None, wanted: bool) -> None:
         """Finish an import that was begun, then send others for as long as there is something to send.
 
         An import that is in progress at the end, for whatever reason, is left to the next claim, at once.
         """
         try:
-            if under_way:
-                await self._journal(await self._importer.results(under_way))
+            if pending:
+                await self._journal(await self._importer.results(pending))
             if wanted:
                 await self._import_all()
         except (LeaseLostError, StoppedError, DownError):
-            pass  # what is in progress is taken up by the next claim
+            pass  # what is in progress is adopted by the next claim
         except OneByOneError as why:
             logger.warning("import_left destination=%s reason=%s", self._destination.name, why)
         else:
             if self._importer.has_answered:
                 self._engine.verdicts.has_answered()
         finally:
-            await asyncio.to_thread(self._imports.let_go, self._engine.token)
+            await asyncio.to_thread(self._imports.abandon, self._engine.token)
 
     async def _import_all(self) -> None:
-        """One import after another. While one is in progress, the one before is journaled and the next is made ready.
+        """One import after another. While one is in progress, the one before is journaled and the next is prepared.
 
-        A run that dies meanwhile leaves two: each is taken up by a claim of its own.
+        A run that dies meanwhile leaves two: each is adopted by a claim of its own.
         """
-        load = await self._made_ready()
+        load = await self._next_load()
         found: Finding | None = None
         try:
             while load.entries:
-                under_way = await self._importer.send(load)
+                pending = await self._importer.send(load)
                 journaling, found = asyncio.ensure_future(self._journal(found)), None
-                following = asyncio.ensure_future(self._made_ready())
+                following = asyncio.ensure_future(self._next_load())
                 try:
-                    found = await self._importer.results(under_way) if under_way else None
+                    found = await self._importer.results(pending) if pending else None
                 except BaseException:
                     following.cancel()
                     raise
                 finally:
                     await journaling
                 load = await following
-                if under_way and not found:
+                if pending and not found:
                     self._addresses.clear()
-                    load = load if load.entries else await self._made_ready()
+                    load = load if load.entries else await self._next_load()
         finally:
             await self._journal(found)
 
@@ -106,10 +106,10 @@ class _ByImport:
             await self._importer.journal(found)
         self._engine.report()
 
-    async def _made_ready(self) -> Load:
+    async def _next_load(self) -> Load:
         load = await asyncio.to_thread(self._load)
         if load.ended:  # at once, or the next look would find them again
-            await self._engine.journal.extend(load.ended)
+            await self._engine.journal.write(load.ended)
             for attempt in load.ended:
                 self._engine.tally.count(attempt.outcome)
         return load
@@ -117,7 +117,7 @@ class _ByImport:
     def _load(self) -> Load:
         """The contacts of one import, in id order. Of those with one address the first, the others go by themselves.
 
-        The first import is half as long as one may be: while the destination works on it, the next is made ready.
+        The first import is half as long as one may be: while the destination works on it, the next is prepared.
         """
         load, size = Load(uuid4()), BODY_MARGIN_BYTES
         most_bytes = self._bulk.most_bytes if self._addresses else self._bulk.most_bytes // 2

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.bulk import way_by_import
-from crm_sync_pipeline.delivery.engine import Engine, Progress
+from crm_sync_pipeline.delivery.engine import Engine, RunProgress
 from crm_sync_pipeline.delivery.run import deliver, one_by_one
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent, Tally
 
-__all__ = ["Progress", "deliver_batch", "deliver_contact", "deliver_those_kept_apart"]
+__all__ = ["RunProgress", "deliver_batch", "deliver_contact", "deliver_quarantined"]
 
-KEPT_APART_SECONDS = 60
+QUARANTINE_SECONDS = 60
 
 
 def deliver_batch(
@@ -20,7 +20,7 @@ def deliver_batch(
     destination: HttpDestination,
     batch: Batch,
     run_id: str | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
 ) -> Tally:
     """Attempt every contact of the batch once: by import what is long enough or was begun so, the rest one by one."""
     if not batch.size:
@@ -33,7 +33,7 @@ def deliver_batch(
 def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_id: UUID, run_id: str) -> Tally:
     """Claim, attempt and settle one contact at once, past schedule and queue, whatever its state.
 
-    CrmSyncError where it is unknown, on hold, or held by a live claim.
+    CrmSyncError where it is unknown, on hold, or claimed by a live run.
     """
     batch = queue.claim_contact(contact_id, run_id=run_id)
     try:
@@ -42,15 +42,15 @@ def deliver_contact(queue: ContactQueue, destination: HttpDestination, contact_i
         queue.settle(batch.token)
 
 
-def deliver_those_kept_apart(queue: ContactQueue, destination: HttpDestination, sent: Sent, run_id: str) -> None:
-    """One contact after another that is claimed alone, each under its own claim, settled before the next; for a minute.
+def deliver_quarantined(queue: ContactQueue, destination: HttpDestination, sent: Sent, run_id: str) -> None:
+    """One quarantined contact after another, each under its own claim, settled before the next; for a minute.
 
-    After a machine died twice in the middle of a large batch, all of it is kept apart, and a run for each would take an
-    hour. Should one of them kill this worker, those before it are done. Their results are added to `sent`.
+    After a machine died twice in the middle of a large batch, all of it is quarantined, and a run for each would take
+    an hour. Should one of them kill this worker, those before it are done. Their results are added to `sent`.
     """
-    ends_at = time.monotonic() + KEPT_APART_SECONDS
+    ends_at = time.monotonic() + QUARANTINE_SECONDS
     while not sent.tally.down and time.monotonic() < ends_at:
-        batch = queue.claim(1, run_id=run_id, only_alone=True)
+        batch = queue.claim(1, run_id=run_id, only_quarantined=True)
         if not batch.size:
             return
         sent.followed_by.append(batch.token)

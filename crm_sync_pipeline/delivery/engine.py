@@ -12,7 +12,7 @@ import httpx
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.journal_writer import JournalWriter
-from crm_sync_pipeline.delivery.throttle import Traffic
+from crm_sync_pipeline.delivery.throttle import Throttle
 from crm_sync_pipeline.delivery.verdicts import Verdicts
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Attempt, Batch, Tally
@@ -23,9 +23,9 @@ GRACE_SECONDS = 10
 
 LONGEST_LEASE_MARGIN_SECONDS = 5.0
 
-Progress = Callable[[Tally, int], None]
+RunProgress = Callable[[Tally, int], None]
 Way = Callable[["Engine", httpx.AsyncClient], Awaitable[None]]
-"""A way of delivering what a claim holds: one by one, or by import."""
+"""A way of delivering what was claimed: one by one, or by import."""
 
 
 class Engine:
@@ -40,11 +40,11 @@ class Engine:
         destination: HttpDestination,
         batch: Batch,
         run_id: str | None = None,
-        progress: Progress | None = None,
+        progress: RunProgress | None = None,
     ) -> None:
         self.queue, self.destination, self.batch, self.run_id = queue, destination, batch, run_id
         self.tally = Tally()
-        self.traffic = Traffic(queue.pace, destination.requests_per_second, destination.concurrency)
+        self.throttle = Throttle(queue.pace, destination.requests_per_second, destination.concurrency)
         self.journal = JournalWriter(queue, batch.token, run_id, self.report, self.send_no_more)
         self.verdicts = Verdicts(queue.breaker, self.note)
         self.stopping = asyncio.Event()
@@ -105,8 +105,8 @@ class Engine:
     def send_no_more(self) -> None:
         """Start no new request."""
         self.may_go_on = False
-        self.journal.release()
-        self.traffic.stop()
+        self.journal.stop_waiting()
+        self.throttle.stop()
 
     def _stop(self) -> None:
         """From another thread; harmless before the loop has begun, and once all is done."""

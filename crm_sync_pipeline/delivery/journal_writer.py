@@ -43,7 +43,7 @@ class JournalWriter:
         self._writing_since = 0.0
         self._looked_at = float("-inf")
         self._wake, self._written = asyncio.Event(), asyncio.Event()
-        self._is_over = self._is_released = False
+        self._is_over = self._is_closed = False
 
     def note(self, attempt: Attempt) -> None:
         """This goes into the next write."""
@@ -54,7 +54,7 @@ class JournalWriter:
 
     async def until_written_down(self) -> None:
         """Let the journal keep up: what a run has sent and not written down goes out again if it dies."""
-        while not self._is_released and self._unwritten_for() > UNWRITTEN_SECONDS:
+        while not self._is_closed and self._unwritten_for() > UNWRITTEN_SECONDS:
             self._written.clear()
             await self._written.wait()
 
@@ -77,34 +77,38 @@ class JournalWriter:
                 if not self._is_over:
                     await asyncio.sleep(GROUPED_SECONDS)
                 if self._arrived:
-                    await self._write()
+                    await self._write_group()
         except BaseException:
             self._on_end()  # what can't be written down must not be sent
             raise
 
-    async def _write(self) -> None:
+    async def _write_group(self) -> None:
         self._being_written, self._arrived, self._writing_since = self._arrived, [], self._arrived_since
-        is_ours = await self.extend(self._being_written)
+        is_ours = await self.write(self._being_written)
         self._being_written = ()
         self._written.set()
         if not is_ours:
-            self._on_end()  # the lease is lost: another run may hold these contacts by now
+            self._on_end()  # the lease is lost: another run may have claimed these contacts by now
         self._on_written()
 
-    async def extend(self, attempts: Sequence[Attempt] = ()) -> bool:
-        """Write attempts down and extend the lease; whether it was ours still."""
+    async def heartbeat(self) -> bool:
+        """Extend the lease; whether it was still ours."""
+        return await self.write(())
+
+    async def write(self, attempts: Sequence[Attempt]) -> bool:
+        """Write attempts down and extend the lease; whether it was still ours."""
         asked_at = time.monotonic()
         look = asked_at - self._looked_at >= LOOK_EVERY_SECONDS
-        held = await asyncio.to_thread(self._queue.journal, self._token, attempts, self._run_id, look=look)
-        if held.taken_back is not None:
-            self.taken_back, self._looked_at = held.taken_back, asked_at
-        if held.total:  # counting from when PostgreSQL was asked errs on the safe side
-            self.deadline = asked_at + held.lease_seconds
-        return held.total > 0
+        status = await asyncio.to_thread(self._queue.journal, self._token, attempts, self._run_id, look=look)
+        if status.taken_back is not None:
+            self.taken_back, self._looked_at = status.taken_back, asked_at
+        if status.total:  # counting from when PostgreSQL was asked errs on the safe side
+            self.deadline = asked_at + status.lease_seconds
+        return status.total > 0
 
-    def release(self) -> None:
+    def stop_waiting(self) -> None:
         """Nobody need wait for the journal any more: nothing more is sent."""
-        self._is_released = True
+        self._is_closed = True
         self._written.set()
 
     def end(self) -> None:

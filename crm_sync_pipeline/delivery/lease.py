@@ -10,33 +10,33 @@ from crm_sync_pipeline.delivery.engine import GRACE_SECONDS, Engine
 
 T = TypeVar("T")
 
-EXTENSIONS_A_LEASE = 3
+EXTENSIONS_PER_LEASE = 3
 
 
 class LeaseLostError(Exception):
-    """Another run may hold these contacts by now: nothing more is sent or written."""
+    """Another run may have claimed these contacts by now: nothing more is sent or written."""
 
 
 class StoppedError(Exception):
     """The run was told to stop."""
 
 
-class Holding:
+class LeaseKeeper:
     """Keeps the claim of a run alive while something else is waited for; its tally counts how long that takes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._every_seconds = engine.queue.lease.total_seconds() / EXTENSIONS_A_LEASE
+        self._every_seconds = engine.queue.lease.total_seconds() / EXTENSIONS_PER_LEASE
         self._extended_at = float("-inf")
 
-    async def extend(self) -> None:
-        """See that the lease lasts. LeaseLostError if there is none any more, StoppedError if the run is to stop."""
+    async def heartbeat(self) -> None:
+        """Extend the lease, if it is time. LeaseLostError if it is lost, StoppedError if the run is to stop."""
         if self._engine.stopping.is_set():
             raise StoppedError
         if time.monotonic() - self._extended_at < self._every_seconds:
             return
         asked_at = time.monotonic()
-        if not await self._engine.journal.extend():
+        if not await self._engine.journal.heartbeat():
             raise LeaseLostError
         self._extended_at = asked_at
 
@@ -48,12 +48,12 @@ class Holding:
             raise StoppedError
 
     async def while_waiting_for(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` comes to. Once the run is told to stop, it gets ten seconds.
+        """The result of `work`. Once the run is told to stop, it gets ten seconds.
 
         The claim is looked at before it begins: a process that slept beyond its lease is to send nothing.
         """
         began_at = time.monotonic()
-        await self.extend()
+        await self.heartbeat()
         task = asyncio.ensure_future(work())
         told = asyncio.ensure_future(self._engine.stopping.wait())
         try:
@@ -62,7 +62,7 @@ class Holding:
                 if task.done():
                     return task.result()
                 if not told.done():
-                    await self.extend()
+                    await self.heartbeat()
             await asyncio.wait({task}, timeout=GRACE_SECONDS)
             if not task.done():
                 raise StoppedError

@@ -33,10 +33,10 @@ class Waiting:
         """Let these wait as well, behind all others."""
         self._ready.extend(lines)
 
-    def take(self, most: int) -> list[Contact]:
-        """The first contacts of at most `most` lines, which are nobody else's from now on; none when none is ready."""
+    def take(self, limit: int) -> list[Contact]:
+        """The first contacts of at most `limit` lines, which are nobody else's from now on; none when none is ready."""
         taken: list[Contact] = []
-        while self._ready and len(taken) < most:
+        while self._ready and len(taken) < limit:
             line = self._ready.popleft()
             taken.append(line[0])
             self._rest[_line_of(line[0])] = line[1:]

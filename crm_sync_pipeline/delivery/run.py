@@ -34,7 +34,7 @@ def deliver(
 
 
 async def one_by_one(engine: Engine, client: httpx.AsyncClient, *, sends_unchanged: bool = False) -> None:
-    """Attempt what the claim holds, a request or more for each contact.
+    """Attempt what was claimed, a request or more for each contact.
 
     With `sends_unchanged` it is all sent, whether or not the destination has it as it is.
     """
@@ -46,7 +46,7 @@ class _Calls:
         self._engine = engine
         self._client = client
         self._destination = engine.destination
-        self._traffic = engine.traffic
+        self._throttle = engine.throttle
         self._journal = engine.journal
         self._verdicts = engine.verdicts
         self._before: Mapping[UUID, Delivered] = {}
@@ -54,7 +54,7 @@ class _Calls:
         self._waiting = Waiting()
 
     async def run(self, sends_unchanged: bool) -> None:
-        if not await self._journal.extend():
+        if not await self._journal.heartbeat():
             return  # the lease ran out between the claim and now
         contacts = await asyncio.to_thread(self._engine.queue.contacts_of, self._engine.token)
         self._before = await asyncio.to_thread(self._known_before, contacts)
@@ -66,7 +66,7 @@ class _Calls:
             groups, lines = set_apart(self._destination, lines, self._before)
             self._unchanged.extend(groups)
         self._waiting.add(lines)
-        self._traffic.waiting = len(contacts)
+        self._throttle.waiting = len(contacts)
         workers = min(self._destination.concurrency, len(contacts))
         await self._until_done_or_stopped([self._work() for _ in range(workers)])
         await self._until_done_or_stopped([self._try_again(contacts)])
@@ -90,12 +90,17 @@ class _Calls:
 
     def _known_before(self, contacts: Sequence[Contact]) -> Mapping[UUID, Delivered]:
         """What is known of the copies, and of those with another address now whether another row has the old one."""
-        known = self._engine.queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
-        addresses = {contact.id: contact.address for contact in contacts}
-        moved = [each for each in known if each in addresses and known[each].has_moved_to(addresses[each])]
+        queue = self._engine.queue
+        known = queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
+        moved = {each.id: known[each.id] for each in contacts if each.id in known and known[each.id].differs_from(each)}
         if moved:
-            shared = self._engine.queue.wanted_addresses({known[each].address for each in moved})
-            known |= {each: replace(known[each], is_shared=True) for each in moved if known[each].address in shared}
+            addresses = queue.wanted_addresses({each.address for each in moved.values() if each.address})
+            ids = queue.shared_copies(
+                {each: copy.remote_id for each, copy in moved.items() if copy.remote_id and not copy.address}
+            )
+            known |= {
+                each: replace(copy, is_shared=copy.address in addresses or each in ids) for each, copy in moved.items()
+            }
         return known
 
     async def _work(self) -> None:
@@ -123,13 +128,13 @@ class _Calls:
 
     async def _confirm(self, group: Sequence[Record]) -> bool:
         """Note those that the destination still has, and let the others be sent; returns whether to go on."""
-        await self._traffic.take_off()
+        await self._throttle.acquire()
         try:
             if not self._engine.may_send():
                 return False
             missing = await self._destination.missing(self._client, [str(each.before.remote_id) for each in group])
         finally:
-            self._traffic.land(False)
+            self._throttle.release(False)
         self._engine.tally.requests += 1
         for record in group:
             if record.before.remote_id in missing:
@@ -155,7 +160,7 @@ class _Calls:
         A 429 costs the contacts nothing: the same request is sent again. One that is refused as a whole is halved.
         """
         await self._journal.until_written_down()
-        await self._traffic.take_off()
+        await self._throttle.acquire()
         was_pushed_back = False
         try:
             if not self._engine.may_send():
@@ -166,14 +171,14 @@ class _Calls:
             result = await self._destination.send(self._client, records)
             was_pushed_back = result.was_pushed_back
         finally:
-            self._traffic.land(was_pushed_back)
+            self._throttle.release(was_pushed_back)
         self._engine.tally.requests += 1
         self._verdicts.observe(result.outcome)
         further = halves_of(records) if result.is_split else await self._results(records, result)
         if self._verdicts.is_open:
-            self._traffic.stop()
+            self._throttle.stop()
         if result.pause:
-            await self._traffic.pause(result.pause.total_seconds())
+            await self._throttle.pause(result.pause.total_seconds())
         if result.is_rate_limited:
             self._engine.tally.rate_limited += 1
         return further

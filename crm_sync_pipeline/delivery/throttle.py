@@ -5,13 +5,13 @@ import time
 from contextlib import suppress
 
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
-from crm_sync_pipeline.domain.pacing import SHARE_OF_LIMIT, InTheAir, Pace, clamp_pause
+from crm_sync_pipeline.domain.pacing import SHARE_OF_LIMIT, InFlight, Pace, clamp_pause
 
 SHORT_SLEEP_SECONDS = 0.05
 
 
-class Traffic:
-    """Lets the requests of one run out. Made within the event loop that it is used in.
+class Throttle:
+    """Spaces the requests of one run, and limits how many are in flight. Made within the event loop that it is used in.
 
     `waiting` is how many requests are still to come: no more of the account's time is asked for.
     """
@@ -19,23 +19,23 @@ class Traffic:
     def __init__(self, shared: SharedPace, requests_per_second: float, concurrency: int, waiting: int = 1) -> None:
         self._shared = shared
         self._pace = Pace(requests_per_second * SHARE_OF_LIMIT)
-        self._air = InTheAir(concurrency)
+        self._in_flight = InFlight(concurrency)
         self.waiting = waiting
         self._stopping = asyncio.Event()
-        self._landed = asyncio.Event()
+        self._released = asyncio.Event()
         self._asking = asyncio.Lock()
         self._granted_at = float("-inf")
 
     def stop(self) -> None:
-        """Let nobody out any more."""
+        """Let no further request begin; those that wait return."""
         self._stopping.set()
-        self._landed.set()
+        self._released.set()
 
-    async def take_off(self) -> None:
-        """Wait for a place. Returns at once when stopped. Each call needs its `land`."""
-        while not self._air.take() and not self._stopping.is_set():
-            self._landed.clear()
-            await self._landed.wait()
+    async def acquire(self) -> None:
+        """Wait for a place. Returns at once when stopped. Each call needs its `release`."""
+        while not self._in_flight.acquire() and not self._stopping.is_set():
+            self._released.clear()
+            await self._released.wait()
         while not self._stopping.is_set() and not await self._has_a_place():
             pass
         self.waiting -= 1
@@ -64,11 +64,11 @@ class Traffic:
             self._granted_at = time.monotonic()
             self._pace.grant(self._granted_at + begins_in, places)
 
-    def land(self, pushed_back: bool = False) -> None:
-        """A request that took off has ended. `pushed_back`: with a 429, or without an answer in time."""
-        self._air.land()
-        self._air.observe(time.monotonic(), pushed_back)
-        self._landed.set()
+    def release(self, pushed_back: bool = False) -> None:
+        """A request that acquired its place has ended. `pushed_back`: with a 429, or without an answer in time."""
+        self._in_flight.release()
+        self._in_flight.observe(time.monotonic(), pushed_back)
+        self._released.set()
 
     async def pause(self, seconds: float) -> None:
         """Pause sending in every run for `seconds`, as the destination asked."""

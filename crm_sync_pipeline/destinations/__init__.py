@@ -21,6 +21,12 @@ def crms_of(destinations: Mapping[str, Entry]) -> Crms:
 CRMS = crms_of(DESTINATIONS)
 
 
+def off_in(settings: Settings, destinations: Mapping[str, Entry] = DESTINATIONS) -> Mapping[str, str]:
+    """The names of those that these settings deliver nothing to, each with the variables that it lacks."""
+    missing = {name: settings.of(entry.settings).missing for name, entry in destinations.items()}
+    return {name: " and ".join(variables) for name, variables in missing.items() if variables}
+
+
 def delivered(destinations: Mapping[str, Entry] = DESTINATIONS) -> list[str]:
     """The names of those that are delivered to."""
     return [name for name, entry in destinations.items() if entry.import_destination]

@@ -39,7 +39,7 @@ from crm_sync_pipeline.domain.address import address_note, address_problem
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.delivered import NEVER, Delivered
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered, mark_of
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
@@ -74,6 +74,10 @@ class HttpDestination(BaseModel, ABC):
     access: ClassVar[str] = "Account"
     """What lets us in, in a word, for the line of a check that finds it missing."""
 
+    marks_address: ClassVar[bool] = True
+    """Whether a mark of the address that a contact was delivered under is kept: needed where the CRM's column on the
+    contacts table holds an id instead."""
+
     blames_contact: ClassVar[frozenset[int]] = BLAMES_CONTACT
     our_setup: ClassVar[frozenset[int]] = OUR_SETUP
     holds_for_everybody: ClassVar[frozenset[int]] = HOLDS_FOR_EVERYBODY
@@ -98,11 +102,6 @@ class HttpDestination(BaseModel, ABC):
     def alike(cls, group: FromEnvironment) -> dict[str, Any]:
         """The values of all settings in the group that the destination has a field of the same name for."""
         return {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
-
-    @classmethod
-    @abstractmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """The variable without which nothing can be sent, or None when all is there."""
 
     @abstractmethod
     def headers(self) -> dict[str, str]:
@@ -199,12 +198,14 @@ class HttpDestination(BaseModel, ABC):
         self, record: Record, outcome: Outcome, answer: Answer | None, milliseconds: int, request_size: int
     ) -> Attempt:
         fields = None
+        mark = {mark_of(record.contact)} if self.marks_address else frozenset()
         if isinstance(outcome, Synced):
             remote_id = outcome.remote_id or record.remote_id
-            outcome = replace(outcome, message=self.note_of(record), remote_id=remote_id)
-            fields = record.fields
+            note = ". ".join(filter(None, (outcome.message, self.note_of(record))))
+            outcome = replace(outcome, message=note, remote_id=remote_id)
+            fields = record.fields | mark
         elif isinstance(outcome, Failed):  # it may have been obeyed
-            fields = record.before.fields | record.fields
+            fields = record.before.fields | record.before.marks | record.fields | mark
         return Attempt(
             record.contact.id,
             outcome,
@@ -346,7 +347,10 @@ class NotReadyError(SettingsError):
 
 
 def _overall(outcomes: Iterable[Outcome]) -> Outcome:
-    """What a request says about the destination: the best that came of it."""
+    """What a request says about the destination: the best that came of it, unless our set-up holds up every contact."""
+    outcomes = list(outcomes)
+    if down := next((each for each in outcomes if isinstance(each, DestinationDown) and not each.answer), None):
+        return down
     order = (Synced, Rejected, DestinationDown, Deferred, Failed)
     return min(outcomes, key=lambda outcome: next(n for n, kind in enumerate(order) if isinstance(outcome, kind)))
 

@@ -13,7 +13,7 @@ ENDED_AT_LEAST = 20
 EXPIRED_GRACE = timedelta(minutes=15)
 """Recovery comes with the next claim, which may have to wait until a run is done."""
 
-CATCHING_UP_AT_MOST = timedelta(hours=1)
+MAX_CATCHING_UP = timedelta(hours=1)
 
 DATABASE = "database"
 DATABASE_GRACE = timedelta(minutes=5)
@@ -119,7 +119,7 @@ def changes(conditions: Iterable[Condition], told: Collection[str], ui_url: str 
 
 def is_catching_up(health: QueueHealth, limits: Limits) -> bool:
     """Whether an outage is over, and what it left behind is not: nothing more is said of that for an hour."""
-    if health.down or health.was_down_ago is None or health.was_down_ago > CATCHING_UP_AT_MOST:
+    if health.down or health.was_down_ago is None or health.was_down_ago > MAX_CATCHING_UP:
         return False
     failed_last = health.job is not None and health.job.failed_in_a_row > 0
     return failed_last or health.expired_ago is not None or _over(health.lag, limits.lag) is not False

@@ -11,10 +11,10 @@ from crm_sync_pipeline.domain.transition import Ending
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one run claimed: `size` contacts for `destination`, held under `token`.
+    """What one run claimed: `size` contacts for `destination`, under `token`.
 
     `note` says why nothing was claimed, and names contacts that were `put_aside` because the database refuses to change
-    them. `is_alone`: its one contact is kept apart from others, because two workers in a row were lost with it.
+    them. `is_quarantined`: its one contact was claimed alone, because two workers in a row were lost with it.
     `recovered` is how many contacts of dead runs the claim settled before it took its own; 0 where some of these are
     still left behind.
     """
@@ -23,7 +23,7 @@ class Batch:
     token: UUID
     size: int
     note: str = ""
-    is_alone: bool = False
+    is_quarantined: bool = False
     recovered: int = 0
     put_aside: int = 0
 
@@ -33,8 +33,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a token holds after a write to the journal: so many deliveries, for `lease_seconds` from when it was asked.
+class LeaseStatus:
+    """The lease after a write to the journal: on `total` deliveries, for `lease_seconds` from when it was asked.
 
     0 deliveries: the lease is lost. `taken_back` are the contacts that a person unselected, selected anew or deleted
     since the claim; None where nobody looked.

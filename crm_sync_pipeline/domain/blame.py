@@ -96,7 +96,7 @@ class Blame:
         return [*self._set_up, *self._alike]
 
     def decide(self, earlier: Mapping[UUID, Earlier]) -> list[Attempt]:
-        """Open the breaker, or blame the contacts: where the same ones came to the same before, and others got through.
+        """Open the breaker, or blame the contacts: where the same ones got the same before, and others got through.
 
         Or bad contacts that stand side by side would stop the queue again and again.
         """
@@ -150,20 +150,20 @@ class Blame:
         return [*self._pop_refusals(), *self._open_for_set_up()]
 
     def _open_for_set_up(self) -> list[Attempt]:
-        held = self._pop_set_up()
-        self.opened_by = next(each.outcome for each in held if isinstance(each.outcome, DestinationDown))
-        return held
+        doubtful = self._pop_set_up()
+        self.opened_by = next(each.outcome for each in doubtful if isinstance(each.outcome, DestinationDown))
+        return doubtful
 
     def _pop_set_up(self) -> list[Attempt]:
-        held = list(self._set_up.values())
+        doubtful = list(self._set_up.values())
         self._set_up.clear()
-        return held
+        return doubtful
 
     def _pop_refusals(self, *, are_answers: bool = True) -> list[Attempt]:
-        held = list(self._alike.values())
+        doubtful = list(self._alike.values())
         self._alike.clear()
-        self.has_answered = self.has_answered or (bool(held) and are_answers)
-        return held
+        self.has_answered = self.has_answered or (bool(doubtful) and are_answers)
+        return doubtful
 
     @property
     def _why(self) -> str:
@@ -180,7 +180,7 @@ def _alike_part(message: str) -> str:
 
 
 def _is_second(attempt: Attempt, earlier: Mapping[UUID, Earlier]) -> bool:
-    """Whether this contact came to the same before, and it is known to be its own.
+    """Whether this contact got the same answer before, and it is known to be its own.
 
     One that was blamed for a set-up status stays blamed: that is done only where others got through.
     """

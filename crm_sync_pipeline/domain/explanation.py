@@ -1,4 +1,4 @@
-"""Why is this contact not at its destination? One answer, from the facts."""
+"""Why is this contact not at its destination? One explanation, from the facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,15 +79,15 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Explanation:
     """`verdict` says where the delivery stands and why, `next_step` what happens next and when, or what to do."""
 
     verdict: str
     next_step: str
 
 
-def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Answer:
-    """The one answer for a delivery, whatever its state.
+def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Explanation:
+    """The one explanation for a delivery, whatever its state.
 
     `remedies` says what a person does about each of the destination's own refusals, by its reason.
     """
@@ -96,15 +96,15 @@ def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Answer:
         return _as_it_stands(facts, to_do)
     release = f"`crm-sync release {facts.contact_id} --crm {facts.destination}`"
     if facts.processing_status == "Queued" and facts.sync_status in ("Selected", "Queued"):
-        return Answer(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} lets it go.")
-    answer = _as_it_stands(facts, to_do)
-    return Answer(
-        answer.verdict,
-        f"{answer.next_step} It has been on hold since {_clock(facts.held_at)}; nothing is sent until {release}.",
+        return Explanation(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} releases it.")
+    explanation = _as_it_stands(facts, to_do)
+    return Explanation(
+        explanation.verdict,
+        f"{explanation.next_step} It has been on hold since {_clock(facts.held_at)}; nothing is sent until {release}.",
     )
 
 
-def _as_it_stands(facts: Facts, to_do: str) -> Answer:
+def _as_it_stands(facts: Facts, to_do: str) -> Explanation:
     state, decision = facts.processing_status, facts.sync_status
     if state == "Queued":
         return _queued(facts, to_do)
@@ -113,71 +113,71 @@ def _as_it_stands(facts: Facts, to_do: str) -> Answer:
     if state == "Complete":
         return _complete(facts)
     if state == "Error":
-        return Answer(
+        return Explanation(
             f"Given up: {facts.error or 'no reason was recorded'}",
             f"Nothing by itself. {to_do or 'Fix the cause'}, then `crm-sync requeue {facts.contact_id}`.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
-        return Answer(
-            f"Not selected for {facts.title} any more (sync status {decision}): taken back while a run holds it.",
+        return Explanation(
+            f"Not selected for {facts.title} any more (sync status {decision}): taken back after a run had claimed it.",
             "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         )
     select = f"Nothing. `crm-sync select {facts.contact_id}` sends it."
     if facts.attempts or facts.run_id or facts.selected_at:
         what = "was attempted before and then taken back" if facts.attempts else "was taken back before it was sent"
-        return Answer(f"Not selected for {facts.title} (sync status {decision}); it {what}.", select)
-    return Answer(f"Never selected for {facts.title} (sync status {decision}).", select)
+        return Explanation(f"Not selected for {facts.title} (sync status {decision}); it {what}.", select)
+    return Explanation(f"Never selected for {facts.title} (sync status {decision}).", select)
 
 
-def _queued(facts: Facts, to_do: str) -> Answer:
+def _queued(facts: Facts, to_do: str) -> Explanation:
     if facts.sync_status not in ("Selected", "Queued"):
-        return Answer(
+        return Explanation(
             f"Not wanted: its sync status is {facts.sync_status}, though its processing status is still Queued.",
             f"Nothing. `crm-sync select {facts.contact_id}` sends it, `crm-sync unselect` clears it.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         if facts.last and facts.last.reason == NOT_CLAIMED:
-            return Answer(
+            return Explanation(
                 f"Put aside, because the database refuses to change its row: {facts.last.message}",
                 "Fix the row, or the constraint or trigger of the table. It is tried again at "
                 f"{_clock(facts.lease_expires_at)}, or at once by `crm-sync sync-now {facts.contact_id}`.",
             )
-        return Answer(
+        return Explanation(
             "Selected again while a run is delivering it.",
             f"It goes out once more when that run is done, by {_clock(facts.lease_expires_at)} at the latest.",
         )
     if not facts.has_address:
-        return Answer("Can't be sent: it has no e-mail address.", f"{to_do}; {_next_look(facts)}.")
+        return Explanation("Can't be sent: it has no e-mail address.", f"{to_do}; {_next_look(facts)}.")
     if facts.down:
-        return Answer(
+        return Explanation(
             f"Waiting, because {facts.title} is down: {facts.down.message}",
             f"{facts.title} is tried again {_within(facts.down.next_probe_in)}; the contact has lost nothing.",
         )
     if facts.next_retry_at and facts.next_retry_at > facts.now and facts.sync_status == "Queued":
         if facts.next_retry_at.year == MAXYEAR:
-            return Answer(
+            return Explanation(
                 "Not due: another program put its next retry off for ever, in the contacts table.",
                 f"Nothing by itself. `crm-sync unselect {facts.contact_id}` and then `crm-sync select` make it due.",
             )
         if not facts.retry_count:
-            return Answer(
+            return Explanation(
                 f"Put off: {facts.error or 'the run ended early'}", f"It is due at {_clock(facts.next_retry_at)}."
             )
         first = f"{to_do}. " if to_do else ""
-        return Answer(
+        return Explanation(
             f"Waiting for retry {facts.retry_count} of {facts.max_retries}. Last error: {facts.error}",
             f"{first}Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
             f"({_within(facts.next_retry_at - facts.now)}). It reads the row afresh, so a correction counts.",
         )
-    return Answer(
+    return Explanation(
         "Queued and due.", "The next run takes it: the sensor looks every few seconds, the schedule every few minutes."
     )
 
 
-def _complete(facts: Facts) -> Answer:
+def _complete(facts: Facts) -> Explanation:
     when = f" at {_clock(facts.synced_at)}" if facts.synced_at else ""
     if twin := facts.overwritten_by:
-        return Answer(
+        return Explanation(
             f"Delivered{when}, but since {_clock(twin.synced_at)} {facts.title} has shown another row's data: contact "
             f"{twin.contact_id} has the same e-mail address, and was delivered later.",
             "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
@@ -185,11 +185,11 @@ def _complete(facts: Facts) -> Answer:
     last = facts.last if facts.last and facts.last.outcome == "synced" else None
     but = f" {last.message}." if last and last.message else ""
     if last and last.reason == UNCHANGED:
-        return Answer(
+        return Explanation(
             f"{facts.title} has it: delivered{when}, and unchanged since, so the last run did not send it.{but}",
             "Nothing. Once its data changes, selecting it sends it again.",
         )
-    return Answer(f"{facts.title} has it: delivered{when}.{but}", "Nothing. Select it again to send it again.")
+    return Explanation(f"{facts.title} has it: delivered{when}.{but}", "Nothing. Select it again to send it again.")
 
 
 def _to_do(facts: Facts, remedies: Mapping[str, str]) -> str:
@@ -206,14 +206,14 @@ def _next_look(facts: Facts) -> str:
     return "the next run reads the row afresh"
 
 
-def _processing(facts: Facts) -> Answer:
+def _processing(facts: Facts) -> Explanation:
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
-        return Answer(
+        return Explanation(
             f"Being delivered right now{f' by run {facts.run_id}' if facts.run_id else ''}.",
             f"Its result follows, by {_clock(facts.lease_expires_at)} at the latest.",
         )
-    return Answer(
-        "The run that held it has died, or another program left it Processing.",
+    return Explanation(
+        "The run that claimed it has died, or another program left it Processing.",
         "The next claim records what was journaled, or queues it again; no retry is spent.",
     )
 

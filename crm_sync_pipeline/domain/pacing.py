@@ -15,7 +15,7 @@ LONGEST_GRANT_SECONDS = 0.5
 SLACK_SECONDS = 0.25
 """How late a place may be taken: what is kept longer would become a burst beside another run's places."""
 
-HALVED_AT_MOST_EVERY_SECONDS = 1.0
+MIN_SECONDS_BETWEEN_HALVINGS = 1.0
 """What was in flight together tells one thing, not many."""
 
 
@@ -71,37 +71,37 @@ class Pace:
 
 
 @dataclass(slots=True)
-class InTheAir:
+class InFlight:
     """How many requests may be in flight: fewer when the destination pushes back, more again with each answer."""
 
-    most: int
+    maximum: int
     _limit: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
     _halved_at: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
-        self._limit = float(self.most)
+        self._limit = float(self.maximum)
 
     @property
     def limit(self) -> int:
         """How many may be in flight now, at least one."""
         return int(self._limit)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Start a request, if there is room for one."""
         has_room = self._count < self.limit
         self._count += has_room
         return has_room
 
-    def land(self) -> None:
+    def release(self) -> None:
         """A request has ended, whatever came of it."""
         self._count -= 1
 
     def observe(self, now: float, pushed_back: bool) -> None:
         """An answer came. `pushed_back`: it was a 429, or none came in time."""
         if not pushed_back:
-            self._limit = min(float(self.most), self._limit + 1 / self._limit)
-        elif now - self._halved_at >= HALVED_AT_MOST_EVERY_SECONDS:
+            self._limit = min(float(self.maximum), self._limit + 1 / self._limit)
+        elif now - self._halved_at >= MIN_SECONDS_BETWEEN_HALVINGS:
             self._halved_at = now
             self._limit = max(1.0, self._limit / 2)
 

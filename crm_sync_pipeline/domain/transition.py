@@ -9,7 +9,7 @@ from crm_sync_pipeline.domain.retry import RetryPolicy
 
 ERROR_LIMIT = 500
 LAST_ERROR_LIMIT = 400
-LOSSES_UNTIL_ALONE = 2
+LOSSES_UNTIL_QUARANTINE = 2
 LOSSES_UNTIL_ERROR = 4
 
 

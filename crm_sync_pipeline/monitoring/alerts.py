@@ -1,4 +1,4 @@
-"""Looks at what may be wrong, and tells people of each change once."""
+"""Checks what may be wrong, and notifies people of each change once."""
 
 import json
 import time
@@ -25,8 +25,8 @@ from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.monitoring.channels import AlertNotSentError, Channel
 from crm_sync_pipeline.settings import Settings
 
-SENDS_FOR_SECONDS = 25.0
-"""What is not told within that is told at the next look: Dagster gives a tick 60 s."""
+SEND_BUDGET_SECONDS = 25.0
+"""What is not sent within that is sent by the next check: Dagster gives a tick 60 s."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -40,22 +40,22 @@ def limits_of(settings: Settings) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """The result of one look: the channels and what each was told, and why others were not."""
+class Notified:
+    """The result of one check: what was sent to which channel, and why something was not."""
 
-    told: list[tuple[str, Change]] = field(default_factory=list)
+    sent: list[tuple[str, Change]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTrouble:
-    """What must be remembered about a database that can't remember it: since when no look at it has succeeded.
+    """What must be remembered about a database that can't remember it: since when every check of it has failed.
 
-    `told` are the channels that know, and that were not told yet that it is over.
+    `notified` are the channels that were told so, and not yet that it is over.
     """
 
     since: datetime | None = None
-    told: frozenset[str] = frozenset()
+    notified: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(cls, text: str | None) -> "DatabaseTrouble":
@@ -69,7 +69,7 @@ class DatabaseTrouble:
 
     def as_json(self) -> str:
         """For a sensor's cursor."""
-        return json.dumps({"since": self.since and self.since.timestamp(), "told": sorted(self.told)})
+        return json.dumps({"since": self.since and self.since.timestamp(), "told": sorted(self.notified)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,61 +87,61 @@ class Watch:
         """What may be wrong, and whether it is. Asks the database alone."""
         return self._conditions(self._health())
 
-    def look_whatever_the_database_does(
+    def check_and_notify_whatever_the_database_does(
         self, trouble: DatabaseTrouble, now: datetime
-    ) -> tuple[Looked, DatabaseTrouble]:
-        """Look and tell what is wrong; where the database has not worked for some minutes, tell that instead.
+    ) -> tuple[Notified, DatabaseTrouble]:
+        """Check, and send what has changed; where the database has not worked for some minutes, send that instead.
 
-        When it works again, what follows from its failure is not told beside it.
+        When it works again, what follows from its failure is not sent beside it.
         """
         error, since = None, trouble.since
         try:
             if since:
                 self._note_outages()
-            looked, since = self.look(), None
+            notified, since = self.check_and_notify(), None
         except CrmSyncError as failure:
             error, since = str(failure), since or now
-            looked = Looked(problems=[error])
+            notified = Notified(problems=[error])
         condition = condition_of_database(error, now - since if since else timedelta(0))
-        told = set(trouble.told)
+        informed = set(trouble.notified)
         for channel in self.channels:
-            for change in changes([condition], [DATABASE] if channel.name in told else []):
+            for change in changes([condition], [DATABASE] if channel.name in informed else []):
                 try:
                     channel.send(change.subject, change.text)
                 except AlertNotSentError as failure:
-                    looked.problems.append(f"{failure} It is tried again at the next look.")
+                    notified.problems.append(f"{failure} It will be retried at the next check.")
                     continue
-                looked.told.append((channel.name, change))
-                told ^= {channel.name}
-        return looked, DatabaseTrouble(since, frozenset(told))
+                notified.sent.append((channel.name, change))
+                informed ^= {channel.name}
+        return notified, DatabaseTrouble(since, frozenset(informed))
 
-    def look(self) -> Looked:
-        """Tell each channel what it was not told yet."""
-        health, told, looked = self._health(), self._ledger.told(), Looked()
-        if self._keep_track_of_outages(health, {each.name for each in told}):
+    def check_and_notify(self) -> Notified:
+        """Send to each channel what was not sent to it yet."""
+        health, still_open, notified = self._health(), self._ledger.open_alerts(), Notified()
+        if self._keep_track_of_outages(health, {each.name for each in still_open}):
             health = self._health()
         conditions = self._conditions(health)
-        until = time.monotonic() + SENDS_FOR_SECONDS
+        until = time.monotonic() + SEND_BUDGET_SECONDS
         for channel in self.channels:
-            told_here = {each.name for each in told if each.channel == channel.name}
-            for change in changes(conditions, told_here, self.ui_url):
+            open_here = {each.name for each in still_open if each.channel == channel.name}
+            for change in changes(conditions, open_here, self.ui_url):
                 if time.monotonic() > until:
-                    looked.problems.append("There was more to tell than time to tell it: the next look goes on.")
-                    return looked
+                    notified.problems.append("There was no time to send everything: the next check sends the rest.")
+                    return notified
                 try:
-                    if self._tell(channel, change):
-                        looked.told.append((channel.name, change))
+                    if self._notify(channel, change):
+                        notified.sent.append((channel.name, change))
                 except AlertNotSentError as error:
-                    looked.problems.append(f"{error} It is tried again at the next look.")
+                    notified.problems.append(f"{error} It will be retried at the next check.")
                     break  # a channel that does not take one now takes no other either
-        return looked
+        return notified
 
-    def _tell(self, channel: Channel, change: Change) -> bool:
+    def _notify(self, channel: Channel, change: Change) -> bool:
         def is_still_so() -> bool:
             now = {each.name: each.holds for each in self.conditions()}
             return now.get(change.name) is change.is_raised
 
-        return self._ledger.tell(channel.name, change, is_still_so, lambda: channel.send(change.subject, change.text))
+        return self._ledger.notify(channel.name, change, is_still_so, lambda: channel.send(change.subject, change.text))
 
     @property
     def _ledger(self) -> AlertLedger:
@@ -158,11 +158,11 @@ class Watch:
         for crm in self.jobs_of_crms:
             self._ledger.note_outage(crm)
 
-    def _keep_track_of_outages(self, health: Sequence[QueueHealth], told: Collection[str]) -> bool:
+    def _keep_track_of_outages(self, health: Sequence[QueueHealth], open_alerts: Collection[str]) -> bool:
         """Note who is down, and whose runs no longer fail; returns whether there are any of the latter."""
         have_recovered = False
         for queue in health:
-            has_recovered = queue.job and queue.job.condition in told and not queue.job.is_failing(self.limits)
+            has_recovered = queue.job and queue.job.condition in open_alerts and not queue.job.is_failing(self.limits)
             if queue.down or has_recovered:
                 self._ledger.note_outage(queue.crm)
                 have_recovered |= not queue.down

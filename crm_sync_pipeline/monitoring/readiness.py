@@ -15,7 +15,7 @@ from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.domain.masking import redacted
 
-COUNTED_UP_TO = 100_000
+DUE_COUNTED_UP_TO = 100_000
 LOOKED_AT = 1000
 """How many contacts are read of those due, and of those delivered lately: enough to tell what most are like."""
 
@@ -106,7 +106,7 @@ def _of_destination(destination: HttpDestination, create_fields: bool, clock: Cl
 def _of_queue(queue: ContactQueue) -> list[Line]:
     title, name = queue.crm.title, queue.crm.name
     try:
-        down, due = queue.breaker.state(), queue.depth(COUNTED_UP_TO)
+        down, due = queue.breaker.state(), queue.depth(DUE_COUNTED_UP_TO)
     except CrmSyncError as error:
         return [Line("Queue", State.RED, str(error))]
     if down:
@@ -114,7 +114,7 @@ def _of_queue(queue: ContactQueue) -> list[Line]:
         breaker = Line("Breaker", State.YELLOW, f"open, nothing is sent: {down.message}", to_do)
     else:
         breaker = Line("Breaker", State.GREEN, f"closed: {title} is not known to be down")
-    many = f"{due:,} contacts are due" if due < COUNTED_UP_TO else f"{COUNTED_UP_TO:,} contacts or more are due"
+    many = f"{due:,} contacts are due" if due < DUE_COUNTED_UP_TO else f"{DUE_COUNTED_UP_TO:,} contacts or more are due"
     return [breaker, Line("Due", State.GREEN, many if due else "no contact is due; `crm-sync select` queues some")]
 
 

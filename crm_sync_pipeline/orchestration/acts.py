@@ -8,8 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS
+from crm_sync_pipeline.contact_queue.people.chunks import RowProgress
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
-from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_contact
 from crm_sync_pipeline.destinations import delivered
@@ -39,6 +39,9 @@ class SelectConfig(WhichConfig):
     changed_only: bool = Field(
         default=False, description="Selected only if changed: no call for one whose data the CRM took last."
     )
+    anyway: bool = Field(
+        default=False, description="Select for a CRM that is off here, because another machine serves it."
+    )
 
 
 class SyncContactConfig(dg.Config):
@@ -48,7 +51,9 @@ class SyncContactConfig(dg.Config):
     crm: str = Field(default="", description="The CRM to deliver it to.")
 
 
-def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, changed_only: bool = False) -> None:
+def _carry_out(
+    context: dg.OpExecutionContext, verb: str, config: WhichConfig, *, changed_only: bool = False, anyway: bool = False
+) -> None:
     with plain_failure():
         database: Database = context.resources.database
         which = config.which(database.crms)
@@ -57,6 +62,7 @@ def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, c
             which,
             config.crm_names,
             everything=config.everything,
+            anyway=anyway,
             dry_run=config.dry_run,
             changed_only=changed_only,
             progress=_progress(context, verb),
@@ -75,7 +81,7 @@ def _carry_out(context: dg.OpExecutionContext, verb: str, config: WhichConfig, c
     )
 
 
-def _progress(context: dg.OpExecutionContext, verb: str) -> Progress:
+def _progress(context: dg.OpExecutionContext, verb: str) -> RowProgress:
     """Says how far an act has come, at most every five seconds."""
     gone_through, said_at = 0, time.monotonic()
 
@@ -102,7 +108,7 @@ def _build_select_op(form: type[SelectConfig]) -> dg.OpDefinition:
     def select_or_unselect(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # the same
         """Select contacts, or take them back."""
         chosen: SelectConfig = config
-        _carry_out(context, Action(chosen.action).value, chosen, chosen.changed_only)
+        _carry_out(context, Action(chosen.action).value, chosen, changed_only=chosen.changed_only, anyway=chosen.anyway)
 
     return select_or_unselect
 

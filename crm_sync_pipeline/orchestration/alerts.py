@@ -50,11 +50,13 @@ def build_alert_sensor(
             settings.alerts.ui_url,
             [job_health(context.instance, own, job, limits.failed_runs) for job in other_jobs],
         )
-        looked, trouble = watch.look_whatever_the_database_does(DatabaseTrouble.from_json(context.cursor), now())
+        notified, trouble = watch.check_and_notify_whatever_the_database_does(
+            DatabaseTrouble.from_json(context.cursor), now()
+        )
         context.update_cursor(trouble.as_json())
-        for problem in looked.problems:
+        for problem in notified.problems:
             logger.warning("alert_not_sent %s", problem)
-        told = [f"Told {channel}: {change.text}" for channel, change in looked.told]
-        return dg.SkipReason(" ".join([*told, *looked.problems]) or "Nothing has changed.")
+        sent = [f"Told {channel}: {change.text}" for channel, change in notified.sent]
+        return dg.SkipReason(" ".join([*sent, *notified.problems]) or "Nothing has changed.")
 
     return look

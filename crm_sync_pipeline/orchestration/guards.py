@@ -74,8 +74,8 @@ def due_or_reason(
 ) -> int | NotNow:
     """How many contacts a run should take; or why none should be started now."""
     try:
-        under_way = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
-        if len(under_way) - _end_dead_runs(instance, database, destination, under_way) >= max_runs:
+        unfinished = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
+        if len(unfinished) - _end_dead_runs(instance, database, destination, unfinished) >= max_runs:
             return NotNow(f"{job_name} is in progress; the next tick looks again.")
         due = database.ask(destination, lambda queue: _due_or_reason(queue, limit))
         if isinstance(due, NotNow):
@@ -86,6 +86,14 @@ def due_or_reason(
         return limit.size(due)
     except CrmSyncError as error:
         return NotNow(str(error))
+
+
+def finds_nothing(database: Database, destination: str, limit: BatchLimit) -> bool:
+    """Whether there is nothing to start now, by a look at our database alone: Dagster's storage is not asked."""
+    try:
+        return isinstance(database.ask(destination, lambda queue: _due_or_reason(queue, limit)), NotNow)
+    except CrmSyncError:
+        return False
 
 
 def _due_or_reason(queue: ContactQueue, limit: BatchLimit) -> int | NotNow:
@@ -110,7 +118,7 @@ def _end_dead_runs(
     lease = timedelta(seconds=database.lease_seconds)
     begun = [record.dagster_run for record in records if record.dagster_run.status in BEGUN]
     silent = [run for run in begun if _silent_for(instance, run, lease)]
-    dead = [run for run in silent if not database.ask(destination, partial(_is_held, run))]
+    dead = [run for run in silent if not database.ask(destination, partial(_has_live_claim, run))]
     for run in dead:
         instance.report_run_failed(
             run,
@@ -120,8 +128,8 @@ def _end_dead_runs(
     return len(dead)
 
 
-def _is_held(run: dg.DagsterRun, queue: ContactQueue) -> bool:
-    return queue.is_held_by_run(run.run_id)
+def _has_live_claim(run: dg.DagsterRun, queue: ContactQueue) -> bool:
+    return queue.has_live_claim(run.run_id)
 
 
 def _silent_for(instance: dg.DagsterInstance, run: dg.DagsterRun, wait: timedelta) -> bool:

@@ -11,7 +11,7 @@ from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.reading.figures import Failure
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.delivery.door import deliver_batch, deliver_those_kept_apart
+from crm_sync_pipeline.delivery.door import deliver_batch, deliver_quarantined
 from crm_sync_pipeline.delivery.probe import resume
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.batch import Batch, Sent
@@ -59,7 +59,7 @@ def claim_batch(
                 (contact_id,) = parse_ids([config.contact_id])
                 batch = queue.claim_contact(contact_id, context.run_id, token)
             else:
-                batch = queue.claim(config.batch_size, context.run_id, token, takes_up_imports=True)
+                batch = queue.claim(config.batch_size, context.run_id, token, adopts_imports=True)
         except Exception:  # the claim was rolled back, which can't be said of one that is interrupted
             open_claims.close(token)
             raise
@@ -88,8 +88,8 @@ def build_sync_op(destination: HttpDestination) -> dg.OpDefinition:
                 crm.require_ready()
                 with progress_in(context.log, name) as progress:
                     sent = Sent(deliver_batch(queue, crm, batch, context.run_id, progress))
-                if batch.is_alone:
-                    deliver_those_kept_apart(queue, crm, sent, context.run_id)
+                if batch.is_quarantined:
+                    deliver_quarantined(queue, crm, sent, context.run_id)
         except BaseException:
             with plain_failure():
                 # What is journaled counts, what an import holds is left to the next claim, the rest is given back.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from crm_sync_pipeline.delivery.door import Progress
+from crm_sync_pipeline.delivery.door import RunProgress
 from crm_sync_pipeline.domain.batch import Tally
 
 SHORTEST_SECONDS = 5.0
@@ -22,7 +22,7 @@ class _Reached(NamedTuple):
 
 
 @contextmanager
-def progress_in(log: logging.Logger, destination: str) -> Iterator[Progress]:
+def progress_in(log: logging.Logger, destination: str) -> Iterator[RunProgress]:
     """What to tell the progress to. Every five seconds the log has a line, and fewer as the run grows long.
 
     It is written by a thread of its own: a line takes Dagster up to ten milliseconds, and its database may be slow,

@@ -60,18 +60,16 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if value},
     }
     for name in delivered():
-        destination = DESTINATIONS[name].destination()
-        if destination.missing_setting(settings) is None:
-            account = destination.from_settings(settings)
-            console.print(f"{destination.title}: your account, by {account.base_url}")
+        title = DESTINATIONS[name].title
+        if not settings.destinations[name].missing:
+            account = DESTINATIONS[name].destination().from_settings(settings)
+            console.print(f"{title}: your account, by {account.base_url}")
         elif name in SIMULATIONS:
             simulation = SIMULATIONS[name]
             simulator = parts.enter_context(running(simulation.build(simulation.plan, ()).app))
             environment.update(simulation.settings_at(simulator.base_url))
             environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
-            console.print(
-                f"{destination.title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests"
-            )
+            console.print(f"{title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests")
     if settings.general.database:
         console.print(f"Database: yours, by {settings.general.database_variable}")
         return environment
@@ -84,7 +82,7 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         load(database, sample_contacts(SAMPLE_SIZE))
     console.print("Database: an embedded PostgreSQL with sample contacts, kept in var/postgres. In another terminal:")
     console.print(f"  export DATABASE_URL='{postgres.url}'")
-    console.print("  .venv/bin/crm-sync select --all     (then watch the sensor start a run)")
+    console.print("  .venv/bin/crm-sync select --all --anyway     (then watch the sensor start a run)")
     return environment
 
 

@@ -1,6 +1,7 @@
 """What all groups of settings share: where they are read from, and how a wrong one is refused."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,15 @@ class FromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
     )
+
+    required: ClassVar[Sequence[str]] = ()
+    """The fields without which nothing can be done; they are None, and not refused, where they are not set."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The variables of those required fields that are not set."""
+        prefix = self.model_config["env_prefix"]
+        return tuple(f"{prefix}{name}".upper() for name in self.required if getattr(self, name) is None)
 
     @model_validator(mode="before")
     @classmethod

@@ -23,7 +23,7 @@ class GeneralSettings(FromEnvironment):
     )
     crm_sync_contacts_table: TableName = Field("contacts", description="The contacts table, or schema.table.")
     crm_sync_lease_seconds: int = Field(
-        300, ge=60, le=3600, description="How long a claim holds without progress, in seconds."
+        300, ge=60, le=3600, description="How long a claim lasts without progress, in seconds."
     )
     crm_sync_lag_limit_minutes: int = Field(
         15, ge=1, le=1440, description="A due contact that waits longer fails the check of the queue, in minutes."

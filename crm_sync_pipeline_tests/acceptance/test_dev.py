@@ -141,7 +141,9 @@ def test_it_delivers_by_sensor_keeps_secrets_and_stops_at_once(
     # Five seconds are the promise; these tests keep both cores busy with other things.
     assert stopped_in < 8, "Ctrl-C stops everything within five seconds"
     states = {world.status(contact) for contact in slow}
-    assert states == {("Complete", "Complete"), ("Queued", "Queued")}, "the interrupted run gave back what it held"
+    assert states == {("Complete", "Complete"), ("Queued", "Queued")}, (
+        "the interrupted run gave back what it had claimed"
+    )
     assert world.value("SELECT count(*) FROM crm_sync.deliveries WHERE claim_token IS NOT NULL") == 0
 
     folder = installation.folder

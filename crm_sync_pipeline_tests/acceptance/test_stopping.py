@@ -35,7 +35,7 @@ LONG_LEASE = {
 Nor may the call that hangs end by its own time limit, however long the others took to start.
 """
 
-UNDER_WAY = 6
+IN_PROGRESS = 6
 """So many outcomes are journaled when a run counts as being in the middle of its batch."""
 
 SIGNAL_TAKES = timedelta(seconds=1)
@@ -90,9 +90,9 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     runs = Runs(services.graphql)
     world.add_many(ALL)
     launched = {runs.launch(250, **LONG_LEASE) for _ in range(2)}
-    until(lambda: all(_held(world, run_id) for run_id in launched), 60, "two runs have claimed")
+    until(lambda: all(_claimed(world, run_id) for run_id in launched), 60, "two runs have claimed")
     dead = runs.launch(500)
-    until(lambda: all(_is_under_way(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
+    until(lambda: all(_is_in_progress(world, run_id) for run_id in (*launched, dead)), 60, "all are in progress")
     (signalled,) = (run_id for run_id in launched if HANGING in _addresses(world, run_id))
     (terminated,) = launched - {signalled}
     worker, last_worker = (_worker_of(run_id, services) for run_id in (signalled, dead))
@@ -103,16 +103,18 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     terminated_at = _now()
     last_worker.kill()
     services.kill_code_server()
-    until(lambda: not _held(world, terminated), GIVEN_BACK_SECONDS, "the terminated run gave back what it held")
+    until(
+        lambda: not _claimed(world, terminated), GIVEN_BACK_SECONDS, "the terminated run gave back what it had claimed"
+    )
     _assert_ended_well(world, simulator, terminated, terminated_at)
     until(lambda: runs.status(terminated) == "CANCELED", 20, "and it shows as canceled")
 
     assert runs.status(dead) == "STARTED", "Dagster does not notice that worker and code server died together"
     services.start_code_server(**{TRIGGERS: "on"})
     until(
-        lambda: not _held(world, signalled),
+        lambda: not _claimed(world, signalled),
         GRACE_SECONDS + GIVEN_BACK_SECONDS,
-        "the signalled run gave back what it held",
+        "the signalled run gave back what it had claimed",
     )
     assert _now() - signalled_at > timedelta(seconds=GRACE_SECONDS - 1), "a call in flight got its ten seconds"
     _assert_ended_well(world, simulator, signalled, signalled_at)
@@ -120,15 +122,15 @@ def test_a_stopped_run_gives_back_at_once_what_it_did_not_send_and_a_dead_one_bl
     simulator.inject("latency=700")
     until(lambda: runs.status(dead) == "FAILURE", SHORT_LEASE_SECONDS + 25, "the sensor sees that the dead run is dead")
 
-    until(lambda: _working(world) - {*launched, dead}, 60, "another takes up what all these left")
+    until(lambda: _working(world) - {*launched, dead}, 60, "another claims what all these left")
     (successor,) = _working(world) - {*launched, dead}
-    taken_up = _addresses(world, successor)
+    claimed = _addresses(world, successor)
     services.stop_daemon()
     simulator.heal()
     until(lambda: runs.status(successor) == "SUCCESS", 60, "and goes on without a daemon, to its good end")
     complete = world.rows("SELECT email FROM contacts WHERE brevo_sync_status = 'Complete'")
-    assert taken_up <= {row["email"] for row in complete}
-    assert _held(world, successor) == 0
+    assert claimed <= {row["email"] for row in complete}
+    assert _claimed(world, successor) == 0
 
 
 def _assert_ended_well(world: World, simulator: BrevoSimulator, run_id: str, told_at: datetime) -> None:
@@ -163,12 +165,12 @@ def _addresses(world: World, run_id: str) -> set[str]:
     return {row["email"] for row in _contacts(world, run_id)}
 
 
-def _is_under_way(world: World, run_id: str) -> bool:
+def _is_in_progress(world: World, run_id: str) -> bool:
     count = "SELECT count(*) FROM crm_sync.attempts WHERE run_id = :run_id"
-    return int(world.value(count, run_id=run_id)) >= UNDER_WAY
+    return int(world.value(count, run_id=run_id)) >= IN_PROGRESS
 
 
-def _held(world: World, run_id: str) -> int:
+def _claimed(world: World, run_id: str) -> int:
     count = "SELECT count(*) FROM crm_sync.deliveries WHERE run_id = :run_id AND claim_token IS NOT NULL"
     return int(world.value(count, run_id=run_id))
 

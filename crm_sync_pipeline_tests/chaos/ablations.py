@@ -16,7 +16,7 @@ from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
 from crm_sync_pipeline.destinations.contract import Answer, Record
-from crm_sync_pipeline.domain.batch import Attempt, Held, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.outcome import Outcome
 from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
 from crm_sync_pipeline_tests.chaos.plan import Act
@@ -24,7 +24,7 @@ from crm_sync_pipeline_tests.chaos.plan import Act
 
 def without_token_check() -> None:
     """A worker settles what it journaled whoever holds it by now, and never learns that its claim is lost."""
-    let_go, journal = settle_sql._let_go, ContactQueue.journal
+    end_claim, journal = settle_sql._end_claim, ContactQueue.journal
 
     def lock_mine(its: DestinationColumns) -> sa.Executable:
         journaled = sa.select(attempts.c.contact_id).where(attempts.c.claim_token == TOKEN)
@@ -35,7 +35,7 @@ def without_token_check() -> None:
                 *(deliveries.c[name] for name in ("retry_count", "lost_count", "payload_hash", "late_payload_hash")),
                 *(deliveries.c[name] for name in ("remote_id", "remote_fields")),
                 its.delivered_to.label("delivered_to"),
-                its.is_held.label("is_held"),
+                its.is_claimed.label("is_claimed"),
                 *its.sent_fields(),
             )
             .select_from(its.table.join(deliveries, its.delivery))
@@ -46,26 +46,26 @@ def without_token_check() -> None:
         )
         return mine
 
-    def let_go_whoever_holds(settled: sa.CTE, destination: str) -> Any:
-        statement: Any = let_go(settled, destination)
+    def end_any_claim(settled: sa.CTE, destination: str) -> Any:
+        statement: Any = end_claim(settled, destination)
         statement._where_criteria = tuple(each for each in statement._where_criteria if "claim_token" not in str(each))
         return statement
 
     def journal_and_go_on(
         self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
-    ) -> Held:
-        held = journal(self, token, done, run_id, look=look)
-        return held if held.total else Held(1, self.lease.total_seconds())
+    ) -> LeaseStatus:
+        status = journal(self, token, done, run_id, look=look)
+        return status if status.total else LeaseStatus(1, self.lease.total_seconds())
 
-    _replace(settle_sql, "lock_held", lock_mine)
-    _replace(settle_sql, "_let_go", let_go_whoever_holds)
+    _replace(settle_sql, "lock_claimed", lock_mine)
+    _replace(settle_sql, "_end_claim", end_any_claim)
     _replace(ContactQueue, "journal", journal_and_go_on)
 
 
 def without_lease() -> None:
     """A claim takes away what another worker holds, however long its lease still runs."""
 
-    def lock_anything_held(its: DestinationColumns) -> sa.Executable:
+    def lock_anything_claimed(its: DestinationColumns) -> sa.Executable:
         statement: sa.Executable = (
             settle_sql._claimed_rows(its)
             .where(deliveries.c.claim_token.is_not(None))
@@ -75,7 +75,7 @@ def without_lease() -> None:
         )
         return statement
 
-    _replace(settle_sql, "lock_expired", lock_anything_held)
+    _replace(settle_sql, "lock_expired", lock_anything_claimed)
 
 
 def without_locks() -> None:
@@ -100,7 +100,7 @@ def without_journal() -> None:
 
     def remember(
         self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
-    ) -> Held:
+    ) -> LeaseStatus:
         kept.setdefault(token, []).extend(done)
         return journal(self, token, [], run_id, look=look)
 

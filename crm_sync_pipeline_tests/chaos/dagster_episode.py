@@ -219,7 +219,7 @@ def _drain(clockwork: Clockwork) -> float | None:
 def _runs_left(runs: Runs) -> Mapping[str, str]:
     """The runs that never end, though nothing is left to do: Dagster has to notice that their workers are gone."""
     deadline = time.monotonic() + RUNS_END_SECONDS
-    while (left := runs.under_way()) and time.monotonic() < deadline:
+    while (left := runs.in_progress()) and time.monotonic() < deadline:
         time.sleep(0.5)
     return left
 

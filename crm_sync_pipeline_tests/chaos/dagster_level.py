@@ -19,7 +19,7 @@ from crm_sync_pipeline_tests.chaos.losses import lost_four_times_in_a_row
 from crm_sync_pipeline_tests.chaos.repeats import repeats_in
 from crm_sync_pipeline_tests.chaos.site import site
 
-KILLS_AN_EPISODE = 25
+KILLS_PER_EPISODE = 25
 SHOWN = 10
 
 
@@ -57,7 +57,7 @@ def run_dagster_level(*, kills: int, restarts: int, cuts: int, seed: int, say: C
 
 def plans(kills: int, restarts: int, cuts: int, seed: int) -> Iterator[Plan]:
     """Everything is spread evenly; Dagster's own storage is cut as well in every second episode."""
-    episodes = max(1, round(kills / KILLS_AN_EPISODE))
+    episodes = max(1, round(kills / KILLS_PER_EPISODE))
 
     def share(of: int, number: int) -> int:
         return of * (number + 1) // episodes - of * number // episodes
@@ -68,9 +68,9 @@ def plans(kills: int, restarts: int, cuts: int, seed: int) -> Iterator[Plan]:
             share(kills, number),
             share(restarts, number),
             share(cuts, number),
-            kill_share=0.45 if kills >= KILLS_AN_EPISODE else 0.7,
+            kill_share=0.45 if kills >= KILLS_PER_EPISODE else 0.7,
             storage_is_behind_proxy=(seed + number) % 2 == 1,
-            has_killer=kills >= KILLS_AN_EPISODE and number % 3 == 0,
+            has_killer=kills >= KILLS_PER_EPISODE and number % 3 == 0,
         )
 
 

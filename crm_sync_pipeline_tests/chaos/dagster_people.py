@@ -34,7 +34,7 @@ class Impatient:
     def _live(self) -> None:
         while not self._gone.wait(PAUSE_SECONDS):
             try:
-                if self._is_wanted() and len(self._runs.under_way()) < self._most:
+                if self._is_wanted() and len(self._runs.in_progress()) < self._most:
                     self._runs.launch(self._batch_size)
                     self.done["launched"] += 1
             except (httpx.HTTPError, OSError, RunsError):  # a service is down, or Dagster's database

@@ -69,7 +69,7 @@ class Runs:
         status: str = self._ask(_RUN, id=run_id)["runOrError"]["status"]
         return status
 
-    def under_way(self) -> dict[str, str]:
+    def in_progress(self) -> dict[str, str]:
         """The status of every run that has not ended."""
         return self._statuses(UNFINISHED)
 

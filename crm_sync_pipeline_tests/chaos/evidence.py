@@ -98,7 +98,7 @@ class Evidence:
             if event.name in ("journaling", "journaled"):
                 self._journaling.setdefault(event.worker, []).append(event)
         told = [(event.name, event.told) for event in self.events]
-        self.taking_up = frozenset(UUID(words["token"]) for name, words in told if name == "taking_up")
+        self.adopting = frozenset(UUID(words["token"]) for name, words in told if name == "adopting")
         self._imports = {words["process"]: words["the_import"] for name, words in told if name == "import_noted"}
         self._given_up = frozenset(words["the_import"] for name, words in told if name == "giving_up")
         self._by_email = {row["email"].strip().lower(): contact for contact, row in self.contacts.items()}
@@ -123,12 +123,12 @@ class Evidence:
 
     def was_journaling(self, worker: str, start: float, end: float) -> bool:
         """Whether a write to the journal that this worker began by `start` had not ended by `end`."""
-        under_way: float | None = None
+        in_progress: float | None = None
         for event in self._journaling.get(worker, ()):
             if event.at > end:
                 break
-            under_way = event.at if event.name == "journaling" else None
-        return under_way is not None and under_way <= start
+            in_progress = event.at if event.name == "journaling" else None
+        return in_progress is not None and in_progress <= start
 
     def was_disturbed(self, start: float, end: float) -> bool:
         """Whether workers could not reach their database at some time between the two."""

@@ -104,10 +104,10 @@ class Faults:
             self._ends(act, lambda: self._crew.wake(worker))
 
     def _stop_until_taken(self, act: Act) -> None:
-        """Stop a worker amid its batch, and wake it when another one has taken over what it held."""
+        """Stop a worker amid its batch, and wake it when another one has taken over what it had claimed."""
         worker = self._crew.pick(self._dice)
-        held = self._clockwork.held_amid_a_batch().get(worker.name, set())
-        if len(held) < MANY or self._crew.has_sleepers() or not self._crew.stop(worker):
+        claimed = self._clockwork.claimed_amid_a_batch().get(worker.name, set())
+        if len(claimed) < MANY or self._crew.has_sleepers() or not self._crew.stop(worker):
             if act.seconds > 0:  # it holds nothing now, or nobody would be awake to take it: soon again
                 again = replace(act, at=act.at + 0.05, seconds=act.seconds - 0.05)
                 self._later(again.at, lambda: self._stop_until_taken(again))
@@ -115,8 +115,8 @@ class Faults:
         latest = time.monotonic() + LONGEST_SLEEP_SECONDS
 
         def look() -> None:
-            others = [theirs for name, theirs in self._clockwork.held().items() if name != worker.name]
-            if any(held & theirs for theirs in others) or time.monotonic() > latest:
+            others = [theirs for name, theirs in self._clockwork.claimed().items() if name != worker.name]
+            if any(claimed & theirs for theirs in others) or time.monotonic() > latest:
                 self._crew.wake(worker)
             else:
                 self._later(time.monotonic() - self._started_at + 0.03, look)

@@ -1,4 +1,4 @@
-"""What a level of the chaos harness comes to: the row of its table."""
+"""The result of a level of the chaos harness: the row of its table."""
 
 from collections import Counter
 from dataclasses import dataclass, field

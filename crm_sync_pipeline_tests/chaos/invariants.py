@@ -21,7 +21,7 @@ from crm_sync_pipeline_tests.chaos.invariants_of_calls import (
 from crm_sync_pipeline_tests.chaos.invariants_of_claims import (
     claims_are_taken_from_the_queue_alone,
     only_the_owner_settles_before_the_lease_runs_out,
-    processing_is_always_held,
+    processing_is_always_claimed,
     retries_are_counted_rightly,
 )
 from crm_sync_pipeline_tests.chaos.losses import lost_four_times_in_a_row
@@ -73,11 +73,11 @@ def the_end_is_what_people_decided(evidence: Evidence) -> Iterator[str]:
             yield f"contact {contact} was unselected last, and stands {end}"
 
 
-def nobody_holds_anything_at_the_end(evidence: Evidence) -> Iterator[str]:
+def nothing_is_claimed_at_the_end(evidence: Evidence) -> Iterator[str]:
     """I2: no token, no lease."""
     for contact, row in evidence.deliveries.items():
         if row["claim_token"] is not None or row["lease_expires_at"] is not None:
-            yield f"the delivery of {contact} is still held under {row['claim_token']}"
+            yield f"the delivery of {contact} is still claimed under {row['claim_token']}"
 
 
 def complete_means_that_brevo_holds_it(evidence: Evidence) -> Iterator[str]:
@@ -231,7 +231,7 @@ Invariant = Callable[[Evidence], Iterator[str]]
 
 INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     "I1": (nothing_is_lost, the_end_is_what_people_decided),
-    "I2": (nobody_holds_anything_at_the_end, processing_is_always_held),
+    "I2": (nothing_is_claimed_at_the_end, processing_is_always_claimed),
     "I3/I4": (complete_means_that_brevo_holds_it, one_of_those_that_share_a_number_has_it),
     "I5": (claims_are_taken_from_the_queue_alone,),
     "I6": (only_the_owner_settles_before_the_lease_runs_out,),

@@ -16,10 +16,10 @@ WAKING_SECONDS = 0.5
 
 
 def nothing_is_sent_without_a_claim(evidence: Evidence) -> Iterator[str]:
-    """I9: a worker sends only while its claim holds, unless it was stopped between its look and its call."""
-    held = _held_by_token(evidence)
+    """I9: a worker sends only while its claim lives, unless it was stopped between its look and its call."""
+    claimed = _claimed_by_token(evidence)
     for call in evidence.calls.values():
-        windows = held.get((call.token, call.contact), [])
+        windows = claimed.get((call.token, call.contact), [])
         sent = call.sent_at
         if any(begin - SLACK_SECONDS <= sent <= end + SLACK_SECONDS for begin, end in windows):
             continue
@@ -30,8 +30,8 @@ def nothing_is_sent_without_a_claim(evidence: Evidence) -> Iterator[str]:
             yield f"{call.worker} sent {call.contact} {late}"
 
 
-def _held_by_token(evidence: Evidence) -> dict[tuple[UUID, UUID], list[Window]]:
-    held: dict[tuple[UUID, UUID], list[Window]] = {}
+def _claimed_by_token(evidence: Evidence) -> dict[tuple[UUID, UUID], list[Window]]:
+    claimed: dict[tuple[UUID, UUID], list[Window]] = {}
     for contact, changes in evidence.of_deliveries.items():
         token, since = None, 0.0
         for change in changes:
@@ -40,11 +40,11 @@ def _held_by_token(evidence: Evidence) -> dict[tuple[UUID, UUID], list[Window]]:
                 continue
             at = change.at - evidence.epoch
             if token is not None:
-                held.setdefault((UUID(token), contact), []).append((since, at))
+                claimed.setdefault((UUID(token), contact), []).append((since, at))
             token, since = now_token, at
         if token is not None:
-            held.setdefault((UUID(token), contact), []).append((since, float("inf")))
-    return held
+            claimed.setdefault((UUID(token), contact), []).append((since, float("inf")))
+    return claimed
 
 
 def nothing_is_sent_that_was_unselected_before(evidence: Evidence) -> Iterator[str]:

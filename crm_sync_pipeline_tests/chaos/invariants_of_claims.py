@@ -13,7 +13,7 @@ _POLICY = RetryPolicy()
 _QUEUED = {("Selected", "Queued"), ("Queued", "Queued")}
 
 
-def processing_is_always_held(evidence: Evidence) -> Iterator[str]:
+def processing_is_always_claimed(evidence: Evidence) -> Iterator[str]:
     """I2: whenever a transaction ends, a contact on Processing/Processing has a delivery with token and lease."""
     for contact, changes in _of_both(evidence).items():
         status: tuple[str | None, str | None] = (None, None)
@@ -25,13 +25,13 @@ def processing_is_always_held(evidence: Evidence) -> Iterator[str]:
             else:
                 token = (change.after or {}).get("claim_token")
             if last_of[change.transaction] == change.number and status == ("Processing", "Processing") and not token:
-                yield f"contact {contact} stood Processing and nobody held it, after {change.actor} had written"
+                yield f"contact {contact} stood Processing, claimed by nobody, after {change.actor} had written"
 
 
 def claims_are_taken_from_the_queue_alone(evidence: Evidence) -> Iterator[str]:
     """I5: never from another live claim, never from anything but Queued, and never twice under a token in use.
 
-    What an import holds stays Processing when another claim takes it up.
+    What an import holds stays Processing when another claim adopts it.
     """
     seen: set[tuple[str, UUID]] = set()
     for contact, changes in _of_both(evidence).items():
@@ -41,8 +41,8 @@ def claims_are_taken_from_the_queue_alone(evidence: Evidence) -> Iterator[str]:
             if change.table != "deliveries" or token is None or before.get("claim_token") == token:
                 continue
             if before.get("claim_token") and seconds_of(before["lease_expires_at"]) > change.began_at:
-                yield f"{change.actor} claimed {contact} while another claim held it"
-            if before.get("claim_token") and UUID(token) in evidence.taking_up:
+                yield f"{change.actor} claimed {contact} while another live claim had it"
+            if before.get("claim_token") and UUID(token) in evidence.adopting:
                 pass
             elif change.transaction not in moved:
                 yield f"{change.actor} claimed {contact} without moving it to Processing"
@@ -95,7 +95,7 @@ def retries_are_counted_rightly(evidence: Evidence) -> Iterator[str]:
                     yield f"the retries of {contact} went from {done} to {now_done} after '{outcome}'"
                 elif after["claim_token"] is None and not _waits_long_enough(change, done):
                     yield f"{contact} is due again too soon after its failure number {now_done}"
-            elif now_done == done and outcome == "failed" and done < _POLICY.max_retries and _is_held(row):
+            elif now_done == done and outcome == "failed" and done < _POLICY.max_retries and _is_claimed(row):
                 yield f"{contact} failed, and no retry was spent"
 
 
@@ -105,7 +105,7 @@ def _waits_long_enough(change: Change, retries_done: int) -> bool:
     return due is not None and abs(seconds_of(due) - change.began_at - wait) < 1
 
 
-def _is_held(row: dict[str, Any]) -> bool:
+def _is_claimed(row: dict[str, Any]) -> bool:
     return (row.get("brevo_sync_status"), row.get("brevo_processing_status")) == ("Processing", "Processing")
 
 

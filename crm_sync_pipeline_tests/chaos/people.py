@@ -94,7 +94,7 @@ class People:
         self._world.execute("DELETE FROM contacts WHERE id = :id", id=contact)
 
     def _change_sync_status_alone(self) -> None:
-        """By hand, in the table: it still wins over what a worker comes to."""
+        """By hand, in the table: it still wins over the result of a worker."""
         self._world.execute(
             "UPDATE contacts SET brevo_sync_status = CAST(:status AS crm_sync_status) "
             "WHERE id = ANY(:ids) AND brevo_processing_status = 'Processing'",

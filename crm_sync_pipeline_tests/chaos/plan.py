@@ -50,7 +50,7 @@ _ODDS: Mapping[str, float] = {
     "import_begun": 0.03,
     "import_posted": 0.03,
     "import_noted": 0.03,
-    "take_up_not_committed": 0.03,
+    "adoption_not_committed": 0.03,
 }
 """Those that are passed with each call have the smallest: a worker should come to something before it dies."""
 

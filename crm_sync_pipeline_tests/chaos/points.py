@@ -33,14 +33,14 @@ POINTS = (
     "import_begun",
     "import_posted",
     "import_noted",
-    "take_up_not_committed",
+    "adoption_not_committed",
 )
 
 _WRITES = {
     "claim_not_committed": re.compile(r"INSERT INTO crm_sync\.deliveries"),
     "journal_not_committed": re.compile(r"INSERT INTO crm_sync\.attempts"),
     "settle_not_committed": re.compile(r"UPDATE crm_sync\.deliveries SET .*claim_token=NULL", re.DOTALL),
-    "take_up_not_committed": re.compile(r"UPDATE crm_sync\.imports SET .*taken_up=", re.DOTALL),
+    "adoption_not_committed": re.compile(r"UPDATE crm_sync\.imports SET .*taken_up=", re.DOTALL),
 }
 _EXTENDS = re.compile(r"UPDATE crm_sync\.deliveries SET lease_expires_at=")
 

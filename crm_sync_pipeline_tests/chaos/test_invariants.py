@@ -62,7 +62,7 @@ def decision_overwritten() -> Evidence:
     return evidence(story)
 
 
-def still_held() -> Evidence:
+def still_claimed() -> Evidence:
     return evidence(deliveries={CONTACT: delivery_row(TOKEN, 9)})
 
 
@@ -85,7 +85,7 @@ def stale_call_landed_last() -> Evidence:
     return evidence(obeyed=[obeyed(3, "0.1/1"), obeyed(3.5, "1.1/1", name="Old")], calls=calls)
 
 
-def claim_of_a_held_contact() -> Evidence:
+def claim_of_a_claimed_contact() -> Evidence:
     story = beginning()
     story.claim(2, WORKER, TOKEN)
     story.tell(2.5, PEOPLE, "contacts", contact_row("Selected", "Queued"))
@@ -218,12 +218,12 @@ def settled_twice() -> Evidence:
         ("I1", contact_gone),
         ("I1", contact_stuck),
         ("I1", decision_overwritten),
-        ("I2", still_held),
+        ("I2", still_claimed),
         ("I2", processing_without_a_holder),
         ("I3/I4", complete_and_never_sent),
         ("I3/I4", complete_under_the_id_of_another),
         ("I3/I4", stale_call_landed_last),
-        ("I5", claim_of_a_held_contact),
+        ("I5", claim_of_a_claimed_contact),
         ("I5", claim_of_a_contact_in_error),
         ("I6", claim_ended_by_a_stranger),
         ("I7", illegal_transition),
@@ -283,8 +283,8 @@ def test_an_import_that_was_given_up_may_be_sent_again() -> None:
     assert list(violations_in(known)) == []
 
 
-def taken_up(*events: Event) -> Evidence:
-    """An import whose worker died, and which another one takes up when the lease has run out."""
+def adopted(*events: Event) -> Evidence:
+    """An import whose worker died, and which another one adopts when the lease has run out."""
     story = beginning()
     story.claim(2, WORKER, TOKEN, lease_seconds=2)
     story.tell(5, OTHER, "deliveries", delivery_row(OTHER_TOKEN, 7, lost_count=1))
@@ -296,13 +296,13 @@ def taken_up(*events: Event) -> Evidence:
     return evidence(story, obeyed=[obeyed(3.3, name)], calls=calls, attempts=attempts, events=events)
 
 
-def test_an_import_may_be_taken_up_and_by_nothing_but_a_take_up() -> None:
-    assert list(violations_in(taken_up(Event(5, OTHER, "taking_up", {"token": str(OTHER_TOKEN)})))) == []
-    assert [name for name, _ in violations_in(taken_up())] == ["I5"]
+def test_an_import_may_be_adopted_and_by_nothing_but_an_adoption() -> None:
+    assert list(violations_in(adopted(Event(5, OTHER, "adopting", {"token": str(OTHER_TOKEN)})))) == []
+    assert [name for name, _ in violations_in(adopted())] == ["I5"]
 
 
 def test_an_import_knows_what_it_came_to_whoever_saw_that() -> None:
-    (only,) = taken_up().calls.values()
+    (only,) = adopted().calls.values()
     assert (only.process, only.outcome, only.journaled_under, only.answered_at) == (7, "synced", OTHER_TOKEN, 5.5)
 
 

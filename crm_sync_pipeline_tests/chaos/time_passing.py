@@ -32,7 +32,9 @@ _IDLE = """
 SELECT max(extract(epoch FROM clock_timestamp() - state_change)) FROM pg_stat_activity
 WHERE state LIKE 'idle in transaction%' AND datname = current_database()
 """
-_HELD = "SELECT run_id, contact_id FROM crm_sync.deliveries WHERE claim_token IS NOT NULL AND lease_expires_at > now()"
+_CLAIMED = (
+    "SELECT run_id, contact_id FROM crm_sync.deliveries WHERE claim_token IS NOT NULL AND lease_expires_at > now()"
+)
 _UNJOURNALED = """
  AND EXISTS (SELECT FROM crm_sync.attempts a WHERE a.claim_token = deliveries.claim_token)
  AND NOT EXISTS (
@@ -70,20 +72,20 @@ class Clockwork:
             pass
 
     def unfinished(self) -> int | None:
-        """How much is queued, processing or held; None where the database does not answer."""
+        """How much is queued, processing or claimed; None where the database does not answer."""
         try:
             with self._engine.begin() as connection:
                 return int(connection.exec_driver_sql(_UNFINISHED).scalar_one())
         except _HARMLESS:
             return None
 
-    def held(self) -> dict[str, set[UUID]]:
-        """What each worker holds now; nothing where the database does not answer."""
-        return self._by_worker(_HELD)
+    def claimed(self) -> dict[str, set[UUID]]:
+        """What each worker has claimed now; nothing where the database does not answer."""
+        return self._by_worker(_CLAIMED)
 
-    def held_amid_a_batch(self) -> dict[str, set[UUID]]:
-        """What each worker holds and has not journaled yet, of those that have journaled something."""
-        return self._by_worker(_HELD + _UNJOURNALED)
+    def claimed_amid_a_batch(self) -> dict[str, set[UUID]]:
+        """What each worker has claimed and has not journaled yet, of those that have journaled something."""
+        return self._by_worker(_CLAIMED + _UNJOURNALED)
 
     def _by_worker(self, query: str) -> dict[str, set[UUID]]:
         found: dict[str, set[UUID]] = {}

@@ -42,7 +42,7 @@ class WatchedBrevo(BrevoSimulator):
     def __init__(self, config: BrevoConfig | None = None) -> None:
         self.obeyed: list[Obeyed] = []
         self.processes: dict[str, int] = {}
-        self._under_way: list[tuple[str, Process]] = []
+        self._in_progress: list[tuple[str, Process]] = []
         super().__init__(config)
 
     def handle(self, request: Request) -> Answer:
@@ -55,14 +55,14 @@ class WatchedBrevo(BrevoSimulator):
         if answer.status == 202 and route == IMPORT_ROUTE:
             process = self.imports.processes[max(self.imports.processes)]
             self.processes[call] = process.id
-            self._under_way.append((call, process))
+            self._in_progress.append((call, process))
         return answer
 
     def note_imports(self) -> None:
         """Note what imports have brought in by now."""
         self.imports.advance(self.clock())
-        over = [each for each in self._under_way if each[1].completed_at]
-        self._under_way = [each for each in self._under_way if not each[1].completed_at]
+        over = [each for each in self._in_progress if each[1].completed_at]
+        self._in_progress = [each for each in self._in_progress if not each[1].completed_at]
         for call, process in over:
             refused = {id(row) for rows in process.failures.values() for row in rows}
             for row in process.order.rows:

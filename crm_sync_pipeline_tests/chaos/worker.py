@@ -117,7 +117,7 @@ def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -
 def _one_run(database: Database, brevo: Brevo, orders: Orders) -> None:
     """What the three ops do, one after another."""
     queue = database.queue("brevo")
-    batch = queue.claim(orders.batch_size, run_id=orders.name, takes_up_imports=True)
+    batch = queue.claim(orders.batch_size, run_id=orders.name, adopts_imports=True)
     if not batch.size:
         time.sleep(IDLE_SECONDS)
         return

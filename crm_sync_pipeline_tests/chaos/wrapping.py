@@ -18,7 +18,7 @@ from crm_sync_pipeline.delivery.importer import Importer, Load
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.contract import Record, RequestResult
 from crm_sync_pipeline.destinations.destination import HttpDestination
-from crm_sync_pipeline.domain.batch import Attempt, Batch, Held, Settlement
+from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
 from crm_sync_pipeline_tests.chaos.points import Points
@@ -69,15 +69,15 @@ def _wrap_queue(trace: Trace, points: Points) -> None:
     @wraps(journal)
     def watched_journal(
         self: ContactQueue, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
-    ) -> Held:
+    ) -> LeaseStatus:
         attempts = list(done)
         trace.note("journaling", contacts=[attempt.contact_id for attempt in attempts])
-        held = journal(self, token, attempts, run_id, look=look)
+        status = journal(self, token, attempts, run_id, look=look)
         if points.chance(TWICE):
             journal(self, token, attempts, run_id)
-        trace.note("journaled", token=token, held=held.total, contacts=[attempt.contact_id for attempt in attempts])
+        trace.note("journaled", token=token, held=status.total, contacts=[attempt.contact_id for attempt in attempts])
         points.passed("journaled")
-        return held
+        return status
 
     @wraps(settle)
     def watched_settle(self: ContactQueue, token: UUID) -> Settlement:
@@ -157,7 +157,7 @@ def _wrap_destination(trace: Trace, points: Points, numbers: Iterator[int]) -> N
 
 def _wrap_imports(trace: Trace, points: Points) -> None:
     candidates, begin, note_process = Imports.candidates, Imports.begin, Imports.note_process
-    take_up, give_up = Imports.take_up, Imports._give_up
+    adopt, give_up = Imports.adopt, Imports._give_up
 
     @wraps(candidates)
     def watched_candidates(self: Imports, token: UUID) -> Iterator[Candidate]:
@@ -168,9 +168,9 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
     def watched_begin(
         self: Imports, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]
     ) -> frozenset[UUID]:
-        held = begin(self, token, run_id, started, entries)
+        allowed = begin(self, token, run_id, started, entries)
         points.passed("import_begun")
-        return held
+        return allowed
 
     @wraps(note_process)
     def watched_note(self: Imports, import_id: UUID, process_id: int) -> None:
@@ -178,11 +178,11 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
         trace.note("import_noted", the_import=import_id, process=process_id)
         points.passed("import_noted")
 
-    @wraps(take_up)
-    def watched_take_up(self: Imports, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
-        moved = take_up(self, connection, token, run_id)
+    @wraps(adopt)
+    def watched_adopt(self: Imports, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+        moved = adopt(self, connection, token, run_id)
         if moved:
-            trace.note("taking_up", token=token)
+            trace.note("adopting", token=token)
         return moved
 
     @wraps(give_up)
@@ -194,7 +194,7 @@ def _wrap_imports(trace: Trace, points: Points) -> None:
         "candidates": watched_candidates,
         "begin": watched_begin,
         "note_process": watched_note,
-        "take_up": watched_take_up,
+        "adopt": watched_adopt,
         "_give_up": watched_give_up,
     }.items():
         setattr(Imports, name, watched)

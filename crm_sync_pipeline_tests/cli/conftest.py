@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.builders import World
 
 @dataclass(frozen=True)
 class Said:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str

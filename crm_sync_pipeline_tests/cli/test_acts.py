@@ -24,22 +24,22 @@ def test_a_filter_selects_whom_it_matches_and_a_dry_run_only_says_whom(crm_sync:
 
 
 def test_a_hold_keeps_contacts_back_until_their_release_and_everything_says_so(crm_sync: Command, shop: Shop) -> None:
-    held, other = shop.world.add(ADDRESS, "x@other.org")
+    on_hold, other = shop.world.add(ADDRESS, "x@other.org")
     said = crm_sync("hold", "--email-contains", ADDRESS)
     assert (said.code, said.out) == (0, "Put on hold 1 contacts for Brevo.\n")
     assert "Brevo: 1 on hold; `crm-sync release` releases them." in crm_sync("status", "--crm", "brevo").out
     assert crm_sync("status", "--crm", "brevo", "--json").json[0]["held"] == 1
-    assert f"Next: Nothing by itself. `crm-sync release {held} --crm brevo` lets it go." in crm_sync(
-        "explain", held
+    assert f"Next: Nothing by itself. `crm-sync release {on_hold} --crm brevo` releases it." in crm_sync(
+        "explain", on_hold
     ).out.replace("\n", " ")
-    refused = crm_sync("sync-now", held)
+    refused = crm_sync("sync-now", on_hold)
     assert refused.code == 1
-    assert f"Error: Contact {held} has been on hold for Brevo since " in refused.err
+    assert f"Error: Contact {on_hold} has been on hold for Brevo since " in refused.err
     assert shop.simulator.requests.total == 0
     one_run(shop.world.queue())
-    assert (shop.world.status(held), shop.world.status(other)[0]) == (("Queued", "Queued"), "Complete")
+    assert (shop.world.status(on_hold), shop.world.status(other)[0]) == (("Queued", "Queued"), "Complete")
     assert crm_sync("release", "--all", "--json").json["contacts"] == 1
-    assert crm_sync("sync-now", held).code == 0
+    assert crm_sync("sync-now", on_hold).code == 0
 
 
 def test_requeue_takes_what_failed_for_a_reason_lately(crm_sync: Command, shop: Shop) -> None:

@@ -44,11 +44,34 @@ def test_select_as_json_has_the_same_facts(crm_sync: Command, shop: Shop) -> Non
     }
 
 
-def test_selecting_for_a_crm_that_nothing_delivers_to_says_so(crm_sync: Command, shop: Shop) -> None:
+def test_selecting_for_a_crm_without_settings_is_refused_and_names_them(
+    crm_sync: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (contact,) = shop.world.add("a@example.com", selected=False)
-    said = crm_sync("select", contact, "--crm", "mautic")
-    assert said.code == 0
-    assert "Mautic is not delivered to by this version; its contacts wait in the queue." in said.out
+    monkeypatch.delenv("BREVO_API_KEY")
+
+    said = crm_sync("select", contact)
+    assert said.code == 2
+    assert "Nothing is delivered to Brevo (BREVO_API_KEY)" in said.err
+    assert "Nothing was changed" in said.err
+    assert shop.world.status(contact) == ("New", None)
+    assert crm_sync("select", contact, "--dry-run").code == 0
+
+    assert crm_sync("select", contact, "--anyway").code == 0
+    assert shop.world.status(contact) == ("Selected", "Queued")
+
+
+def test_status_names_what_waits_for_a_crm_without_settings(
+    crm_sync: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.world.add("a@example.com", "b@example.com")
+    assert "is off" not in crm_sync("status", "--crm", "brevo").out
+    monkeypatch.delenv("BREVO_API_KEY")
+
+    said = " ".join(crm_sync("status", "--crm", "brevo").out.split())
+    assert "Brevo is off: BREVO_API_KEY not set here. 2 contacts wait until it is set" in said
+    (state,) = crm_sync("status", "--crm", "brevo", "--json").json
+    assert state["off"] == "BREVO_API_KEY"
 
 
 @pytest.mark.parametrize("which", ["named", "all"])
@@ -376,9 +399,9 @@ def test_sync_now_of_a_contact_that_a_run_holds_is_refused(crm_sync: Command, sh
 
 def test_sync_now_to_a_crm_that_nothing_delivers_to_is_wrong_use(crm_sync: Command, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
-    said = crm_sync("sync-now", contact, "--crm", "hubspot")
+    said = crm_sync("sync-now", contact, "--crm", "mautic")
     assert said.code == 2
-    assert "HubSpot is not delivered to by this version. Nothing was sent." in said.err
+    assert "Mautic is not delivered to by this version. Nothing was sent." in said.err
 
 
 def test_status_after_a_wrong_key_is_that_of_sync_now(crm_sync: Command, shop: Shop) -> None:

@@ -54,7 +54,7 @@ def test_waiting_for_retry_2(why: Any, shop: Shop) -> None:
     assert "(in 10 min)" in then
 
 
-def test_held(crm_sync: Command, why: Any, shop: Shop) -> None:
+def test_on_hold(crm_sync: Command, why: Any, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
     assert crm_sync("hold", contact).code == 0
 
@@ -70,7 +70,9 @@ def test_unselected_meanwhile(why: Any, shop: Shop) -> None:
     batch = queue.claim(1)
     shop.world.unselect(contact)
 
-    assert why(contact)[0] == "Not selected for Brevo any more (sync status New): taken back while a run holds it."
+    assert (
+        why(contact)[0] == "Not selected for Brevo any more (sync status New): taken back after a run had claimed it."
+    )
 
     queue.journal(batch.token, [])
     queue.settle(batch.token)

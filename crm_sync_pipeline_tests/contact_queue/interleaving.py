@@ -1,7 +1,7 @@
 """Two sessions that go one statement at a time, in every order that can make a difference.
 
 Each session is a thread with an engine of its own. It stops before each statement and before each COMMIT, until the
-driver lets it go. A statement that waits for a lock is noticed (PostgreSQL says who blocks whom), and the other session
+driver resumes it. A statement that waits for a lock is noticed (PostgreSQL says who blocks whom), and the other session
 goes on.
 
 Of orders that differ only in steps that cannot see each other, one is tried. Under READ COMMITTED a statement sees what
@@ -145,7 +145,7 @@ class _Session:
 
         return self.thread.submit(work)
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         with self._turn:
             self._may_go, self.state = True, "running"
             self._rows = 1  # until it is known better: a statement that fails counts as one that locked
@@ -198,7 +198,7 @@ class Interleaving:
             prefix, asleep = todo.pop()
             prepare()
             order = Order()
-            with self._under_way(operations, order):
+            with self._in_progress(operations, order):
                 is_new = self._drive(order, prefix, {} if all_of_them else asleep, todo, not all_of_them)
             if is_symmetric and not prefix:
                 todo = [(later, tried) for later, tried in todo if later != (1,)]
@@ -206,7 +206,7 @@ class Interleaving:
                 yield order
 
     @contextmanager
-    def _under_way(self, operations: Sequence[Operation], order: Order) -> Iterator[None]:
+    def _in_progress(self, operations: Sequence[Operation], order: Order) -> Iterator[None]:
         running = [session.start(work, order) for session, work in zip(self._sessions, operations, strict=True)]
         try:
             yield
@@ -268,7 +268,7 @@ class Interleaving:
         session, other = self._sessions[number], self._sessions[1 - number]
         step = session.awaits
         assert step is not None
-        session.let_go()
+        session.resume()
         self._settle()
         if step.is_commit or session.let_others_in:
             session.let_others_in = other.waits = False

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import adopt_sql, candidates_sql, imports_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.people import chosen_sql, decide_sql, hold_sql, prune_sql
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching
@@ -54,14 +54,15 @@ def statements(world: World) -> dict[str, Statement]:
     done = as_rows("done", ({"contact_id": each, "outcome": "synced"} for each in ids))
     refused = as_rows("refused", ({"contact_id": each, "message": "no"} for each in ids))
     settled = as_rows("settled", ({"id": each, "token": ids[0]} for each in ids))
-    stretch = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
+    chunk = {"first": UUID(int=0), "behind": UUID(int=2**128 // 200), **size}  # of a million, 5000
     wanted, unwanted = settle_sql.honour_decisions(columns)
     late = {"late_contact": ids[0], "sent_late": "a"}
     found: dict[str, Statement] = {
         "sensor: depth": (due_sql.due_now(columns), {"limit": 10_000}),
         "sensor: work for a run": (due_sql.work_for_a_run(columns), {"limit": 10_000, **lease}),
+        "sensor: work for runs": (due_sql.work_for_runs((columns,)), {"limit": 10_000, **lease}),
         "sensor: is anything left behind": (due_sql.left_behind(columns), lease),
-        "sensor: held by a run": (due_sql.held_by_run("brevo"), {"run_id": "r"}),
+        "sensor: a run's live claim": (due_sql.live_claim_of_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),
         "check: ended lately": (figures_sql.ended_lately(columns), {"limit": 1000}),
         "check: first due": (figures_sql.first_due(columns), {"limit": 1000}),
@@ -70,7 +71,7 @@ def statements(world: World) -> dict[str, Statement]:
         "sensor: the lease that ran out first": (figures_sql.longest_expired(columns), lease),
         "blame: the last attempt": (blame_sql.earlier_refusal("brevo"), {"id": ids[0]}),
         "failures of a run": (figures_sql.failures_of(columns), {"tokens": ids[:2], "limit": 50}),
-        "claim: look for the token": (claim_sql.held_by("brevo"), token),
+        "claim: look for the token": (claim_sql.claimed_by("brevo"), token),
         "claim: lock what is due": (claim_sql.lock_due(columns), {"size": 500}),
         "claim: lock one": (claim_sql.lock_one(columns), {"id": ids[0]}),
         "claim: mark it": (claim_sql.mark_claimed(columns), {"run_id": "r", **places, **some, **token, **lease}),
@@ -89,7 +90,7 @@ def statements(world: World) -> dict[str, Statement]:
             {"late_contact": ids[0], "late_fields": "SMS"},
         ),
         "journal: send again": (journal_sql.send_again(columns), late),
-        "settle: lock the held": (settle_sql.lock_held(columns), {"first": UUID(int=0), **token, **size}),
+        "settle: lock what is claimed": (settle_sql.lock_claimed(columns), {"first": UUID(int=0), **token, **size}),
         "settle: read the journal": (settle_sql.attempts_of("brevo"), {"tokens": ids[:2], **some}),
         "settle: write both": (
             settle_sql.settle_both(columns, SyncStatus.Complete, ProcessingStatus.Complete),
@@ -102,10 +103,10 @@ def statements(world: World) -> dict[str, Statement]:
         "settle: put aside": (settle_sql.put_aside("brevo"), some | token | lease),
         "settle: forget the deleted": (forget_sql.forget_deleted(columns), token),
         "recover: lock the expired": (settle_sql.lock_expired(columns), size),
-        "recover: release the abandoned": (settle_sql.release_abandoned(columns), size | lease),
+        "recover: the stranded": (settle_sql.recover_stranded(columns), size | lease),
         "recover: forget the deleted": (forget_sql.forget_deleted_and_expired(columns), size),
-        "settle: let go of the hidden": (forget_sql.forget_deleted(replace(columns, hides_rows=True)), token),
-        "recover: let go of the hidden": (
+        "settle: unclaim the hidden": (forget_sql.forget_deleted(replace(columns, hides_rows=True)), token),
+        "recover: unclaim the hidden": (
             forget_sql.forget_deleted_and_expired(replace(columns, hides_rows=True)),
             size,
         ),
@@ -118,7 +119,7 @@ def statements(world: World) -> dict[str, Statement]:
         "release: unshelve": (hold_sql.unshelve(columns), some),
         "release": (hold_sql.release("brevo"), some),
         "decide: lock": (chosen_sql.named(columns, {"meant": hold_sql.is_on_hold(columns)}), some),
-        "decide for all: find the end": (chosen_sql.end_of_stretch(columns), stretch),
+        "decide for all: find the end": (chosen_sql.end_of_chunk(columns), chunk),
         "explain": (report_sql.delivery_of(columns), {"id": ids[0]}),
         "explain: history": (report_sql.history_of("brevo"), {"id": ids[0]}),
     }
@@ -128,7 +129,7 @@ def statements(world: World) -> dict[str, Statement]:
         "metrics: count what is new": (counting_sql.counts, {"after": 1000, "until": 2000}),
         "prune: attempts": (prune_sql.prune_attempts(columns, removes=True, removes_of_gone=True), history),
         "prune: deliveries": (prune_sql.prune_deliveries(columns, removes=True), {"after": UUID(int=0), "size": 100}),
-        "forget: lock": (prune_sql.held_of, {"id": ids[0]}),
+        "forget: lock": (prune_sql.deliveries_of, {"id": ids[0]}),
         **{f"forget: {index}": (each, {"id": ids[0]}) for index, each in enumerate(prune_sql.forget_contact)},
     }
     found |= _of_imports(columns)
@@ -140,8 +141,8 @@ def statements(world: World) -> dict[str, Statement]:
         failed_lately,
     ):
         found[f"decide for all: {which.__name__}"] = (
-            chosen_sql.stretch(columns, {"meant": which(columns)}, to_the_end=False),
-            stretch,
+            chosen_sql.chunk(columns, {"meant": which(columns)}, is_last=False),
+            chunk,
         )
     return found
 
@@ -149,7 +150,7 @@ def statements(world: World) -> dict[str, Statement]:
 def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
     ids: list[UUID] = [uuid4() for _ in range(200)]
     the_import, token, run = {"the_import": ids[0]}, {"token": ids[1]}, {"by_run": "r"}
-    came_to = {"came_to": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
+    results = {"results": "{}", "others_outcome": "synced", "others_reason": "imported", "others_message": ""}
     entry = dict.fromkeys(("contact_hash", "payload_hash", "address_hash"), "a")
     entries = as_rows("entries", ({"contact_id": each, "message": "", **entry} for each in ids))
     some, lease = {"size": 5000}, {"lease_seconds": 300.0}
@@ -168,20 +169,20 @@ def _of_imports(columns: DestinationColumns) -> dict[str, Statement]:
         "import: count the known": (imports_sql.count_known("brevo"), {"hashes": ["a"], **the_import}),
         "import: journal some": (
             imports_sql.journal_some("brevo"),
-            {"called": "process 7", **the_import, **token, **some, **run, **came_to},
+            {"called": "process 7", **the_import, **token, **some, **run, **results},
         ),
         "import: is it empty": (imports_sql.is_empty("brevo"), the_import),
         "import: finish": (imports_sql.finish("brevo"), the_import),
-        "import: release": (imports_sql.release("brevo"), the_import),
-        "take up: lock what is left": (take_up_sql.lock_left_behind("brevo"), {}),
-        "take up: is it waited for": (take_up_sql.is_waited_for("brevo"), the_import),
-        "take up: lock contacts": (take_up_sql.lock_contacts(columns), the_import),
-        "take up: move": (
-            take_up_sql.move_deliveries("brevo"),
+        "import: remove entries": (imports_sql.remove_entries("brevo"), the_import),
+        "adopt: lock what is left": (adopt_sql.lock_left_behind("brevo"), {}),
+        "adopt: is it waited for": (adopt_sql.is_waited_for("brevo"), the_import),
+        "adopt: lock contacts": (adopt_sql.lock_contacts(columns), the_import),
+        "adopt: move": (
+            adopt_sql.move_deliveries("brevo"),
             {"old_token": ids[2], **the_import, **token, **run, **lease},
         ),
-        "take up: wait": (take_up_sql.take_up("brevo"), the_import | token | run),
-        "take up: let go": (take_up_sql.let_go("brevo"), token),
+        "adopt: wait": (adopt_sql.adopt("brevo"), the_import | token | run),
+        "adopt: abandon": (adopt_sql.abandon("brevo"), token),
     }
 
 

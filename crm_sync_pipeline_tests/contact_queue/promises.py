@@ -6,7 +6,7 @@ from typing import Any
 Note = Mapping[str, Any]
 
 DONE = "Complete/Complete"
-HELD = "Processing/Processing"
+CLAIMED = "Processing/Processing"
 
 ENDS = {"unselect": "New", "select": DONE}
 """Where a contact may end, after what a person decided; all others are to be delivered."""
@@ -14,12 +14,12 @@ ENDS = {"unselect": "New", "select": DONE}
 
 def wrong_as_it_stands(names: Sequence[str], row: Mapping[str, Any]) -> list[str]:
     """What contradicts itself in a contact's row and its delivery, or a decision that was made."""
-    held, status = row["held"], row["status"]
+    claimed, status = row["claimed"], row["status"]
     decided = {"select", "unselect"} & set(names)
     checks = {
-        "a token without a lease, or a lease without a token": held != row["leased"],
-        "Processing, and nobody holds it": status == HELD and not held,
-        f"held, but {status}": held and status != HELD and not decided,
+        "a token without a lease, or a lease without a token": claimed != row["leased"],
+        "Processing, and not claimed": status == CLAIMED and not claimed,
+        f"claimed, but {status}": claimed and status != CLAIMED and not decided,
         f"it was unselected and is {status}": decided == {"unselect"} and status != "New",
         f"it was selected and is {status}": decided == {"select"} and status not in SELECTED,
         "what was sent late may have landed last": "journal late" in names and status == DONE,
@@ -28,19 +28,19 @@ def wrong_as_it_stands(names: Sequence[str], row: Mapping[str, Any]) -> list[str
     return [what for what, is_so in checks.items() if is_so]
 
 
-SELECTED = {"Selected/Queued", "Queued/Queued", HELD}
-"""What a selected contact may be right after: waiting, or taken up by a claim; never done or given up."""
+SELECTED = {"Selected/Queued", "Queued/Queued", CLAIMED}
+"""What a selected contact may be right after: waiting, or claimed; never done or given up."""
 
 
 def _lease(notes: Sequence[Note]) -> list[str]:
-    """A claim that lives is let go by its own run alone, and taken by nobody."""
+    """A live claim is ended by its own run alone, and taken by nobody."""
     return [
         f"{note['did']} took a live claim"
         for note in notes
         if note["what"] == "delivery" and note["old_token"] and note["old_token"] != note["new_token"]
         if note["live"] and not (note["did"] == "settle" and note["is_its_own"])
     ] + [
-        "settle let go what is not its own"
+        "settle ended a claim that is not its own"
         for note in notes
         if note["what"] == "delivery" and note["did"] == "settle" and note["old_token"] and not note["is_its_own"]
     ]
@@ -51,7 +51,7 @@ def _claims(notes: Sequence[Note]) -> list[str]:
     return [
         f"{note['did']} made {note['was']} Processing"
         for note in notes
-        if note["what"] == "contact" and note["became"] == HELD != note["was"]
+        if note["what"] == "contact" and note["became"] == CLAIMED != note["was"]
         if note["did"] != "claim" or note["was"] not in ("Selected/Queued", "Queued/Queued")
     ]
 
@@ -62,7 +62,7 @@ def _decisions(notes: Sequence[Note]) -> list[str]:
         f"{note['did']} wrote {note['became']} over {note['was']}"
         for note in notes
         if note["what"] == "contact" and note["did"] in ("settle", "recover", "claim", "extend", "journal")
-        if note["was"] != HELD and note["became"] != HELD
+        if note["was"] != CLAIMED and note["became"] != CLAIMED
     ]
 
 

@@ -34,7 +34,7 @@ _BY_NAME: Mapping[str, str] = {
     "ours": "{deliveries}",
     "ours_in": "crm_sync",
     "lock_timeout": "2s",
-    "came_to": "{}",
+    "results": "{}",
     "synced_at": "now",
     "key": "ann@example.com",
     "start": "ann@",

@@ -1,4 +1,4 @@
-"""All orders of two sessions' steps: nothing is lost, held twice, counted twice or overwritten in any of them."""
+"""All orders of two sessions' steps: nothing is lost, claimed twice, counted twice or overwritten in any of them."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement
@@ -47,7 +47,7 @@ def violations(rig: Rig, first: str, second: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=[" + ".join(pair) for pair in PAIRS])
-def test_whatever_the_order_nothing_is_lost_held_twice_counted_twice_or_overwritten(
+def test_whatever_the_order_nothing_is_lost_claimed_twice_counted_twice_or_overwritten(
     rig: Rig, first: str, second: str
 ) -> None:
     assert list(violations(rig, first, second)) == []
@@ -56,7 +56,7 @@ def test_whatever_the_order_nothing_is_lost_held_twice_counted_twice_or_overwrit
 def test_deadlocks_happen_and_nobody_gets_to_see_them(rig: Rig) -> None:
     contacts, sessions = rig
     work = [contacts.operations[name] for name in ("settle", "import")]
-    orders = list(sessions.orders(lambda: contacts.prepare("held and journaled"), work))
+    orders = list(sessions.orders(lambda: contacts.prepare("claimed and journaled"), work))
     assert [order for order in orders if DEADLOCK in order.refused], "an import that locks in another order"
     assert [order.raised for order in orders] == [[None, None]] * len(orders)
 
@@ -143,7 +143,7 @@ def without_locks_in_the_claim(patch: Patch) -> None:
 
 
 def without_locks_in_settling(patch: Patch) -> None:
-    patch.setattr(settle_sql, "lock_held", _unlocked(settle_sql.lock_held))
+    patch.setattr(settle_sql, "lock_claimed", _unlocked(settle_sql.lock_claimed))
 
 
 def _unlocked(build: Callable[..., sa.Executable]) -> Callable[..., sa.Executable]:
@@ -156,7 +156,7 @@ def _unlocked(build: Callable[..., sa.Executable]) -> Callable[..., sa.Executabl
 
 
 def without_the_persons_decision(patch: Patch) -> None:
-    patch.setattr(DestinationColumns, "is_held", property(lambda _columns: sa.true()))
+    patch.setattr(DestinationColumns, "is_claimed", property(lambda _columns: sa.true()))
 
 
 def without_late_calls(patch: Patch) -> None:

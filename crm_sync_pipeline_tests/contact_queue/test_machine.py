@@ -1,4 +1,4 @@
-"""Whatever people, workers, time and death do, in whatever order: nothing is lost, overwritten or held twice."""
+"""Whatever people, workers, time and death do, in whatever order: nothing is lost, overwritten or claimed twice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Worker:
     """What a worker believes: its token, the contacts as it read them, what it sent of which."""
 
     token: UUID | None = None
-    held: list[Contact] = field(default_factory=list)
+    claimed: list[Contact] = field(default_factory=list)
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Known:
 
     wanted: bool = False
     decided_since_claim: bool = False
-    held: bool = False
+    on_hold: bool = False
     edits: int = 0
 
 
@@ -113,11 +113,11 @@ class Queue(RuleBasedStateMachine):
         for index in range(len(self.model)):
             self.select(index)
 
-    @precondition(lambda self: any(worker.held for worker in self.workers.values()))
+    @precondition(lambda self: any(worker.claimed for worker in self.workers.values()))
     @rule(worker=st.sampled_from(WORKERS), again=st.booleans())
     def change_ones_mind_while_the_call_is_in_the_air(self, worker: int, again: bool) -> None:
         """Select, or unselect, what a worker holds: the hour of most races."""
-        for contact in self.workers[worker].held:
+        for contact in self.workers[worker].claimed:
             if contact.id in self.model:
                 (self.select if again else self.unselect)(sorted(self.model).index(contact.id))
 
@@ -140,14 +140,14 @@ class Queue(RuleBasedStateMachine):
         """What a run has claimed goes back into the queue, as if it had been selected again."""
         if contact := self.one(index):
             self.world.act("hold", [contact])
-            self.model[contact].held = True
+            self.model[contact].on_hold = True
             self.model[contact].decided_since_claim = True
 
     @rule(index=st.integers(0, CONTACTS - 1))
     def release(self, index: int) -> None:
         if contact := self.one(index):
             self.world.act("release", [contact])
-            self.model[contact].held = False
+            self.model[contact].on_hold = False
 
     @rule(index=st.integers(0, CONTACTS - 1))
     def edit(self, index: int) -> None:
@@ -172,16 +172,16 @@ class Queue(RuleBasedStateMachine):
         batch = self.queue.claim(size)
         if old := self.workers[worker].token:
             self.stale.append(old)
-        held = self.queue.contacts_of(batch.token)
-        assert len(held) == batch.size <= size
-        for contact in held:
+        claimed = self.queue.contacts_of(batch.token)
+        assert len(claimed) == batch.size <= size
+        for contact in claimed:
             assert not (before[contact.id]["claim_token"] and before[contact.id]["lives"]), "taken from a live claim"
             assert self.model[contact.id].wanted, "claimed though nobody wants it sent"
-            assert not self.model[contact.id].held, "claimed though it is on hold"
+            assert not self.model[contact.id].on_hold, "claimed though it is on hold"
             self.model[contact.id].decided_since_claim = False
-        if len(held) > 1:
-            assert all((before[contact.id]["lost_count"] or 0) < 3 for contact in held)
-        self.workers[worker] = Worker(batch.token, held)
+        if len(claimed) > 1:
+            assert all((before[contact.id]["lost_count"] or 0) < 3 for contact in claimed)
+        self.workers[worker] = Worker(batch.token, claimed)
 
     @precondition(lambda self: any(worker.token for worker in self.workers.values()))
     @rule(worker=st.sampled_from(WORKERS), outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=CONTACTS))
@@ -191,10 +191,10 @@ class Queue(RuleBasedStateMachine):
         if self_.token is None:
             return
         mine = {row["id"] for row in self.rows() if row["claim_token"] == self_.token and row["lives"]}
-        done = [attempt(contact, outcome) for contact, outcome in zip(self_.held, outcomes, strict=False)]
+        done = [attempt(contact, outcome) for contact, outcome in zip(self_.claimed, outcomes, strict=False)]
         known = {row["contact_id"] for row in self.attempts(self_.token)}
-        held = self.queue.journal(self_.token, done)
-        assert bool(held) >= bool(mine)
+        status = self.queue.journal(self_.token, done)
+        assert bool(status.total) >= bool(mine)
         for one in done:
             if isinstance(one.outcome, Synced) and one.contact_id not in known:
                 self.sent.add(one.contact_id)
@@ -272,9 +272,9 @@ class Queue(RuleBasedStateMachine):
             assert state in STATES
             assert (state == ("New", None)) == (not known.wanted), "a decision was lost"
             if state == ("Processing", "Processing"):
-                assert row["claim_token"] in tokens, "nobody holds it"
+                assert row["claim_token"] in tokens, "not claimed"
             elif row["claim_token"] is not None:
-                assert known.decided_since_claim, "held, though it is not being delivered"
+                assert known.decided_since_claim, "claimed, though it is not being delivered"
             if state == ("Complete", "Complete"):
                 assert row["id"] in self.sent, "Complete, and nothing was ever delivered"
             assert 0 <= (row["retry_count"] or 0) <= 3
@@ -292,8 +292,8 @@ class Queue(RuleBasedStateMachine):
                 break
             self.world.pass_time(timedelta(minutes=21))
             batch = self.queue.claim(100)  # may be empty: recovery has just queued a failure, which now waits
-            held = self.queue.contacts_of(batch.token)
-            self.queue.journal(batch.token, [attempt(contact) for contact in held])
+            claimed = self.queue.contacts_of(batch.token)
+            self.queue.journal(batch.token, [attempt(contact) for contact in claimed])
             self.queue.settle(batch.token)
         for row in self.rows():
             wanted = self.model[row["id"]].wanted

@@ -17,12 +17,15 @@ COLUMNS = "brevo_sync_status, brevo_processing_status, updated_at, retry_count, 
 STATES = {
     "everything queued": "'Selected', 'Queued', now(), 0, NULL, NULL",
     "everything waiting for a retry": "'Queued', 'Queued', now(), 1, now() + interval '1 h', 'brevo'",
-    "everything held": "'Processing', 'Processing', now(), 0, NULL, NULL",
-    "everything held by dead runs": "'Processing', 'Processing', now() - interval '1 h', 0, NULL, NULL",
+    "everything claimed": "'Processing', 'Processing', now(), 0, NULL, NULL",
+    "everything claimed by dead runs": "'Processing', 'Processing', now() - interval '1 h', 0, NULL, NULL",
     "everything delivered": "'Complete', 'Complete', now(), 0, NULL, NULL",
     "nothing selected": "'New', NULL, now(), 0, NULL, NULL",
 }
-LEASES = {"everything held": "now() + interval '4 min'", "everything held by dead runs": "now() - interval '1 min'"}
+LEASES = {
+    "everything claimed": "now() + interval '4 min'",
+    "everything claimed by dead runs": "now() - interval '1 min'",
+}
 
 EMPTIED = "TRUNCATE contacts, crm_sync.deliveries CASCADE;"
 SPREAD = "".join(f"ALTER TABLE {table} SET (fillfactor = 10);" for table in ("contacts", "crm_sync.deliveries"))

@@ -67,8 +67,8 @@ def test_a_row_that_takes_no_update_is_put_aside_and_the_others_are_delivered(wo
     assert str(stuck) in batch.note
     assert "put aside for 15 minutes, because the database refuses to change it" in batch.note
     assert {contact.id for contact in world.queue().contacts_of(batch.token)} == set(others)
-    one_run_of_what_is_held = world.queue().settle(batch.token)
-    assert one_run_of_what_is_held.total == len(others)
+    one_run_of_what_is_claimed = world.queue().settle(batch.token)
+    assert one_run_of_what_is_claimed.total == len(others)
     assert world.status(stuck) == ("Selected", "Queued")
 
 

@@ -125,7 +125,7 @@ def test_a_contact_that_can_not_be_seen_is_not_forgotten(fresh: World) -> None:
 
 
 @pytest.mark.parametrize("ends", ["settled by its own run", "recovered when its lease is over"])
-def test_a_contact_that_is_hidden_while_it_is_claimed_is_let_go_and_not_deleted(fresh: World, ends: str) -> None:
+def test_a_contact_that_is_hidden_while_it_is_claimed_is_unclaimed_and_not_deleted(fresh: World, ends: str) -> None:
     seen, hidden = fresh.add("a@example.com", "b@example.com", has_gmail=True)
     with a_role(fresh, GRANTS + SEES_SOME) as (_, theirs):
         queue = theirs.queue()
@@ -142,8 +142,12 @@ def test_a_contact_that_is_hidden_while_it_is_claimed_is_let_go_and_not_deleted(
         assert not queue.needs_recovery()
         assert fresh.status(seen)[1] != "Processing"
         assert deliveries(fresh) == {seen, hidden}
-        let_go = fresh.delivery(hidden)
-        assert (let_go["claim_token"], let_go["lease_expires_at"], let_go["payload_hash"]) == (None, None, None)
+        unclaimed = fresh.delivery(hidden)
+        assert (unclaimed["claim_token"], unclaimed["lease_expires_at"], unclaimed["payload_hash"]) == (
+            None,
+            None,
+            None,
+        )
 
 
 def test_without_row_level_security_a_deleted_contact_is_still_forgotten(fresh: World) -> None:

@@ -69,23 +69,23 @@ JOURNALED = """
 
 STATES = {
     "claim": {"queued", "expired", "expired and journaled"},
-    "recover": {"held", "expired", "expired and journaled"},
-    "settle": {"held", "held and journaled", "expired and journaled"},
-    "settle late": {"held", "held and journaled"},
-    "extend": {"held", "expired"},
-    "journal": {"held", "expired"},
-    "journal late": {"held", "held and journaled"},
+    "recover": {"claimed", "expired", "expired and journaled"},
+    "settle": {"claimed", "claimed and journaled", "expired and journaled"},
+    "settle late": {"claimed", "claimed and journaled"},
+    "extend": {"claimed", "expired"},
+    "journal": {"claimed", "expired"},
+    "journal late": {"claimed", "claimed and journaled"},
 }
 """In which states an operation of ours has something to do."""
 
 MEETS_A_PERSON = {
-    "claim": {"queued", "held"},
+    "claim": {"queued", "claimed"},
     "recover": {"expired and journaled"},
-    "settle": {"held", "held and journaled"},
-    "settle late": {"held and journaled"},
-    "extend": {"held"},
-    "journal": {"held"},
-    "journal late": {"held and journaled"},
+    "settle": {"claimed", "claimed and journaled"},
+    "settle late": {"claimed and journaled"},
+    "extend": {"claimed"},
+    "journal": {"claimed"},
+    "journal late": {"claimed and journaled"},
 }
 """In which of them it is worth while to have a person decide something at the same time."""
 
@@ -98,7 +98,7 @@ def states(first: str, second: str) -> list[str]:
     ours = [name for name in (first, second) if name in STATES]
     if len(ours) == 2:
         return sorted(STATES[first] & STATES[second])
-    return sorted(MEETS_A_PERSON[ours[0]] if ours else {"queued", "held"})
+    return sorted(MEETS_A_PERSON[ours[0]] if ours else {"queued", "claimed"})
 
 
 class _ClaimingAlone(ContactQueue):
@@ -120,7 +120,7 @@ class TwoContacts:
         self.url = world.engine.url
         self.operations = self._operations()
         self._hashes = {ADA: "", BEN: ""}
-        self.prepare("held")
+        self.prepare("claimed")
         self._hashes = {each.id: each.fingerprint() for each in self.queue(world.engine).contacts_of(TOKEN)}
 
     def queue(self, engine: sa.Engine) -> ContactQueue:
@@ -130,7 +130,7 @@ class TwoContacts:
         return _ClaimingAlone(engine, self._table, CRMS["brevo"], RetryPolicy(), LEASE)
 
     def prepare(self, state: str) -> None:
-        """Both queued; or both held by TOKEN, with nothing or everything journaled; or that, and its lease ran out."""
+        """Both queued; or claimed by TOKEN with nothing or everything journaled; or that with an expired lease."""
         names = {"ada": ADA, "ben": BEN, "token": TOKEN, "age": "1 minute", "lease": "4 minutes"}
         names |= {"sync": "Processing", "processing": "Processing"}
         names |= {"ada_hash": self._hashes[ADA], "ben_hash": self._hashes[BEN]}
@@ -214,7 +214,7 @@ class TwoContacts:
 STANDING = """
     SELECT c.id, concat_ws('/', brevo_sync_status, brevo_processing_status) AS status, name, source_url,
            d.retry_count, d.lost_count, d.next_retry_at > now() AS waits, d.payload_hash, d.late_payload_hash,
-           claim_token IS NOT NULL AS held, lease_expires_at IS NOT NULL AS leased, lease_expires_at > now() AS live,
+           claim_token IS NOT NULL AS claimed, lease_expires_at IS NOT NULL AS leased, lease_expires_at > now() AS live,
            (SELECT array_agg(concat_ws(' ', claim_token, outcome, a.payload_hash)) FROM crm_sync.attempts a
             WHERE a.contact_id = c.id) AS attempts
     FROM contacts c LEFT JOIN crm_sync.deliveries d ON d.contact_id = c.id ORDER BY c.id

@@ -57,14 +57,14 @@ def sizes(vendor: BatchSimulator) -> list[int]:
 def wrong(world: World, vendor: BatchSimulator) -> Iterator[str]:
     """What must never be, however a batch is answered: a result that is another contact's, or nobody's."""
     for row in world.rows("SELECT * FROM contacts WHERE brevo_processing_status = 'Complete'"):
-        held = vendor.contacts.get(row["email"].strip().lower())
-        if held is None:
+        stored = vendor.contacts.get(row["email"].strip().lower())
+        if stored is None:
             yield f"{row['email']} is Complete, and the vendor does not have it"
             continue
-        if held.attributes.get("FIRSTNAME") != row["name"]:
+        if stored.attributes.get("FIRSTNAME") != row["name"]:
             yield f"{row['email']} is Complete, and the vendor has other data"
         known = world.delivery(row["id"])["remote_id"]
-        if known not in (None, str(held.id)):
+        if known not in (None, str(stored.id)):
             yield f"{row['email']} has the id {known} of another contact"
     for request in vendor.requests:
         if len(set(request.emails)) < len(request.emails):

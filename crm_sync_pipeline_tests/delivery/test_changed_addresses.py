@@ -12,7 +12,7 @@ from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Tally
-from crm_sync_pipeline.domain.explanation import Answer, explain
+from crm_sync_pipeline.domain.explanation import Explanation, explain
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -33,7 +33,7 @@ def rename(world: World, contact: UUID, address: str) -> None:
     world.select(contact)
 
 
-def why(world: World, contact: UUID) -> Answer:
+def why(world: World, contact: UUID) -> Explanation:
     return explain(world.database.report().facts(CRMS["brevo"], contact, 3), DESTINATIONS["brevo"].remedies)
 
 

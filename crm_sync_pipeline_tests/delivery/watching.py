@@ -7,7 +7,7 @@ from uuid import UUID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
-from crm_sync_pipeline.domain.batch import Attempt, Held
+from crm_sync_pipeline.domain.batch import Attempt, LeaseStatus
 from crm_sync_pipeline_tests.builders import World
 
 
@@ -39,7 +39,9 @@ class Watched:
     def __post_init__(self) -> None:
         original = self.queue.journal
 
-        def journal(token: UUID, done: Sequence[Attempt], run_id: str | None = None, *, look: bool = True) -> Held:
+        def journal(
+            token: UUID, done: Sequence[Attempt], run_id: str | None = None, *, look: bool = True
+        ) -> LeaseStatus:
             if done:
                 self.sizes.append(len(done))
                 self.before(len(self.sizes))

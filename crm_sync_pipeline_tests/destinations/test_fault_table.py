@@ -1,4 +1,4 @@
-"""docs/operations.md says what each unkind answer comes to; here each one is brought about, and comes to that."""
+"""docs/operations.md says what follows from each unkind answer; here each one is brought about, and comes to that."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Row:
     fault: str
     outcome: str
     reason: str
-    is_held: bool
+    is_stored: bool
     spends_retry: bool
     next: str
 
@@ -43,8 +43,8 @@ class Row:
 def _rows() -> Iterator[Row]:
     section = PAGE.read_text().split(f"## {HEADING}\n")[1].split("\n## ")[0]
     for line in re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[1:]:
-        said, fault, outcome, reason, held, spends, following = (cell.strip("`") for cell in line.split(" | "))
-        yield Row(said, fault, outcome, reason, _is_yes(held), _is_yes(spends), following)
+        said, fault, outcome, reason, stored, spends, following = (cell.strip("`") for cell in line.split(" | "))
+        yield Row(said, fault, outcome, reason, _is_yes(stored), _is_yes(spends), following)
 
 
 def _is_yes(cell: str) -> bool:
@@ -103,11 +103,11 @@ def test_an_answer_comes_to_what_the_table_says_and_the_repeat_does_no_harm(
     simulator.inject(row.fault)
     first = attempt(destination)
     assert (name_of(first.outcome), first.outcome.reason) == (row.outcome, row.reason)
-    assert (EMAIL in simulator.contacts) is row.is_held
+    assert (EMAIL in simulator.contacts) is row.is_stored
     simulator.heal()
     repeated = attempt(destination)
     assert isinstance(repeated.outcome, Synced)
-    assert (repeated.http_status, repeated.outcome.reason) == ((204, "updated") if row.is_held else (201, "created"))
+    assert (repeated.http_status, repeated.outcome.reason) == ((204, "updated") if row.is_stored else (201, "created"))
     assert len(simulator.contacts) == 1
 
 

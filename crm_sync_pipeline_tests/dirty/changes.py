@@ -67,22 +67,22 @@ def emptied(dirty: Dirty, seed: int, each: int = 3) -> list[Row]:
 
 def wrong_after(before: Evidence, changed: Sequence[Row], after: Evidence) -> Iterator[str]:
     """Each changed row has exactly one contact at Brevo, with the row's own data and nothing that it has no more."""
-    held: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for address, contact in after.held.items():
-        held.setdefault(str(contact.attributes.get("SOURCE_URL")), {})[address] = contact.attributes
+    stored: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for address, contact in after.stored.items():
+        stored.setdefault(str(contact.attributes.get("SOURCE_URL")), {})[address] = contact.attributes
     for row in changed:
         expected = row.expected
         attributes = {
             name: value.lstrip("+") if name == "SMS" else value for name, value in expected.attributes.items()
         }
-        if held.get(row.source_url) != {expected.address: attributes}:
-            yield f"{row.kind}: Brevo holds {held.get(row.source_url)}, not {expected.address}: {attributes}"
+        if stored.get(row.source_url) != {expected.address: attributes}:
+            yield f"{row.kind}: Brevo holds {stored.get(row.source_url)}, not {expected.address}: {attributes}"
         if after.states[row.id][0] != expected.state:
             yield f"{row.kind}: {after.states[row.id]}, not {expected.state}"
-        if expected.state == "Error" and not after.held[str(expected.address)].is_blocklisted:
+        if expected.state == "Error" and not after.stored[str(expected.address)].is_blocklisted:
             yield f"{row.kind}: is no longer blocklisted"
-    if len(after.held) != len(before.held):
-        yield f"Brevo holds {len(after.held)} contacts, not {len(before.held)} as before"
+    if len(after.stored) != len(before.stored):
+        yield f"Brevo holds {len(after.stored)} contacts, not {len(before.stored)} as before"
 
 
 def _own(dirty: Dirty, dice: random.Random, has_number: bool) -> list[Row]:

@@ -15,7 +15,7 @@ def wrong(dirty: Dirty, evidence: Evidence) -> list[str]:
     found = [
         *_states(dirty.rows, evidence),
         *_requests(dirty.rows, evidence),
-        *_held(dirty, evidence),
+        *_stored(dirty, evidence),
         *_answers(dirty.rows, evidence),
     ]
     left_out = sum(bool(row.expected.left_out) for row in dirty.rows) - len(_holders(dirty, evidence))
@@ -65,7 +65,7 @@ def _body(row: Row, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"email": row.expected.address, "attributes": dict(attributes), "updateEnabled": True}
 
 
-def _held(dirty: Dirty, evidence: Evidence) -> Iterator[str]:
+def _stored(dirty: Dirty, evidence: Evidence) -> Iterator[str]:
     """Brevo holds those who were delivered and those who were there before, with what is theirs, and nobody else."""
     holders = _holders(dirty, evidence)
     truth: dict[str, dict[str, Any]] = {each.address: dict(each.attributes) for each in dirty.strangers}
@@ -80,15 +80,15 @@ def _held(dirty: Dirty, evidence: Evidence) -> Iterator[str]:
         if "SMS" in attributes:
             attributes["SMS"] = attributes["SMS"].lstrip("+")  # as Brevo keeps it
     blocklisted = {each.address for each in dirty.strangers if each.is_blocklisted}
-    for address in truth.keys() | evidence.held.keys():
-        held = evidence.held.get(address)
-        if held is None or address not in truth:
-            yield f"{address}: {'Brevo lacks it' if held is None else 'nobody asked for it'}"
+    for address in truth.keys() | evidence.stored.keys():
+        stored = evidence.stored.get(address)
+        if stored is None or address not in truth:
+            yield f"{address}: {'Brevo lacks it' if stored is None else 'nobody asked for it'}"
             continue
-        if held.attributes != truth[address]:
-            yield f"{address}: Brevo holds {dict(held.attributes)}, not {truth[address]}"
-        if held.is_blocklisted != (address in blocklisted):
-            yield f"{address}: blocklisted is {held.is_blocklisted}"
+        if stored.attributes != truth[address]:
+            yield f"{address}: Brevo holds {dict(stored.attributes)}, not {truth[address]}"
+        if stored.is_blocklisted != (address in blocklisted):
+            yield f"{address}: blocklisted is {stored.is_blocklisted}"
     shared = {row.expected.attributes["SMS"] for row in dirty.rows if row.expected.may_lose}
     strangers = {f"+{each.attributes['SMS']}" for each in dirty.strangers if "SMS" in each.attributes}
     for number in sorted(shared - strangers - holders.keys()):
@@ -100,8 +100,8 @@ def _holders(dirty: Dirty, evidence: Evidence) -> dict[str, str]:
     sharing = {row.expected.address: row.expected.attributes["SMS"] for row in dirty.rows if row.expected.may_lose}
     return {
         sharing[address]: address
-        for address, held in evidence.held.items()
-        if address in sharing and f"+{held.attributes.get('SMS')}" == sharing[address]
+        for address, stored in evidence.stored.items()
+        if address in sharing and f"+{stored.attributes.get('SMS')}" == sharing[address]
     }
 
 
@@ -147,8 +147,8 @@ def _answers(rows: Sequence[Row], evidence: Evidence) -> Iterator[str]:
 
 
 def _has_number(row: Row, evidence: Evidence) -> bool:
-    held = evidence.held.get(str(row.expected.address))
-    return held is not None and f"+{held.attributes.get('SMS')}" == row.expected.attributes["SMS"]
+    stored = evidence.stored.get(str(row.expected.address))
+    return stored is not None and f"+{stored.attributes.get('SMS')}" == row.expected.attributes["SMS"]
 
 
 def _name(row: Row) -> str:

@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
-from crm_sync_pipeline.domain.explanation import Answer, explain
+from crm_sync_pipeline.domain.explanation import Explanation, explain
 from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
 from crm_sync_pipeline.simulators.request_log import LoggedRequest
 from crm_sync_pipeline_tests.builders import World
@@ -19,7 +19,7 @@ from crm_sync_pipeline_tests.dirty.phones import REGION
 from crm_sync_pipeline_tests.product import Product
 
 BATCH_SIZE = 200
-MOST_RUNS = 100
+MAX_RUNS = 100
 RETRY_MINUTES = 30
 """Longer than any wait between two attempts."""
 
@@ -41,7 +41,7 @@ _ATTEMPTS = "SELECT contact_id, number, outcome, reason FROM crm_sync.attempts O
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredContact:
     """A contact that the simulator has. An attribute that was emptied counts as none."""
 
     attributes: Mapping[str, Any]
@@ -54,9 +54,9 @@ class Evidence:
 
     states: Mapping[UUID, tuple[str, str | None, str | None]]
     attempts: Mapping[UUID, Sequence[tuple[str, str]]]
-    answers: Mapping[UUID, Answer]
+    answers: Mapping[UUID, Explanation]
     requests: Sequence[LoggedRequest]
-    held: Mapping[str, Held]
+    stored: Mapping[str, StoredContact]
     numbers_left_out: int
     runs: int
     red_runs: int
@@ -125,8 +125,8 @@ class Dirt:
         while self._waiting():
             if not queue.depth(limit=1):
                 self._product.pass_minutes(RETRY_MINUTES)
-            if self._runs == MOST_RUNS:
-                raise AssertionError(f"{self._waiting()} contacts still wait after {MOST_RUNS} runs")
+            if self._runs == MAX_RUNS:
+                raise AssertionError(f"{self._waiting()} contacts still wait after {MAX_RUNS} runs")
             result = self._product.run(batch_size=BATCH_SIZE)
             self._runs += 1
             self._red_runs += not result.success
@@ -154,8 +154,8 @@ class Dirt:
                 for each in states
             },
             requests=tuple(simulator.requests),
-            held={
-                str(contact.email): Held(
+            stored={
+                str(contact.email): StoredContact(
                     {name: value for name, value in contact.attributes.items() if value != ""},
                     contact.email_blacklisted,
                 )

@@ -13,7 +13,7 @@ from crm_sync_pipeline_tests.dirty import addresses, names, phones
 from crm_sync_pipeline_tests.dirty.changes import emptied, with_new_addresses, wrong_after
 from crm_sync_pipeline_tests.dirty.checks import twins_unnamed, wrong
 from crm_sync_pipeline_tests.dirty.generator import Dirty, Row, generate
-from crm_sync_pipeline_tests.dirty.run import Dirt, Evidence, Held
+from crm_sync_pipeline_tests.dirty.run import Dirt, Evidence, StoredContact
 from crm_sync_pipeline_tests.product import Product
 
 SEED, COUNT, FEW = 7, 200, 80
@@ -115,19 +115,19 @@ def test_a_product_that_follows_a_change_passes_the_two_tests_above(change: Call
     changed = change(generate(SEED, COUNT), SEED)
     after = fabricated(changed)
     assert list(wrong_after(after, changed, after)) == []
-    lacking = replace(after, held={address: Held({}, False) for address in after.held})
+    lacking = replace(after, stored={address: StoredContact({}, False) for address in after.stored})
     assert len(list(wrong_after(after, changed, lacking))) >= len(changed)
 
 
 def fabricated(changed: Sequence[Row]) -> Evidence:
-    held = {}
+    stored = {}
     for row in changed:
         attributes = dict(row.expected.attributes)
         if "SMS" in attributes:
             attributes["SMS"] = attributes["SMS"][1:]
-        held[str(row.expected.address)] = Held(attributes, row.expected.state == "Error")
+        stored[str(row.expected.address)] = StoredContact(attributes, row.expected.state == "Error")
     states = {row.id: (row.expected.state, row.expected.state, None) for row in changed}
-    return Evidence(states, {}, {}, (), held, 0, 0, 0)
+    return Evidence(states, {}, {}, (), stored, 0, 0, 0)
 
 
 def changes_go_out(dirt: Dirt, change: Callable[[Dirty, int], list[Row]]) -> None:

@@ -118,7 +118,7 @@ def test_a_plain_address_has_the_form_that_it_always_had(text: str) -> None:
         assert normal_form(text) == stripped.lower()
 
 
-def test_an_import_that_is_under_way_finds_its_plain_addresses_again() -> None:
+def test_an_import_that_is_in_progress_finds_its_plain_addresses_again() -> None:
     number = UUID(int=7)
     before = hashlib.blake2b(b"anna@example.com", digest_size=16, key=number.bytes).hexdigest()
     assert address_hash(" Anna@Example.com", number) == before

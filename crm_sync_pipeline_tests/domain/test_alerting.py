@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_sync_pipeline.domain.alerting import (
-    CATCHING_UP_AT_MOST,
     DATABASE_GRACE,
     EXPIRED_GRACE,
+    MAX_CATCHING_UP,
     Condition,
     JobHealth,
     Limits,
@@ -92,7 +92,7 @@ def test_a_database_is_an_alert_once_it_has_not_worked_for_minutes_and_a_failove
 
 def test_a_backlog_explains_nothing_once_it_is_gone_or_after_an_hour() -> None:
     assert not is_catching_up(replace(WELL, was_down_ago=timedelta(minutes=1)), LIMITS)
-    late = replace(OVER_A_LIMIT, was_down_ago=CATCHING_UP_AT_MOST + timedelta(seconds=1))
+    late = replace(OVER_A_LIMIT, was_down_ago=MAX_CATCHING_UP + timedelta(seconds=1))
     assert not is_catching_up(late, LIMITS)
     assert holding(late)["lag:brevo"] is True
 

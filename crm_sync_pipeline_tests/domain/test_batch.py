@@ -63,5 +63,5 @@ def test_settlements_add_up(some: list[Ending], more: list[Ending], superseded: 
 
 
 def test_what_crosses_a_boundary_has_no_room_for_personal_data() -> None:
-    assert set(Batch.__slots__) == {"destination", "token", "size", "note", "is_alone", "recovered", "put_aside"}
+    assert set(Batch.__slots__) == {"destination", "token", "size", "note", "is_quarantined", "recovered", "put_aside"}
     assert Batch("brevo", uuid4(), 0).note == ""

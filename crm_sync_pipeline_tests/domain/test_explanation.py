@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync_pipeline.domain.explanation import Answer, AttemptRecord, Facts, Twin, explain
+from crm_sync_pipeline.domain.explanation import AttemptRecord, Explanation, Facts, Twin, explain
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SyncStatus
 
@@ -38,135 +38,137 @@ TRIED = AttemptRecord(NOW, 1, "synced", "created", "", 201, None, 80, "run-7")
 CASES = {
     "never selected": (
         NEW,
-        Answer("Never selected for Brevo (sync status New).", f"Nothing. `crm-sync select {ID}` sends it."),
+        Explanation("Never selected for Brevo (sync status New).", f"Nothing. `crm-sync select {ID}` sends it."),
     ),
     "skipped": (
         replace(NEW, sync_status="Skipped"),
-        Answer("Never selected for Brevo (sync status Skipped).", f"Nothing. `crm-sync select {ID}` sends it."),
+        Explanation("Never selected for Brevo (sync status Skipped).", f"Nothing. `crm-sync select {ID}` sends it."),
     ),
     "unselected after an attempt": (
         replace(NEW, attempts=(TRIED,)),
-        Answer(
+        Explanation(
             "Not selected for Brevo (sync status New); it was attempted before and then taken back.",
             f"Nothing. `crm-sync select {ID}` sends it.",
         ),
     ),
     "queued and due": (
         QUEUED,
-        Answer(
+        Explanation(
             "Queued and due.",
             "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
         ),
     ),
     "retry due": (
         replace(WAITING, next_retry_at=NOW),
-        Answer(
+        Explanation(
             "Queued and due.",
             "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
         ),
     ),
     "selected afresh while it waited": (
         replace(WAITING, sync_status="Selected"),
-        Answer(
+        Explanation(
             "Queued and due.",
             "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
         ),
     ),
     "waiting for retry 2": (
         WAITING,
-        Answer(
+        Explanation(
             "Waiting for retry 2 of 3. Last error: Brevo API error (503): try later",
             "Attempt 3 is due at 2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
         ),
     ),
     "rejected, waiting": (
         replace(WAITING, retry_count=1, error="Brevo API error (400): email is not valid"),
-        Answer(
+        Explanation(
             "Waiting for retry 1 of 3. Last error: Brevo API error (400): email is not valid",
             "Attempt 2 is due at 2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
         ),
     ),
     "put off": (
         replace(WAITING, retry_count=0, error=None, next_retry_at=NOW + timedelta(seconds=40)),
-        Answer("Put off: the run ended early", "It is due at 2026-03-01 14:00:40 UTC."),
+        Explanation("Put off: the run ended early", "It is due at 2026-03-01 14:00:40 UTC."),
     ),
     "destination down": (
         replace(WAITING, down=DOWN),
-        Answer(
+        Explanation(
             "Waiting, because Brevo is down: Brevo refused BREVO_API_KEY.",
             "Brevo is tried again in 4 min; the contact has lost nothing.",
         ),
     ),
     "destination down, probe due": (
         replace(QUEUED, down=replace(DOWN, next_probe_in=timedelta(seconds=-3))),
-        Answer(
+        Explanation(
             "Waiting, because Brevo is down: Brevo refused BREVO_API_KEY.",
             "Brevo is tried again now; the contact has lost nothing.",
         ),
     ),
     "re-selected while in flight": (
         replace(QUEUED, lease_expires_at=NOW + timedelta(minutes=5), down=DOWN),
-        Answer(
+        Explanation(
             "Selected again while a run is delivering it.",
             "It goes out once more when that run is done, by 2026-03-01 14:05:00 UTC at the latest.",
         ),
     ),
     "not wanted": (
         replace(QUEUED, sync_status="Skipped"),
-        Answer(
+        Explanation(
             "Not wanted: its sync status is Skipped, though its processing status is still Queued.",
             f"Nothing. `crm-sync select {ID}` sends it, `crm-sync unselect` clears it.",
         ),
     ),
     "processing": (
         PROCESSING,
-        Answer(
+        Explanation(
             "Being delivered right now by run run-7.", "Its result follows, by 2026-03-01 14:05:00 UTC at the latest."
         ),
     ),
     "processing from the command line": (
         replace(PROCESSING, run_id=None),
-        Answer("Being delivered right now.", "Its result follows, by 2026-03-01 14:05:00 UTC at the latest."),
+        Explanation("Being delivered right now.", "Its result follows, by 2026-03-01 14:05:00 UTC at the latest."),
     ),
     "dead run": (
         replace(PROCESSING, lease_expires_at=NOW),
-        Answer(
-            "The run that held it has died, or another program left it Processing.",
+        Explanation(
+            "The run that claimed it has died, or another program left it Processing.",
             "The next claim records what was journaled, or queues it again; no retry is spent.",
         ),
     ),
     "left Processing by another program": (
         replace(PROCESSING, lease_expires_at=None, run_id=None),
-        Answer(
-            "The run that held it has died, or another program left it Processing.",
+        Explanation(
+            "The run that claimed it has died, or another program left it Processing.",
             "The next claim records what was journaled, or queues it again; no retry is spent.",
         ),
     ),
     "delivered": (
         replace(NEW, sync_status="Complete", processing_status="Complete", synced_at=NOW),
-        Answer("Brevo has it: delivered at 2026-03-01 14:00:00 UTC.", "Nothing. Select it again to send it again."),
+        Explanation(
+            "Brevo has it: delivered at 2026-03-01 14:00:00 UTC.", "Nothing. Select it again to send it again."
+        ),
     ),
     "delivered before we kept times": (
         replace(NEW, sync_status="Complete", processing_status="Complete"),
-        Answer("Brevo has it: delivered.", "Nothing. Select it again to send it again."),
+        Explanation("Brevo has it: delivered.", "Nothing. Select it again to send it again."),
     ),
     "delivered, but for something left out": (
         replace(COMPLETE, attempts=(replace(TRIED, message="Sent without its phone number, which is not valid"),)),
-        Answer(
+        Explanation(
             "Brevo has it: delivered at 2026-03-01 14:00:00 UTC. Sent without its phone number, which is not valid.",
             "Nothing. Select it again to send it again.",
         ),
     ),
     "delivered and unchanged": (
         replace(COMPLETE, attempts=(TRIED, replace(TRIED, reason="unchanged"))),
-        Answer(
+        Explanation(
             "Brevo has it: delivered at 2026-03-01 14:00:00 UTC, and unchanged since, so the last run did not send it.",
             "Nothing. Once its data changes, selecting it sends it again.",
         ),
     ),
     "another row with the same address delivered later": (
         replace(COMPLETE, overwritten_by=Twin("other", NOW + timedelta(minutes=1))),
-        Answer(
+        Explanation(
             "Delivered at 2026-03-01 14:00:00 UTC, but since 2026-03-01 14:01:00 UTC Brevo has shown another row's "
             "data: contact other has the same e-mail address, and was delivered later.",
             "Nothing. Correct one of the two addresses, or unselect the row that should not count.",
@@ -174,21 +176,21 @@ CASES = {
     ),
     "no e-mail address": (
         replace(QUEUED, email=" ", down=DOWN),
-        Answer(
+        Explanation(
             "Can't be sent: it has no e-mail address.",
             "Fill in its e-mail address; the next run reads the row afresh.",
         ),
     ),
     "no e-mail address, tried": (
         replace(WAITING, email=""),
-        Answer(
+        Explanation(
             "Can't be sent: it has no e-mail address.",
             "Fill in its e-mail address; the attempt at 2026-03-01 14:10:00 UTC reads the row afresh.",
         ),
     ),
     "rejected for its phone": (
         replace(WAITING, attempts=(replace(TRIED, outcome="rejected", reason="sms_in_use"),)),
-        Answer(
+        Explanation(
             "Waiting for retry 2 of 3. Last error: Brevo API error (503): try later",
             "Clear its phone number, here or in the other contact that has it, and select that one. Attempt 3 is due "
             "at 2026-03-01 14:10:00 UTC (in 10 min). It reads the row afresh, so a correction counts.",
@@ -201,22 +203,22 @@ CASES = {
             error="Max retries exceeded (3).",
             attempts=(replace(TRIED, outcome="rejected", reason="invalid_phone"),),
         ),
-        Answer(
+        Explanation(
             "Given up: Max retries exceeded (3).",
             f"Nothing by itself. Correct or clear its phone number, then `crm-sync requeue {ID}`.",
         ),
     ),
     "unselected before it was sent": (
         replace(NEW, run_id="run-7"),
-        Answer(
+        Explanation(
             "Not selected for Brevo (sync status New); it was taken back before it was sent.",
             f"Nothing. `crm-sync select {ID}` sends it.",
         ),
     ),
     "unselected meanwhile": (
         replace(NEW, lease_expires_at=NOW + timedelta(minutes=5)),
-        Answer(
-            "Not selected for Brevo any more (sync status New): taken back while a run holds it.",
+        Explanation(
+            "Not selected for Brevo any more (sync status New): taken back after a run had claimed it.",
             "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         ),
     ),
@@ -229,20 +231,22 @@ CASES = {
             retry_count=3,
             down=DOWN,
         ),
-        Answer(
+        Explanation(
             "Given up: Max retries exceeded (3). Last error: Brevo API error (400): bad",
             f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`.",
         ),
     ),
     "in Error without a text": (
         replace(NEW, sync_status="Error", processing_status="Error"),
-        Answer("Given up: no reason was recorded", f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`."),
+        Explanation(
+            "Given up: no reason was recorded", f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`."
+        ),
     ),
 }
 
 
 @pytest.mark.parametrize(("facts", "answer"), CASES.values(), ids=list(CASES))
-def test_why_is_this_contact_not_there(facts: Facts, answer: Answer) -> None:
+def test_why_is_this_contact_not_there(facts: Facts, answer: Explanation) -> None:
     assert explain(facts, REMEDIES) == answer
 
 

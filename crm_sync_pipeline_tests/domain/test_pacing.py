@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync_pipeline.domain.pacing import SLACK_SECONDS, InTheAir, Pace, clamp_pause
+from crm_sync_pipeline.domain.pacing import SLACK_SECONDS, InFlight, Pace, clamp_pause
 
 rates = st.floats(0.1, 1000)
 
@@ -102,28 +102,28 @@ def test_no_header_makes_a_pause_absurd(seconds: float) -> None:
 
 
 def test_no_more_are_in_the_air_than_allowed() -> None:
-    air = InTheAir(2)
-    assert [air.take() for _ in range(3)] == [True, True, False]
-    air.land()
-    assert air.take()
+    in_flight = InFlight(2)
+    assert [in_flight.acquire() for _ in range(3)] == [True, True, False]
+    in_flight.release()
+    assert in_flight.acquire()
 
 
 def test_what_is_pushed_back_together_halves_the_number_once_and_answers_bring_it_back() -> None:
-    air = InTheAir(8)
+    in_flight = InFlight(8)
     for _ in range(5):
-        air.observe(10.0, pushed_back=True)
-    assert air.limit == 4
-    air.observe(12.0, pushed_back=True)
-    assert air.limit == 2
+        in_flight.observe(10.0, pushed_back=True)
+    assert in_flight.limit == 4
+    in_flight.observe(12.0, pushed_back=True)
+    assert in_flight.limit == 2
     for answers in range(40):
-        air.observe(13.0, pushed_back=False)
-        assert air.limit <= 8, answers
-    assert air.limit == 8
+        in_flight.observe(13.0, pushed_back=False)
+        assert in_flight.limit <= 8, answers
+    assert in_flight.limit == 8
 
 
 @given(st.lists(st.booleans(), max_size=200))
 def test_one_may_always_be_in_the_air(answers: list[bool]) -> None:
-    air = InTheAir(4)
+    in_flight = InFlight(4)
     for second, pushed_back in enumerate(answers):
-        air.observe(float(second), pushed_back)
-        assert 1 <= air.limit <= 4
+        in_flight.observe(float(second), pushed_back)
+        assert 1 <= in_flight.limit <= 4

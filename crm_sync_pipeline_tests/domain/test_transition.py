@@ -155,12 +155,12 @@ EVERY_CASE: list[tuple[str, Standing, Outcome, RetryPolicy, Transition]] = [
 
 
 @pytest.mark.parametrize(
-    ("standing", "outcome", "policy", "becomes"), [pytest.param(*case[1:], id=case[0]) for case in EVERY_CASE]
+    ("standing", "outcome", "policy", "next_state"), [pytest.param(*case[1:], id=case[0]) for case in EVERY_CASE]
 )
 def test_what_becomes_of_a_delivery(
-    standing: Standing, outcome: Outcome, policy: RetryPolicy, becomes: Transition
+    standing: Standing, outcome: Outcome, policy: RetryPolicy, next_state: Transition
 ) -> None:
-    assert transition(standing, outcome, policy) == becomes
+    assert transition(standing, outcome, policy) == next_state
 
 
 @pytest.mark.parametrize("retries_done", [0, 2])
@@ -168,17 +168,17 @@ def test_what_becomes_of_a_delivery(
 def test_a_loss_spends_no_retry_and_the_fourth_in_a_row_ends_it(
     retries_done: int, losses_before: int, ends: bool
 ) -> None:
-    becomes = transition_after_loss(Standing(retries_done, losses_before))
+    next_state = transition_after_loss(Standing(retries_done, losses_before))
     if not ends:
-        assert becomes == deferred(retries_done, losses_before + 1)
+        assert next_state == deferred(retries_done, losses_before + 1)
         return
-    assert becomes.ending is Ending.ERROR
-    assert becomes.sync_status is SyncStatus.Error
-    assert becomes.processing_status is ProcessingStatus.Error
-    assert becomes.retry_count == retries_done
-    assert becomes.due_in is None
-    assert becomes.error is not None
-    assert becomes.error.startswith(f"lease_expired: {losses_before + 1} workers in a row")
+    assert next_state.ending is Ending.ERROR
+    assert next_state.sync_status is SyncStatus.Error
+    assert next_state.processing_status is ProcessingStatus.Error
+    assert next_state.retry_count == retries_done
+    assert next_state.due_in is None
+    assert next_state.error is not None
+    assert next_state.error.startswith(f"lease_expired: {losses_before + 1} workers in a row")
 
 
 def test_an_error_text_is_cut_at_500_characters_and_the_last_one_at_400() -> None:
@@ -213,9 +213,9 @@ standings = st.builds(
 def test_the_fourth_failure_ends_in_error_whatever_the_mixture(kinds: list[Failed | Rejected]) -> None:
     standing, endings = Standing(), []
     for outcome in kinds:
-        becomes = transition(standing, outcome, DEFAULT)
-        endings.append(becomes.ending)
-        standing = Standing(becomes.retry_count, becomes.losses)
+        next_state = transition(standing, outcome, DEFAULT)
+        endings.append(next_state.ending)
+        standing = Standing(next_state.retry_count, next_state.losses)
     assert endings == [Ending.RETRY, Ending.RETRY, Ending.RETRY, Ending.ERROR]
     assert standing.retries_done == 3
 
@@ -224,53 +224,55 @@ def test_the_fourth_failure_ends_in_error_whatever_the_mixture(kinds: list[Faile
 def test_no_history_schedules_more_retries_than_allowed(policy: RetryPolicy, tries: list[Outcome | str]) -> None:
     standing, retries = Standing(), 0
     for outcome in tries:
-        becomes = transition_after_loss(standing) if isinstance(outcome, str) else transition(standing, outcome, policy)
-        retries = retries + 1 if becomes.ending is Ending.RETRY else retries
+        next_state = (
+            transition_after_loss(standing) if isinstance(outcome, str) else transition(standing, outcome, policy)
+        )
+        retries = retries + 1 if next_state.ending is Ending.RETRY else retries
         assert retries <= policy.max_retries
-        assert becomes.retry_count <= policy.max_retries
-        if becomes.ending in (Ending.COMPLETE, Ending.ERROR):
+        assert next_state.retry_count <= policy.max_retries
+        if next_state.ending in (Ending.COMPLETE, Ending.ERROR):
             return
-        standing = Standing(becomes.retry_count, becomes.losses)
+        standing = Standing(next_state.retry_count, next_state.losses)
 
 
 @given(standing=standings, outcome=outcomes, policy=policies)
 def test_both_statuses_tell_the_same_and_only_what_is_queued_is_due(
     standing: Standing, outcome: Outcome, policy: RetryPolicy
 ) -> None:
-    becomes = transition(standing, outcome, policy)
-    assert becomes.sync_status.value == becomes.processing_status.value
-    assert becomes.sync_status is not SyncStatus.Processing
-    assert (becomes.due_in is not None) == (becomes.processing_status is ProcessingStatus.Queued)
-    assert becomes.due_in is None or becomes.due_in >= timedelta(0)
+    next_state = transition(standing, outcome, policy)
+    assert next_state.sync_status.value == next_state.processing_status.value
+    assert next_state.sync_status is not SyncStatus.Processing
+    assert (next_state.due_in is not None) == (next_state.processing_status is ProcessingStatus.Queued)
+    assert next_state.due_in is None or next_state.due_in >= timedelta(0)
 
 
 @given(standing=standings, outcome=outcomes, policy=policies)
 def test_an_error_text_always_fits(standing: Standing, outcome: Outcome, policy: RetryPolicy) -> None:
-    becomes = transition(standing, outcome, policy)
-    assert len(becomes.error or "") <= ERROR_LIMIT
-    if becomes.ending is Ending.ERROR:
-        assert becomes.error is not None
+    next_state = transition(standing, outcome, policy)
+    assert len(next_state.error or "") <= ERROR_LIMIT
+    if next_state.ending is Ending.ERROR:
+        assert next_state.error is not None
         spent = f"Max retries exceeded ({policy.max_retries}). Last error: "
-        if becomes.error.startswith(spent):
-            assert len(becomes.error) <= len(spent) + LAST_ERROR_LIMIT
+        if next_state.error.startswith(spent):
+            assert len(next_state.error) <= len(spent) + LAST_ERROR_LIMIT
 
 
 @given(standing=standings, outcome=outcomes, policy=policies)
 def test_only_a_failure_spends_a_retry_and_writes_the_shared_columns(
     standing: Standing, outcome: Outcome, policy: RetryPolicy
 ) -> None:
-    becomes = transition(standing, outcome, policy)
+    next_state = transition(standing, outcome, policy)
     if isinstance(outcome, Deferred):
-        assert becomes.retry_count == standing.retries_done
-        assert becomes.shared is SharedColumns.KEEP
-        assert becomes.losses == standing.losses
+        assert next_state.retry_count == standing.retries_done
+        assert next_state.shared is SharedColumns.KEEP
+        assert next_state.losses == standing.losses
     elif isinstance(outcome, Synced):
-        assert becomes.retry_count == 0
-        assert becomes.shared is SharedColumns.CLEAR_IF_OURS
-    elif becomes.ending is Ending.RETRY:
-        assert becomes.retry_count == standing.retries_done + 1
-        assert becomes.due_in == policy.delay(standing.retries_done)
-        assert becomes.shared is SharedColumns.RECORD_FAILURE
+        assert next_state.retry_count == 0
+        assert next_state.shared is SharedColumns.CLEAR_IF_OURS
+    elif next_state.ending is Ending.RETRY:
+        assert next_state.retry_count == standing.retries_done + 1
+        assert next_state.due_in == policy.delay(standing.retries_done)
+        assert next_state.shared is SharedColumns.RECORD_FAILURE
 
 
 @given(standing=standings, outcome=outcomes, policy=policies)
@@ -292,8 +294,8 @@ def test_an_empty_reason_to_wait_keeps_the_error_that_a_person_sees(
     standing: Standing, outcome: Outcome, policy: RetryPolicy
 ) -> None:
     silent = replace(outcome, message="")
-    becomes = transition(standing, silent, policy)
-    assert becomes.keeps_error == isinstance(silent, Deferred)
+    next_state = transition(standing, silent, policy)
+    assert next_state.keeps_error == isinstance(silent, Deferred)
 
 
 def test_the_labels_are_those_of_the_users_enums() -> None:

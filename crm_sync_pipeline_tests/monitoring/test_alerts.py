@@ -9,7 +9,7 @@ import pytest
 
 from crm_sync_pipeline.domain.alerting import Condition, JobHealth
 from crm_sync_pipeline.domain.outcome import Failed
-from crm_sync_pipeline.monitoring.alerts import Looked, Watch
+from crm_sync_pipeline.monitoring.alerts import Notified, Watch
 from crm_sync_pipeline.monitoring.channels import AlertNotSentError, Mail, channels_of
 from crm_sync_pipeline.settings import AlertSettings
 from crm_sync_pipeline_tests.builders import World, one_run
@@ -44,14 +44,14 @@ def watch(world: World, hook: Receiver, mails: Receiver) -> Watch:
     return Watch(world.database, {"brevo": GREEN}, channels_of(settings), ui_url="http://dagster.example.com")
 
 
-def look(watch: Watch, evaluators: int = 2) -> list[Looked]:
+def look(watch: Watch, evaluators: int = 2) -> list[Notified]:
     """So many evaluators look at the same time."""
-    came: list[Looked] = []
+    came: list[Notified] = []
     start = threading.Barrier(evaluators)
 
     def one() -> None:
         start.wait()
-        came.append(watch.look())
+        came.append(watch.check_and_notify())
 
     threads = [threading.Thread(target=one) for _ in range(evaluators)]
     for thread in threads:
@@ -112,7 +112,7 @@ def test_an_alert_that_another_look_has_overtaken_is_not_sent(
     queue.breaker.close()
     monkeypatch.setattr(Watch, "_conditions", lambda *_: stale)  # what the look began with
     monkeypatch.setattr(Watch, "conditions", lambda one: _undone(monkeypatch, one, true_conditions))
-    watch.look()
+    watch.check_and_notify()
     assert hook.got == []
 
 
@@ -131,7 +131,7 @@ def test_lag_errors_and_lost_leases_are_found_in_the_tables(world: World, watch:
     world.pass_time(timedelta(minutes=16))
     queue.claim(1, run_id="dead")
     world.pass_deliveries(timedelta(minutes=21))
-    watch.look()
+    watch.check_and_notify()
     assert sorted(text.split(" ")[0:4] for text in hook.got) == [
         ["20", "of", "the", "20"],
         ["A", "contact", "has", "been"],
@@ -147,7 +147,7 @@ def test_one_address_that_is_refused_does_not_bring_the_others_a_mail_at_each_lo
     world.queue().breaker.open("timeout", UNREACHABLE)
     mails.unknown = ("boss@example.com",)
     for _ in range(2):
-        assert watch.look().problems == []
+        assert watch.check_and_notify().problems == []
     assert (len(mails.got), mails.recipients) == (1, ["ops@example.com"])
 
 

@@ -154,9 +154,9 @@ class TestAttributes:
         deliver_batch(queue, brevo, batch)
         queue.settle(batch.token)
         assert world.status(contact) == ("Complete", "Complete")
-        held = simulator.contacts["jane@example.com"].attributes
-        assert held["HAS_GMAIL"] is True
-        assert held["SOURCE_URL"] == "https://example.com/about"
+        stored = simulator.contacts["jane@example.com"].attributes
+        assert stored["HAS_GMAIL"] is True
+        assert stored["SOURCE_URL"] == "https://example.com/about"
 
     def test_one_of_another_type_is_red_and_one_with_a_choice_of_labels_is_worth_knowing(
         self, world: World, brevo: Brevo, simulator: BrevoSimulator

@@ -13,7 +13,7 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from crm_sync_pipeline.contact_queue.database import transactions
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
-from crm_sync_pipeline.contact_queue.database.transactions import AT_ONCE
+from crm_sync_pipeline.contact_queue.database.transactions import NO_PATIENCE
 from crm_sync_pipeline.orchestration import alerts, run_results
 from crm_sync_pipeline_tests.product import Product
 
@@ -177,7 +177,7 @@ def site(product: Product) -> Iterator[Site]:
     made.does(RIGHTS)
     product.set(DATABASE_URL=made.url)
     trying = transactions._trying  # a read-only server may be in a failover: that costs each run 5 s
-    product.monkeypatch.setattr(transactions, "_trying", lambda _patience: trying(AT_ONCE))
+    product.monkeypatch.setattr(transactions, "_trying", lambda _patience: trying(NO_PATIENCE))
     for module in (run_results, alerts):
         product.monkeypatch.setattr(module, "now", made.now)
     yield made

@@ -164,7 +164,7 @@ def test_the_launchpad_itself_refuses_what_is_no_choice_of_a_field(product: Prod
             dg.validate_run_config(job, {"ops": {"hold_contacts": {"config": form}}})
 
 
-def test_one_contact_is_delivered_now_though_a_run_of_its_destination_is_under_way(
+def test_one_contact_is_delivered_now_though_a_run_of_its_destination_is_in_progress(
     product: Product, launch: Launch
 ) -> None:
     wanted, waiting = product.world.add(ADDRESS, "b@example.com")

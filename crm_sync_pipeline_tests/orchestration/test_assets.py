@@ -1,4 +1,4 @@
-"""What the catalogue shows: what runs came to, how the queue stands, whether it is well."""
+"""What the catalogue shows: the results of runs, how the queue stands, whether it is well."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def noted(result: dg.ExecuteInProcessResult) -> list[tuple[dg.DagsterEventType, 
     return found
 
 
-# What runs came to
+# Results of runs
 
 
 def test_a_run_notes_numbers_that_plot_and_names_by_id_who_failed(product: Product) -> None:
@@ -157,14 +157,14 @@ def test_the_queue_is_observed_when_it_has_changed_and_then_only(product: Produc
     assert seen == [empty]
     seen, cursor = ticked(product, a_minute_older(cursor))
     assert seen == [], "nothing has changed"
-    gone, waiting, held, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
+    gone, waiting, on_hold, *_ = product.world.add(*(f"{name}@example.com" for name in "abcde"))
     product.world.execute("UPDATE contacts SET brevo_processing_status = 'Error' WHERE id = :id", id=gone)
     product.world.queue().claim_contact(waiting)
     product.world.execute(
         """
         INSERT INTO crm_sync.deliveries (contact_id, destination, held_at) VALUES (:id, 'brevo', now());
         """,
-        id=held,
+        id=on_hold,
     )
     product.pass_minutes(2)
     ((figures,), cursor) = ticked(product, cursor)
@@ -185,9 +185,10 @@ def test_a_cursor_that_cannot_be_read_is_begun_anew(product: Product, cursor: st
 
 
 def checked(product: Product) -> dict[str, tuple[bool, str]]:
-    """Each check's answer."""
+    """Each check's answer, of Brevo's queue."""
     result = product.definitions.resolve_job_def("check_queue").execute_in_process(instance=product.instance)
-    return {each.check_name: (each.passed, each.description or "") for each in result.get_asset_check_evaluations()}
+    own = [each for each in result.get_asset_check_evaluations() if each.asset_key.path[0] == "brevo"]
+    return {each.check_name: (each.passed, each.description or "") for each in own}
 
 
 def conditions(product: Product) -> list[Condition]:

@@ -147,7 +147,7 @@ def test_what_is_launched_by_hand_tries_at_once_and_its_success_ends_the_wait(re
 
 
 def test_a_recovery_that_changes_nothing_again_and_again_backs_off_too(refusing: Site) -> None:
-    """Nothing is due: what a dead run holds is left behind."""
+    """Nothing is due: what a dead run has claimed is left behind."""
     product = refusing.product
     product.world.add("a@example.com")
     product.world.queue().claim(1)
@@ -289,7 +289,7 @@ def test_a_database_that_is_away_is_told_by_each_channel_once_even_if_one_does_n
     assert hook.got == []
     refusing.skip(timedelta(seconds=30))
     hook.refuses = True
-    assert "It is tried again at the next look." in refusing.look()
+    assert "It will be retried at the next check." in refusing.look()
     hook.refuses = False
     refusing.look()
     refusing.look()

@@ -1,7 +1,7 @@
 """A destination that another package brings: handed to build_definitions, and served as ours are."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, ClassVar
@@ -29,6 +29,8 @@ from crm_sync_pipeline_tests.builders import World
 class AcmeSettings(DeliveryOptions):
     model_config = SettingsConfigDict(env_prefix="ACME_")
 
+    required: ClassVar[Sequence[str]] = ("token",)
+
     token: SecretStr | None = None
     url: str = "https://acme.example.com"
 
@@ -45,10 +47,6 @@ class Acme(HttpDestination):
         acme = settings.of(AcmeSettings)
         token = acme.token.get_secret_value() if acme.token else ""
         return cls(**cls.alike(acme) | {"base_url": acme.url, "token": token})
-
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        return None if settings.of(AcmeSettings).token else "ACME_TOKEN"
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}

@@ -85,15 +85,15 @@ def test_a_phone_number_never_belongs_to_two_contacts(writes: list[tuple[str, st
 
 
 @given(rows=st.lists(st.tuples(EMAILS | st.sampled_from(["", "nobody"]), ATTRIBUTES), max_size=9))
-def test_every_row_of_an_import_is_held_or_stands_in_a_failure_file(rows: list[tuple[str, dict[str, Any]]]) -> None:
+def test_every_row_of_an_import_is_stored_or_stands_in_a_failure_file(rows: list[tuple[str, dict[str, Any]]]) -> None:
     simulator = account()
     body = {"jsonBody": [{"email": email, "attributes": attributes} for email, attributes in rows], "listIds": [1]}
     assert ask(simulator, "POST", "/v3/contacts/import", body).status == 202
-    held = set(simulator.contacts) | {contact.attributes.get("SMS") for contact in simulator.contacts.values()}
+    stored = set(simulator.contacts) | {contact.attributes.get("SMS") for contact in simulator.contacts.values()}
     failed = [row for rows in simulator.imports.processes[1].failures.values() for row in rows]
     for email, attributes in rows:
         sent = {"email": email, **{name.upper(): value for name, value in attributes.items()}}
-        assert sent in failed or (email.lower() or attributes["SMS"]) in held
+        assert sent in failed or (email.lower() or attributes["SMS"]) in stored
 
 
 PATHS = (

@@ -47,7 +47,7 @@ def test_what_is_no_fault_is_refused_and_sets_nothing(http: httpx.Client, body: 
     assert http.get("/simulator/faults").json()["faults"] == []
 
 
-def test_the_state_counts_what_is_held_and_what_was_answered(http: httpx.Client, brevo: BrevoSimulator) -> None:
+def test_the_state_counts_what_is_stored_and_what_was_answered(http: httpx.Client, brevo: BrevoSimulator) -> None:
     upsert(http)
     upsert(http)
     http.post("/simulator/faults", json={"fault": "hang"})

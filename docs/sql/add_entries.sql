@@ -1,7 +1,6 @@
 -- add_entries
 --
--- Put the contacts :entries into import :the_import, if a live lease of :token holds them; returns
--- their ids.
+-- Put the contacts :entries into import :the_import, if they are claimed by :token; returns their ids.
 --
 -- One that a person took back since it was read stays out. One that an older import has, of a claim
 -- that is void by now, moves over. Questions for each row instead of joins, whose plan would rest on a

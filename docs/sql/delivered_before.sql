@@ -1,6 +1,7 @@
 -- delivered_before
 --
--- What is known of the copies of those that :token holds and the destination may have, one row each.
+-- What is known of the copies of those that :token has claimed and the destination may have, one row
+-- each.
 --
 -- See `known_of_copy`. Each contact is looked up by its id: a join might read the whole table.
 --

@@ -1,11 +1,10 @@
 -- forget_deleted
 --
--- Remove what :token holds of contacts that were deleted meanwhile.
+-- Remove what :token has claimed of contacts that were deleted meanwhile.
 --
--- Where row-level security hides rows, what can't be seen need not be deleted: the token lets it go
--- instead.
+-- Where row-level security hides rows, what can't be seen need not be deleted: only the claim ends.
 --
--- Used by Settling._settle_held.
+-- Used by Settling._settle_claimed.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

@@ -1,6 +1,7 @@
 -- forget_deleted_and_expired
 --
--- Remove, or let go, at most :size that dead claims hold of contacts that were deleted meanwhile.
+-- Remove, or unclaim, at most :size deliveries under dead claims, of contacts that were deleted
+-- meanwhile.
 --
 -- Used by Settling._settle_expired.
 --

@@ -2,7 +2,7 @@
 --
 -- Remove an alert that is over; of all that do so at the same time, one gets its name back.
 --
--- Used by AlertLedger.forget_outage, AlertLedger.tell, is_over.
+-- Used by AlertLedger.forget_outage, AlertLedger.notify, is_over.
 --
 -- Parameters:
 -- \set key 'ann@example.com'

@@ -2,7 +2,7 @@
 --
 -- Whether the lease on import :the_import is alive. Asked under its lock, this sees the truth.
 --
--- Used by Imports.take_up.
+-- Used by Imports.adopt.
 --
 -- Parameters:
 -- \set the_import '00000000-0000-0000-0000-000000000000'

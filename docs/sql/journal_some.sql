@@ -4,9 +4,9 @@
 -- counted.
 --
 -- `lacks_number` tells those whose message says that they were sent without their phone number.
--- :came_to says of an address what its contact came to; every other came to :others_outcome. It is the
--- first attempt for all of them, or they would not be in an import. Written so that no plan rests on a
--- guess of how many there are.
+-- :results has the results by address; that of every other contact is :others_outcome. It is the first
+-- attempt for all of them, or they would not be in an import. Written so that no plan rests on a guess
+-- of how many there are.
 --
 -- Used by Imports.finish.
 --
@@ -15,7 +15,7 @@
 -- \set size '100'
 -- \set token '00000000-0000-0000-0000-000000000000'
 -- \set by_run 'text'
--- \set came_to '{}'
+-- \set results '{}'
 -- \set others_outcome 'text'
 -- \set others_reason 'text'
 -- \set others_message 'text'
@@ -76,18 +76,18 @@ written AS (
         :'by_run'::VARCHAR AS anon_2,
         1,
         coalesce(
-            ((SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_1'::TEXT,
+            ((SELECT CAST(:'results'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_1'::TEXT,
             :'others_outcome'::VARCHAR
         ) AS coalesce_1,
         coalesce(
-            ((SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_2'::TEXT,
+            ((SELECT CAST(:'results'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_2'::TEXT,
             :'others_reason'::VARCHAR
         ) AS coalesce_2,
         coalesce(
             nullif(
                 coalesce(
                     (
-                        (SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]
+                        (SELECT CAST(:'results'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]
                     ) ->> :'param_3'::TEXT,
                     :'others_message'::VARCHAR
                 ),
@@ -103,7 +103,7 @@ written AS (
                 coalesce(
                     (
                         (
-                            (SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]
+                            (SELECT CAST(:'results'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]
                         ) ->> :'param_4'::TEXT
                     ),
                     :'others_outcome'::VARCHAR
@@ -112,7 +112,7 @@ written AS (
         END AS anon_5
     FROM done
     WHERE coalesce(
-        (((SELECT CAST(:'came_to'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_5'::TEXT),
+        (((SELECT CAST(:'results'::VARCHAR AS JSONB) AS anon_3)[done.address_hash]) ->> :'param_5'::TEXT),
         :'others_outcome'::VARCHAR
     ) != :'coalesce_5'::VARCHAR
     ON CONFLICT (claim_token, contact_id) DO NOTHING

@@ -1,6 +1,6 @@
 -- left_behind
 --
--- Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+-- Whether a claim has run out, or something stands Processing, a lease long, that is not claimed.
 --
 -- The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the
 -- table is quicker.

@@ -2,7 +2,7 @@
 --
 -- Lock the contacts of import :the_import in id order, as every writer of their deliveries does first.
 --
--- Used by Imports.take_up.
+-- Used by Imports.adopt.
 --
 -- Parameters:
 -- \set the_import '00000000-0000-0000-0000-000000000000'

@@ -3,7 +3,7 @@
 -- Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is
 -- not taken.
 --
--- What is in progress in an import is left out: a claim takes it up instead.
+-- What is in progress in an import is left out: a claim adopts it instead.
 --
 -- Used by Settling._settle_expired.
 --
@@ -27,7 +27,7 @@ SELECT public.contacts.id AS id,
             AND public.contacts.brevo_sync_status = 'Processing'
         ) THEN true
         ELSE false
-    END AS is_held,
+    END AS is_claimed,
     CAST(public.contacts.email AS TEXT) AS email,
     CAST(public.contacts.name AS TEXT) AS name,
     CAST(public.contacts.phone_number AS TEXT) AS phone_number,

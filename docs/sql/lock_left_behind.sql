@@ -1,8 +1,8 @@
 -- lock_left_behind
 --
--- Lock the oldest import whose run is gone; one that another run takes up now is skipped.
+-- Lock the oldest import whose run is gone; one that another run adopts now is skipped.
 --
--- Used by Imports.take_up.
+-- Used by Imports.adopt.
 
 \set destination_1 'brevo'
 \set param_1 1

@@ -3,7 +3,7 @@
 -- What has stood Processing longest past its lease: for how many seconds, and in which run; no row if
 -- nothing has.
 --
--- A dead claim holds it, or nobody does and nothing has touched it for :lease_seconds.
+-- Its claim is dead, or it has none and nothing has touched it for :lease_seconds.
 --
 -- Used by Figures.longest_expired.
 --

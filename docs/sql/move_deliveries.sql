@@ -6,7 +6,7 @@
 -- It counts as a loss, up to the number from which a contact goes into no import: or a worker that
 -- dies whenever it imports, for want of memory, would be followed by another one for ever.
 --
--- Used by Imports.take_up.
+-- Used by Imports.adopt.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

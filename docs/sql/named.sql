@@ -2,7 +2,7 @@
 --
 -- Those of the contacts :ids that match what is `meant`, locked where it `locks`.
 --
--- Used by Stretches.over_ids.
+-- Used by ChunkedUpdate.over_ids.
 --
 -- Parameters:
 -- \set ids '{}'

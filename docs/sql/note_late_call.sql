@@ -1,6 +1,6 @@
 -- note_late_call
 --
--- Tell whoever holds the contact :late_contact now that :sent_late was sent meanwhile, and may have
+-- Tell the run that has claimed :late_contact now that :sent_late was sent meanwhile, and may have
 -- landed last.
 --
 -- Used by ContactQueue._note_late_calls.

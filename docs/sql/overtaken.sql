@@ -1,7 +1,7 @@
 -- overtaken
 --
--- Those of import :the_import, if :token waits for it, that it does not hold: another worker took them
--- up.
+-- Those of import :the_import, if :token waits for it, that it has not claimed any more: another
+-- worker has.
 --
 -- Used by Imports.overtaken.
 --

@@ -19,15 +19,15 @@
 \set retry_count_1 0
 \set lost_count_1 2
 \set param_1 1
-WITH held AS MATERIALIZED (
+WITH claimed AS MATERIALIZED (
     SELECT crm_sync.deliveries.contact_id AS contact_id
     FROM crm_sync.deliveries
     WHERE crm_sync.deliveries.claim_token = :'token'::UUID AND crm_sync.deliveries.contact_id > :'after'::UUID
     ORDER BY crm_sync.deliveries.contact_id
     LIMIT :'size'::INTEGER
 )
-SELECT held.contact_id AS id,
-    its_contact.is_held
+SELECT claimed.contact_id AS id,
+    its_contact.is_claimed
     AND crm_sync.deliveries.retry_count = :'retry_count_1'::INTEGER
     AND crm_sync.deliveries.lost_count < :'lost_count_1'::INTEGER
     AND (
@@ -53,7 +53,7 @@ SELECT held.contact_id AS id,
         )
         ELSE false
     END AS goes,
-    its_contact.is_held,
+    its_contact.is_claimed,
     its_contact.delivered_to,
     its_contact.remote_id,
     its_contact.remote_fields,
@@ -66,8 +66,8 @@ SELECT held.contact_id AS id,
     its_contact.email_type,
     its_contact.source_url,
     its_contact.has_gmail
-FROM held
-JOIN crm_sync.deliveries ON crm_sync.deliveries.contact_id = held.contact_id
+FROM claimed
+JOIN crm_sync.deliveries ON crm_sync.deliveries.contact_id = claimed.contact_id
     AND crm_sync.deliveries.destination = 'brevo'
 LEFT OUTER JOIN LATERAL (
     SELECT CASE
@@ -76,7 +76,7 @@ LEFT OUTER JOIN LATERAL (
             AND public.contacts.brevo_sync_status = 'Processing'
         ) THEN true
         ELSE false
-    END AS is_held,
+    END AS is_claimed,
         CASE
             WHEN (crm_sync.deliveries.synced_at IS NOT NULL) THEN CAST(public.contacts.brevo_contact_id AS TEXT)
         END AS delivered_to,
@@ -96,7 +96,7 @@ LEFT OUTER JOIN LATERAL (
         CAST(public.contacts.source_url AS TEXT) AS source_url,
         public.contacts.has_gmail AS has_gmail
     FROM public.contacts
-    WHERE public.contacts.id = held.contact_id
+    WHERE public.contacts.id = claimed.contact_id
     LIMIT :'param_1'::INTEGER
 ) AS its_contact ON true
-ORDER BY held.contact_id;
+ORDER BY claimed.contact_id;

@@ -15,7 +15,7 @@
 -- \set days '300'
 
 -- Where removes is False and removes_of_gone is False:
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.attempts.id AS id,
         crm_sync.attempts.contact_id AS contact_id,
         crm_sync.attempts.destination AS destination,
@@ -40,32 +40,32 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.id AS id, stretch.attempted_at < now() - interval '1 day' * :'days' AS is_old
-    FROM stretch
-    WHERE stretch.attempted_at < now() - interval '1 day' * :'days'
+    SELECT chunk.id AS id, chunk.attempted_at < now() - interval '1 day' * :'days' AS is_old
+    FROM chunk
+    WHERE chunk.attempted_at < now() - interval '1 day' * :'days'
         AND coalesce(
             (
                 SELECT crm_sync.deliveries.claim_token
                 FROM crm_sync.deliveries
-                WHERE crm_sync.deliveries.contact_id = stretch.contact_id
-                    AND crm_sync.deliveries.destination = stretch.destination
-            ) = stretch.claim_token
+                WHERE crm_sync.deliveries.contact_id = chunk.contact_id
+                    AND crm_sync.deliveries.destination = chunk.destination
+            ) = chunk.claim_token
             OR (
                 SELECT crm_sync.import_contacts.import_id
                 FROM crm_sync.import_contacts
-                WHERE crm_sync.import_contacts.contact_id = stretch.contact_id
-                    AND crm_sync.import_contacts.destination = stretch.destination
+                WHERE crm_sync.import_contacts.contact_id = chunk.contact_id
+                    AND crm_sync.import_contacts.destination = chunk.destination
             ) IS NOT NULL,
             false
         ) IS false
 )
-SELECT (SELECT count(*) AS count_1 FROM stretch) AS looked_at,
-    (SELECT max(stretch.id) AS max_1 FROM stretch) AS last,
+SELECT (SELECT count(*) AS count_1 FROM chunk) AS looked_at,
+    (SELECT max(chunk.id) AS max_1 FROM chunk) AS last,
     (SELECT count(*) AS count_2 FROM doomed WHERE doomed.is_old) AS "old",
     (SELECT count(*) AS count_3 FROM doomed WHERE NOT doomed.is_old) AS of_gone;
 
 -- Where removes is False and removes_of_gone is True:
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.attempts.id AS id,
         crm_sync.attempts.contact_id AS contact_id,
         crm_sync.attempts.destination AS destination,
@@ -90,40 +90,40 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.id AS id, stretch.attempted_at < now() - interval '1 day' * :'days' AS is_old
-    FROM stretch
+    SELECT chunk.id AS id, chunk.attempted_at < now() - interval '1 day' * :'days' AS is_old
+    FROM chunk
     WHERE (
-        stretch.attempted_at < now() - interval '1 day' * :'days'
-        OR stretch.attempted_at >= now() - interval '1 day' * :'days'
+        chunk.attempted_at < now() - interval '1 day' * :'days'
+        OR chunk.attempted_at >= now() - interval '1 day' * :'days'
             AND (
                 SELECT public.contacts.id AS id
                 FROM public.contacts
-                WHERE public.contacts.id = stretch.contact_id
+                WHERE public.contacts.id = chunk.contact_id
             ) IS NULL
     )
         AND coalesce(
             (
                 SELECT crm_sync.deliveries.claim_token
                 FROM crm_sync.deliveries
-                WHERE crm_sync.deliveries.contact_id = stretch.contact_id
-                    AND crm_sync.deliveries.destination = stretch.destination
-            ) = stretch.claim_token
+                WHERE crm_sync.deliveries.contact_id = chunk.contact_id
+                    AND crm_sync.deliveries.destination = chunk.destination
+            ) = chunk.claim_token
             OR (
                 SELECT crm_sync.import_contacts.import_id
                 FROM crm_sync.import_contacts
-                WHERE crm_sync.import_contacts.contact_id = stretch.contact_id
-                    AND crm_sync.import_contacts.destination = stretch.destination
+                WHERE crm_sync.import_contacts.contact_id = chunk.contact_id
+                    AND crm_sync.import_contacts.destination = chunk.destination
             ) IS NOT NULL,
             false
         ) IS false
 )
-SELECT (SELECT count(*) AS count_1 FROM stretch) AS looked_at,
-    (SELECT max(stretch.id) AS max_1 FROM stretch) AS last,
+SELECT (SELECT count(*) AS count_1 FROM chunk) AS looked_at,
+    (SELECT max(chunk.id) AS max_1 FROM chunk) AS last,
     (SELECT count(*) AS count_2 FROM doomed WHERE doomed.is_old) AS "old",
     (SELECT count(*) AS count_3 FROM doomed WHERE NOT doomed.is_old) AS of_gone;
 
 -- Where removes is True and removes_of_gone is False:
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.attempts.id AS id,
         crm_sync.attempts.contact_id AS contact_id,
         crm_sync.attempts.destination AS destination,
@@ -148,21 +148,21 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.id AS id, stretch.attempted_at < now() - interval '1 day' * :'days' AS is_old
-    FROM stretch
-    WHERE stretch.attempted_at < now() - interval '1 day' * :'days'
+    SELECT chunk.id AS id, chunk.attempted_at < now() - interval '1 day' * :'days' AS is_old
+    FROM chunk
+    WHERE chunk.attempted_at < now() - interval '1 day' * :'days'
         AND coalesce(
             (
                 SELECT crm_sync.deliveries.claim_token
                 FROM crm_sync.deliveries
-                WHERE crm_sync.deliveries.contact_id = stretch.contact_id
-                    AND crm_sync.deliveries.destination = stretch.destination
-            ) = stretch.claim_token
+                WHERE crm_sync.deliveries.contact_id = chunk.contact_id
+                    AND crm_sync.deliveries.destination = chunk.destination
+            ) = chunk.claim_token
             OR (
                 SELECT crm_sync.import_contacts.import_id
                 FROM crm_sync.import_contacts
-                WHERE crm_sync.import_contacts.contact_id = stretch.contact_id
-                    AND crm_sync.import_contacts.destination = stretch.destination
+                WHERE crm_sync.import_contacts.contact_id = chunk.contact_id
+                    AND crm_sync.import_contacts.destination = chunk.destination
             ) IS NOT NULL,
             false
         ) IS false
@@ -170,13 +170,13 @@ doomed AS (
 removed AS (
     DELETE FROM crm_sync.attempts WHERE crm_sync.attempts.id = ANY (array((SELECT doomed.id FROM doomed)))
 )
-SELECT (SELECT count(*) AS count_1 FROM stretch) AS looked_at,
-    (SELECT max(stretch.id) AS max_1 FROM stretch) AS last,
+SELECT (SELECT count(*) AS count_1 FROM chunk) AS looked_at,
+    (SELECT max(chunk.id) AS max_1 FROM chunk) AS last,
     (SELECT count(*) AS count_2 FROM doomed WHERE doomed.is_old) AS "old",
     (SELECT count(*) AS count_3 FROM doomed WHERE NOT doomed.is_old) AS of_gone;
 
 -- Where removes is True and removes_of_gone is True:
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.attempts.id AS id,
         crm_sync.attempts.contact_id AS contact_id,
         crm_sync.attempts.destination AS destination,
@@ -201,29 +201,29 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.id AS id, stretch.attempted_at < now() - interval '1 day' * :'days' AS is_old
-    FROM stretch
+    SELECT chunk.id AS id, chunk.attempted_at < now() - interval '1 day' * :'days' AS is_old
+    FROM chunk
     WHERE (
-        stretch.attempted_at < now() - interval '1 day' * :'days'
-        OR stretch.attempted_at >= now() - interval '1 day' * :'days'
+        chunk.attempted_at < now() - interval '1 day' * :'days'
+        OR chunk.attempted_at >= now() - interval '1 day' * :'days'
             AND (
                 SELECT public.contacts.id AS id
                 FROM public.contacts
-                WHERE public.contacts.id = stretch.contact_id
+                WHERE public.contacts.id = chunk.contact_id
             ) IS NULL
     )
         AND coalesce(
             (
                 SELECT crm_sync.deliveries.claim_token
                 FROM crm_sync.deliveries
-                WHERE crm_sync.deliveries.contact_id = stretch.contact_id
-                    AND crm_sync.deliveries.destination = stretch.destination
-            ) = stretch.claim_token
+                WHERE crm_sync.deliveries.contact_id = chunk.contact_id
+                    AND crm_sync.deliveries.destination = chunk.destination
+            ) = chunk.claim_token
             OR (
                 SELECT crm_sync.import_contacts.import_id
                 FROM crm_sync.import_contacts
-                WHERE crm_sync.import_contacts.contact_id = stretch.contact_id
-                    AND crm_sync.import_contacts.destination = stretch.destination
+                WHERE crm_sync.import_contacts.contact_id = chunk.contact_id
+                    AND crm_sync.import_contacts.destination = chunk.destination
             ) IS NOT NULL,
             false
         ) IS false
@@ -231,7 +231,7 @@ doomed AS (
 removed AS (
     DELETE FROM crm_sync.attempts WHERE crm_sync.attempts.id = ANY (array((SELECT doomed.id FROM doomed)))
 )
-SELECT (SELECT count(*) AS count_1 FROM stretch) AS looked_at,
-    (SELECT max(stretch.id) AS max_1 FROM stretch) AS last,
+SELECT (SELECT count(*) AS count_1 FROM chunk) AS looked_at,
+    (SELECT max(chunk.id) AS max_1 FROM chunk) AS last,
     (SELECT count(*) AS count_2 FROM doomed WHERE doomed.is_old) AS "old",
     (SELECT count(*) AS count_3 FROM doomed WHERE NOT doomed.is_old) AS of_gone;

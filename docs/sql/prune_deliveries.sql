@@ -3,7 +3,7 @@
 -- Of the deliveries of the :size contacts from the id :first on, remove those of contacts that are
 -- gone.
 --
--- What a claim holds stays until that is settled. One row: `last`, the id to go on behind, NULL at the
+-- What is claimed stays until that is settled. One row: `last`, the id to go on behind, NULL at the
 -- end, and how many are `of_gone`.
 --
 -- Used by History._prune_deliveries.
@@ -14,7 +14,7 @@
 
 -- Where removes is False:
 \set param_1 1
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
     FROM crm_sync.deliveries
     WHERE crm_sync.deliveries.contact_id > :'after'::UUID
@@ -22,21 +22,19 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.contact_id AS contact_id
-    FROM stretch
-    WHERE stretch.claim_token IS NULL
+    SELECT chunk.contact_id AS contact_id
+    FROM chunk
+    WHERE chunk.claim_token IS NULL
         AND (
-            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = stretch.contact_id
+            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = chunk.contact_id
         ) IS NULL
 )
-SELECT (
-    SELECT stretch.contact_id FROM stretch ORDER BY stretch.contact_id DESC LIMIT :'param_1'::INTEGER
-) AS last,
+SELECT (SELECT chunk.contact_id FROM chunk ORDER BY chunk.contact_id DESC LIMIT :'param_1'::INTEGER) AS last,
     (SELECT count(*) AS count_1 FROM doomed) AS of_gone;
 
 -- Where removes is True:
 \set param_1 1
-WITH stretch AS (
+WITH chunk AS (
     SELECT crm_sync.deliveries.contact_id AS contact_id, crm_sync.deliveries.claim_token AS claim_token
     FROM crm_sync.deliveries
     WHERE crm_sync.deliveries.contact_id > :'after'::UUID
@@ -44,11 +42,11 @@ WITH stretch AS (
     LIMIT :'size'::INTEGER
 ),
 doomed AS (
-    SELECT stretch.contact_id AS contact_id
-    FROM stretch
-    WHERE stretch.claim_token IS NULL
+    SELECT chunk.contact_id AS contact_id
+    FROM chunk
+    WHERE chunk.claim_token IS NULL
         AND (
-            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = stretch.contact_id
+            SELECT public.contacts.id AS id FROM public.contacts WHERE public.contacts.id = chunk.contact_id
         ) IS NULL
 ),
 removed AS (
@@ -56,7 +54,5 @@ removed AS (
     WHERE crm_sync.deliveries.contact_id = ANY (array((SELECT doomed.contact_id FROM doomed)))
         AND crm_sync.deliveries.claim_token IS NULL
 )
-SELECT (
-    SELECT stretch.contact_id FROM stretch ORDER BY stretch.contact_id DESC LIMIT :'param_1'::INTEGER
-) AS last,
+SELECT (SELECT chunk.contact_id FROM chunk ORDER BY chunk.contact_id DESC LIMIT :'param_1'::INTEGER) AS last,
     (SELECT count(*) AS count_1 FROM doomed) AS of_gone;

@@ -3,7 +3,7 @@
 -- Keep the contacts :refused out of every claim for :lease_seconds, under the token :aside; journal
 -- why.
 --
--- Only what nobody else holds, or :token does.
+-- Only what is claimed by nobody else, or by :token.
 --
 -- Used by Claiming._put_aside.
 --

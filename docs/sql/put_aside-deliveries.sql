@@ -1,6 +1,6 @@
 -- put_aside
 --
--- Keep what :token holds of :ids out of every claim's and recovery's way for :lease_seconds.
+-- Keep what :token has claimed of :ids out of every claim's and recovery's way for :lease_seconds.
 --
 -- Used by Settling._settle_refused.
 --

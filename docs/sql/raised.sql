@@ -2,7 +2,7 @@
 --
 -- Of all that write it down at the same time, one gets its name back.
 --
--- Used by AlertLedger.tell, raised.
+-- Used by AlertLedger.notify, raised.
 --
 -- Parameters:
 -- \set key 'ann@example.com'

@@ -46,7 +46,7 @@ WITH settled AS (
         synced_at TIMESTAMP WITH TIME ZONE
     )
 ),
-let_go AS (
+end_claim AS (
     UPDATE crm_sync.deliveries
     SET retry_count=settled.retry_count,
         next_retry_at=(now() + interval '1 second' * settled.due_in_seconds),

@@ -1,7 +1,7 @@
 -- settle_deliveries
 --
--- Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them
--- go.
+-- Write the transitions :settled to deliveries alone, whose contacts a person changed, and end their
+-- claims.
 --
 -- Used by Settling._settle_together.
 --

@@ -2,7 +2,7 @@
 --
 -- Within this transaction, give up when another is still at it after so long.
 --
--- Used by AlertLedger.tell, wait_for_another.
+-- Used by AlertLedger.notify, wait_for_another.
 
 \set set_config_2 'lock_timeout'
 \set set_config_3 '2s'

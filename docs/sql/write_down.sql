@@ -1,13 +1,13 @@
 -- write_down
 --
--- Journal the attempts :done, each once, and extend the lease of :token; one row that says what it
--- still holds.
+-- Journal the attempts :done, each once, and extend the lease of :token; one row that says what is
+-- still claimed.
 --
 -- An attempt's number is read from the delivery: retries done so far, plus one. A lease that was
 -- extended a moment ago is left as it is: `lease_seconds` is how long it lasts. A lost lease stays
--- lost. `not_held` are those of :done that the token does not hold: it never did, or another run took
--- them up when the lease had run out. `taken_back` are those of the token that a person unselected,
--- selected anew or deleted since the claim; NULL unless :look.
+-- lost. `not_claimed` are those of :done that are not claimed by the token: they never were, or
+-- another run claimed them when the lease had run out. `taken_back` are those of the token that a
+-- person unselected, selected anew or deleted since the claim; NULL unless :look.
 --
 -- One snapshot for all of it is enough: whoever takes a contact over after that calls the destination
 -- after what is journaled here.
@@ -122,7 +122,7 @@ SELECT now_extended.total + fresh.total AS total,
                     AND crm_sync.deliveries.destination = 'brevo'
             )
         )
-    ) AS not_held,
+    ) AS not_claimed,
     CASE
         WHEN :'look' THEN array(
             (

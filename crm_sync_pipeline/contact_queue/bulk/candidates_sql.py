@@ -7,8 +7,8 @@ from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.delivered_sql import known_of_copy
 from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
 @built_once
@@ -20,45 +20,45 @@ def page(columns: DestinationColumns) -> sa.Executable:
     two workers in a row lost.
     What is known of their copies is read as by `known_of_copy`.
     """
-    held = (
+    claimed = (
         sa.select(deliveries.c.contact_id)
         .where(deliveries.c.claim_token == TOKEN, deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
         .order_by(deliveries.c.contact_id)
         .limit(SIZE)
-        .cte("held")
+        .cte("claimed")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     its_contact = (
         sa.select(
-            columns.is_held.label("is_held"),
+            columns.is_claimed.label("is_claimed"),
             *known_of_copy(columns),
             *columns.sent_fields(),
         )
-        .where(columns.id == held.c.contact_id)
+        .where(columns.id == claimed.c.contact_id)
         .limit(1)
         .lateral("its_contact")
     )
     goes = sa.and_(
-        its_contact.c.is_held,
+        its_contact.c.is_claimed,
         deliveries.c.retry_count == 0,
-        deliveries.c.lost_count < LOSSES_UNTIL_ALONE,
+        deliveries.c.lost_count < LOSSES_UNTIL_QUARANTINE,
         ~is_attempted(),
-        ~is_under_way(),
+        ~is_in_import(),
     )
     return (
         sa.select(
-            held.c.contact_id.label("id"),
+            claimed.c.contact_id.label("id"),
             goes.label("goes"),
             *its_contact.c,
         )
         .select_from(
-            held.join(
+            claimed.join(
                 deliveries,
                 sa.and_(
-                    deliveries.c.contact_id == held.c.contact_id,
+                    deliveries.c.contact_id == claimed.c.contact_id,
                     deliveries.c.destination == literal(columns.crm.name),
                 ),
             ).outerjoin(its_contact, sa.true())
         )
-        .order_by(held.c.contact_id)
+        .order_by(claimed.c.contact_id)
     )

@@ -1,4 +1,4 @@
-"""Imports of one destination: what was sent at once is written down before, and waited for by whoever holds it."""
+"""Imports of one destination: what is sent at once is written down before, and waited for by the run that has it."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.bulk import candidates_sql, imports_sql, take_up_sql
+from crm_sync_pipeline.contact_queue.bulk import adopt_sql, candidates_sql, imports_sql
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.rows import contact_of, delivered_of
 from crm_sync_pipeline.contact_queue.database.transactions import PATIENCE_FOR_RESULTS, in_transaction
@@ -23,8 +23,8 @@ from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, WITHOUT_ITS_NUMBER, 
 PAGE = 2000
 JOURNALED_AT_ONCE = 5000
 
-TAKEN_UP_AT_MOST = 5
-GIVEN_UP_AFTER = timedelta(hours=2)
+MAX_ADOPTIONS = 5
+MAX_IMPORT_AGE = timedelta(hours=2)
 """When an import whose runs die, or find the destination down, is left alone and its contacts are queued again."""
 
 _FIRST = UUID(int=0)
@@ -85,7 +85,7 @@ class Imports:
             parameters["after"] = rows[-1].id
 
     def begin(self, token: UUID, run_id: str | None, started: Import, entries: Sequence[Entry]) -> frozenset[UUID]:
-        """Write down what is about to be sent; returns who may be: all whom the token holds, and nobody took back."""
+        """Write down what is about to be sent; returns who may be: all who are claimed, and whom nobody took back."""
         key = {"the_import": started.id, "token": token}
         parameters = {
             **key,
@@ -120,45 +120,45 @@ class Imports:
         parameters = {"the_import": import_id, "number": process_id}
         self._do(lambda connection: connection.execute(imports_sql.note_process(self._crm), parameters))
 
-    def only_its_own(self, under_way: Import, processes: Sequence[int]) -> int | None:
+    def only_its_own(self, pending: Import, processes: Sequence[int]) -> int | None:
         """The one of these processes that can be no other import's; None where there is none, or no telling which.
 
         Asked after the destination was: an import that began since is none of them.
         """
         query = imports_sql.processes_of_others(self._crm)
-        parameters = {"the_import": under_way.id, "after_number": under_way.after_process_id}
+        parameters = {"the_import": pending.id, "after_number": pending.after_process_id}
         others = set(self._do(lambda connection: connection.execute(query, parameters).scalars().all()))
         left = [each for each in processes if each not in others]
         return left[0] if len(left) == 1 and None not in others else None
 
     def overtaken(self, import_id: UUID, token: UUID) -> list[Entry]:
-        """Those that the token does not hold any more: what was sent of them may have landed late."""
+        """Those that the token has not claimed any more: what was sent of them may have landed late."""
         parameters = {"the_import": import_id, "token": token}
         query = imports_sql.overtaken(self._crm)
         rows = self._do(lambda connection: connection.execute(query, parameters).mappings().all())
         return [Entry(**row) for row in rows]
 
-    def unknown(self, under_way: Import, address_hashes: Sequence[str]) -> int:
-        """How many of these addresses the import never held. 0 for one that is journaled in part: it was asked then."""
-        parameters = {"the_import": under_way.id, "hashes": list(address_hashes)}
+    def unknown(self, pending: Import, address_hashes: Sequence[str]) -> int:
+        """How many of these addresses never were in the import. 0 if it is journaled in part: it was asked then."""
+        parameters = {"the_import": pending.id, "hashes": list(address_hashes)}
         query = imports_sql.count_known(self._crm)
         row = self._do(lambda connection: connection.execute(query, parameters).one())
-        return len(address_hashes) - row.known if row.total == under_way.contacts else 0
+        return len(address_hashes) - row.known if row.total == pending.contacts else 0
 
-    def finish(self, under_way: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
+    def finish(self, pending: Import, token: UUID, run_id: str | None, results: Results) -> Counter[Outcome]:
         """Journal what became of each contact, and be done with the import; returns the outcomes, counted.
 
-        A few thousand at a time: should this worker die, the next one takes up the rest. Nothing where another run has
+        A few thousand at a time: should this worker die, the next one adopts the rest. Nothing where another run has
         taken the import over.
         """
         own = {address: _outcome_words(outcome) for address, outcome in results.by_address_hash.items()}
-        key = {"the_import": under_way.id, "token": token}
+        key = {"the_import": pending.id, "token": token}
         parameters = {
             **key,
             **{f"others_{name}": word for name, word in _outcome_words(results.others).items()},
-            "came_to": json.dumps(own),
+            "results": json.dumps(own),
             "by_run": run_id,
-            "called": f"process {under_way.process_id}",
+            "called": f"process {pending.process_id}",
             "size": JOURNALED_AT_ONCE,
         }
         outcomes = {_words_of(outcome): outcome for outcome in [*results.by_address_hash.values(), results.others]}
@@ -188,23 +188,23 @@ class Imports:
         self._do(lambda connection: self._give_up(connection, import_id))
 
     def _give_up(self, connection: sa.Connection, import_id: UUID) -> None:
-        connection.execute(imports_sql.release(self._crm), {"the_import": import_id})
+        connection.execute(imports_sql.remove_entries(self._crm), {"the_import": import_id})
         connection.execute(imports_sql.finish(self._crm), {"the_import": import_id})
 
-    def let_go(self, token: UUID) -> None:
-        """Stop waiting: the next claim takes up what this token waits for."""
-        self._do(lambda connection: connection.execute(take_up_sql.let_go(self._crm), {"token": token}))
+    def abandon(self, token: UUID) -> None:
+        """Stop waiting: the next claim adopts what this token waits for."""
+        self._do(lambda connection: connection.execute(adopt_sql.abandon(self._crm), {"token": token}))
 
-    def take_up(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
+    def adopt(self, connection: sa.Connection, token: UUID, run_id: str | None) -> int:
         """Within a claim: wait under `token` for an import whose run is gone; returns how many contacts it holds.
 
-        One that was taken up too often, or is too old, is given up: recovery then queues its contacts.
+        One that was adopted too often, or is too old, is given up: recovery then queues its contacts.
         """
-        while left := connection.execute(take_up_sql.lock_left_behind(self._crm)).one_or_none():
+        while left := connection.execute(adopt_sql.lock_left_behind(self._crm)).one_or_none():
             key = {"the_import": left.id}
-            connection.execute(take_up_sql.lock_contacts(self._columns), key)
+            connection.execute(adopt_sql.lock_contacts(self._columns), key)
             moved = 0
-            if left.taken_up < TAKEN_UP_AT_MOST and left.age_seconds < GIVEN_UP_AFTER.total_seconds():
+            if left.taken_up < MAX_ADOPTIONS and left.age_seconds < MAX_IMPORT_AGE.total_seconds():
                 parameters = {
                     **key,
                     "token": token,
@@ -212,12 +212,12 @@ class Imports:
                     "old_token": left.claim_token,
                     "lease_seconds": self._lease_seconds,
                 }
-                moved = connection.execute(take_up_sql.move_deliveries(self._crm), parameters).rowcount
+                moved = connection.execute(adopt_sql.move_deliveries(self._crm), parameters).rowcount
             if moved:
-                connection.execute(take_up_sql.take_up(self._crm), {**key, "token": token, "by_run": run_id})
+                connection.execute(adopt_sql.adopt(self._crm), {**key, "token": token, "by_run": run_id})
                 return moved
-            if connection.execute(take_up_sql.is_waited_for(self._crm), key).scalar_one():
-                return 0  # another run took it up, or came back to life, before the lock was ours
+            if connection.execute(adopt_sql.is_waited_for(self._crm), key).scalar_one():
+                return 0  # another run adopted it, or came back to life, before the lock was ours
             self._give_up(connection, left.id)
         return 0
 

@@ -17,13 +17,13 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
-    of_one,
+    opaque_to_planner,
     rows_of,
     seconds,
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries, import_contacts, imports
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_IN_PROGRESS
 from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER
 
 IMPORT = sa.bindparam("the_import", type_=UUID_TYPE)
@@ -62,24 +62,24 @@ def begin(destination: str) -> sa.Insert:
 
 @built_once
 def add_entries(columns: DestinationColumns) -> Any:
-    """Put the contacts :entries into import :the_import, if a live lease of :token holds them; returns their ids.
+    """Put the contacts :entries into import :the_import, if they are claimed by :token; returns their ids.
 
     One that a person took back since it was read stays out. One that an older import has, of a claim that is void by
     now, moves over. Questions for each row instead of joins, whose plan would rest on a guess of how many there are.
     """
     entries = rows_of("entries", _ENTRIES)
-    holder = (
+    its_token = (
         sa.select(deliveries.c.claim_token)
         .where(
             deliveries.c.contact_id == entries.c.contact_id,
             deliveries.c.destination == literal(columns.crm.name),
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
         .scalar_subquery()
     )
-    is_held = sa.select(columns.is_held).where(columns.id == entries.c.contact_id).scalar_subquery()
-    held = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(holder == TOKEN, is_held)
-    insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], held)
+    is_claimed = sa.select(columns.is_claimed).where(columns.id == entries.c.contact_id).scalar_subquery()
+    claimed = sa.select(literal(columns.crm.name), IMPORT, *entries.c).where(its_token == TOKEN, is_claimed)
+    insert = pg.insert(import_contacts).from_select(["destination", "import_id", *_ENTRIES], claimed)
     names = [name for name in ("import_id", *_ENTRIES) if name != "contact_id"]
     moved = {name: insert.excluded[name] for name in names}
     return insert.on_conflict_do_update(index_elements=["contact_id", "destination"], set_=moved).returning(
@@ -116,7 +116,7 @@ def of_token(destination: str) -> sa.Executable:
         imports.c.after_process_id,
         imports.c.contacts,
         sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
-    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, IS_UNDER_WAY)
+    ).where(imports.c.destination == destination, imports.c.claim_token == TOKEN, IS_IN_PROGRESS)
 
 
 @built_once
@@ -127,7 +127,7 @@ def processes_of_others(destination: str) -> sa.Executable:
     """
     mine = imports.alias("mine")
     began = sa.select(mine.c.posted_at).where(mine.c.id == IMPORT).scalar_subquery()
-    is_open = sa.or_(IS_UNDER_WAY, imports.c.finished_at > began - seconds(sa.literal(OPEN_FOR_SECONDS)))
+    is_open = sa.or_(IS_IN_PROGRESS, imports.c.finished_at > began - seconds(sa.literal(OPEN_FOR_SECONDS)))
     return sa.select(imports.c.process_id).where(
         imports.c.destination == destination,
         imports.c.id != IMPORT,
@@ -144,14 +144,14 @@ def lock(destination: str) -> sa.Executable:
     return (
         sa.select(imports.c.id)
         .where(imports.c.id == IMPORT, imports.c.destination == destination, imports.c.claim_token == TOKEN)
-        .where(IS_UNDER_WAY)
+        .where(IS_IN_PROGRESS)
         .with_for_update()
     )
 
 
 @built_once
 def overtaken(destination: str) -> sa.Executable:
-    """Those of import :the_import, if :token waits for it, that it does not hold: another worker took them up."""
+    """Those of import :the_import, if :token waits for it, that it has not claimed any more: another worker has."""
     return (
         sa.select(
             import_contacts.c.contact_id,
@@ -190,7 +190,7 @@ def journal_some(destination: str) -> sa.Select[Any]:
     """Journal at most :size contacts of import :the_import and take them out of it; returns their results, counted.
 
     `lacks_number` tells those whose message says that they were sent without their phone number.
-    :came_to says of an address what its contact came to; every other came to :others_outcome. It is the first attempt
+    :results has the results by address; that of every other contact is :others_outcome. It is the first attempt
     for all of them, or they would not be in an import. Written so that no plan rests on a guess of how many there are.
     """
     some = (
@@ -209,8 +209,8 @@ def journal_some(destination: str) -> sa.Select[Any]:
         .returning(*import_contacts.c)
         .cte("done")
     )
-    came_to = sa.select(sa.cast(sa.bindparam("came_to", type_=sa.Text), pg.JSONB)).scalar_subquery()
-    own = came_to[done.c.address_hash]
+    results = sa.select(sa.cast(sa.bindparam("results", type_=sa.Text), pg.JSONB)).scalar_subquery()
+    own = results[done.c.address_hash]
 
     def word(name: str) -> sa.ColumnElement[Any]:
         return sa.func.coalesce(own[name].astext, sa.bindparam(f"others_{name}", type_=sa.Text))
@@ -237,8 +237,8 @@ def journal_some(destination: str) -> sa.Select[Any]:
         .cte("written")
     )
     lacks_number = sa.func.strpos(written.c.message, literal(WITHOUT_ITS_NUMBER)) > 0
-    came_to_what = (written.c.outcome, written.c.reason, lacks_number.label("lacks_number"))
-    return sa.select(*came_to_what, sa.func.count().label("total")).group_by(*came_to_what)
+    result = (written.c.outcome, written.c.reason, lacks_number.label("lacks_number"))
+    return sa.select(*result, sa.func.count().label("total")).group_by(*result)
 
 
 @built_once
@@ -255,13 +255,13 @@ def finish(destination: str) -> sa.Update:
     return (
         sa.update(imports)
         .values(finished_at=NOW)
-        .where(imports.c.id == IMPORT, imports.c.destination == destination, IS_UNDER_WAY)
+        .where(imports.c.id == IMPORT, imports.c.destination == destination, IS_IN_PROGRESS)
     )
 
 
 @built_once
-def release(destination: str) -> sa.Delete:
-    """Let go of all that import :the_import holds: its contacts are their token's alone again."""
+def remove_entries(destination: str) -> sa.Delete:
+    """Remove all entries of import :the_import: its contacts belong to their token alone again."""
     return sa.delete(import_contacts).where(
         import_contacts.c.import_id == IMPORT, import_contacts.c.destination == destination
     )

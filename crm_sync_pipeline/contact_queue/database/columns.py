@@ -129,9 +129,9 @@ class DestinationColumns:
         return sa.and_(self.processing == literal("Queued"), self.sync.in_([literal("Selected"), literal("Queued")]))
 
     @property
-    def is_held(self) -> sa.ColumnElement[bool]:
+    def is_claimed(self) -> sa.ColumnElement[bool]:
         """As a claim left it: nobody has decided otherwise since."""
-        return of_one(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
+        return opaque_to_planner(sa.and_(self.processing == literal("Processing"), self.sync == literal("Processing")))
 
     @property
     def delivered_to(self) -> sa.ColumnElement[Any]:
@@ -143,7 +143,7 @@ class DestinationColumns:
     @property
     def is_processing(self) -> sa.ColumnElement[bool]:
         """Of a contact that is looked up by its id: a claim has it, or had it."""
-        return of_one(self.processing == literal("Processing"))
+        return opaque_to_planner(self.processing == literal("Processing"))
 
     @property
     def is_fresh(self) -> sa.ColumnElement[bool]:
@@ -234,7 +234,7 @@ def _comparable(column: sa.ColumnElement[Any], enum: str | None) -> sa.ColumnEle
     return column if enum is None else sa.cast(column, _Enum(enum))
 
 
-def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+def opaque_to_planner(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """The condition, opaque to the planner.
 
     It may think that next to nothing is Processing, and then begin there: it would read all that is, or the whole
@@ -244,5 +244,5 @@ def of_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 
 def is_free() -> sa.ColumnElement[bool]:
-    """Nobody holds the delivery, or its lease has run out (or there is no delivery yet)."""
+    """The delivery is not claimed, or its lease has run out (or there is no delivery yet)."""
     return sa.or_(deliveries.c.claim_token.is_(None), deliveries.c.lease_expires_at <= NOW)

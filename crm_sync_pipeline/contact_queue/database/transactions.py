@@ -44,7 +44,7 @@ READ_ONLY = "25006"
 
 NOT_YET = ("starting up", "shutting down", "recovery", "not accepting", "too many", "remaining connection slots")
 
-AT_ONCE = timedelta(0)
+NO_PATIENCE = timedelta(0)
 """For a first question: one more try, because a pooled connection may have died meanwhile."""
 
 PATIENCE = timedelta(seconds=5)

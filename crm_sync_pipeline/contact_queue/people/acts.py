@@ -1,6 +1,6 @@
 """Acts of people, each with its row in crm_sync.acts: who, when, what, how many."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.transactions import in_transaction
 from crm_sync_pipeline.contact_queue.people import acts_sql
+from crm_sync_pipeline.contact_queue.people.chunks import RowProgress
 from crm_sync_pipeline.contact_queue.people.selection import Found, Selection, SelectionError, Which
-from crm_sync_pipeline.contact_queue.people.stretches import Progress
 from crm_sync_pipeline.contact_queue.people.verbs import VERBS
 from crm_sync_pipeline.domain.crm import Crm
 
@@ -72,10 +72,16 @@ def as_row(actor: Actor, verb: str, crms: Sequence[str], scope: str, contacts: i
 
 
 class Acts:
-    """Carries out what one person wants, and records it."""
+    """Carries out what one person wants, and records it.
 
-    def __init__(self, engine: sa.Engine, contacts: ContactsTable, actor: Actor) -> None:
+    `off` are the CRMs that nothing is delivered to, each with the variables that it lacks.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, contacts: ContactsTable, actor: Actor, off: Mapping[str, str] | None = None
+    ) -> None:
         self._engine = engine
+        self._off = off or {}
         self._selection = Selection(engine, contacts)
         self._actor = actor
 
@@ -86,15 +92,17 @@ class Acts:
         crms: Sequence[str],
         *,
         everything: bool = False,
+        anyway: bool = False,
         dry_run: bool = False,
         changed_only: bool = False,
-        progress: Progress | None = None,
+        progress: RowProgress | None = None,
     ) -> ActResult:
         """Do to contacts what `verb` says, some thousands in each transaction; with `dry_run` only say to how many.
 
         SelectionError, before anything is changed, where no contact or CRM is meant, or the filter matches everything
-        and `everything` does not say that this is meant; a dry run needs no such word. What an interrupted act has done
-        stays, and is in its record.
+        and `everything` does not say that this is meant; a dry run needs no such word. So is a selection for a CRM that
+        is off, whose contacts would wait for ever, unless `anyway` says that another machine delivers them. What an
+        interrupted act has done stays, and is in its record.
         """
         if verb not in VERBS:
             raise SelectionError(f"'{verb}' is not a known act. Nothing was changed. Use one of {', '.join(VERBS)}.")
@@ -102,6 +110,8 @@ class Acts:
         if not targets:
             raise SelectionError("No CRM was named. Nothing was changed. Name one or more.")
         _require_meant(which, everything or dry_run)
+        if verb == "select" and not (anyway or dry_run):
+            self._require_on(targets)
         names, scope = tuple(crm.name for crm in targets), scope_of(which)
         act_id = None if dry_run else self._begin(verb, names, scope)
 
@@ -122,6 +132,15 @@ class Acts:
         return ActResult(
             verb, names, scope, found.contacts, found.changes, found.sample, dry_run, message, found.refused
         )
+
+    def _require_on(self, crms: Sequence[Crm]) -> None:
+        off = [f"{crm.title} ({self._off[crm.name]})" for crm in crms if crm.name in self._off]
+        if off:
+            raise SelectionError(
+                f"Nothing is delivered to {' and '.join(off)}, because what stands in brackets is not set. Nothing was "
+                "changed: the contacts would wait for ever. Set it, or, if another machine delivers them, say --anyway "
+                "(in Dagster, anyway: true)."
+            )
 
     def record(self, verb: str, crms: Sequence[str], scope: str, contacts: int) -> None:
         """Write down an act that was carried out elsewhere."""

@@ -1,4 +1,4 @@
-"""The contacts that a person means: the whole table in stretches, or those of an id or an address."""
+"""The contacts that a person means: the whole table in chunks, or those of an id or an address."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,20 +19,20 @@ _FIRST = sa.bindparam("first", type_=UUID_TYPE)
 
 
 @built_once
-def end_of_stretch(columns: DestinationColumns) -> sa.Select[Any]:
+def end_of_chunk(columns: DestinationColumns) -> sa.Select[Any]:
     """The id behind the :size contacts that begin with the id :first; none where the table ends before that."""
     return sa.select(columns.id).where(columns.id >= _FIRST).order_by(columns.id).offset(SIZE).limit(1)
 
 
-def stretch(
-    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, to_the_end: bool, locks: bool = True
+def chunk(
+    columns: DestinationColumns, meant: Mapping[str, sa.ColumnElement[bool]], *, is_last: bool, locks: bool = True
 ) -> sa.Executable:
     """Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order.
 
     And what of it holds, where there is more than one. With `locks` they are locked.
     """
     found = _meant(columns, meant).where(columns.id >= _FIRST).limit(SIZE)
-    if not to_the_end:
+    if not is_last:
         found = found.where(columns.id < sa.bindparam("behind", type_=UUID_TYPE))
     return found.with_for_update(key_share=True, of=columns.table) if locks else found
 

@@ -1,7 +1,7 @@
 """Hold and release: a contact on hold is not claimed until it is released, whatever is decided of it meanwhile.
 
-`deliveries.held_at` decides. A held contact that waits in the queue also stands as Queued with a far next retry, in the
-shared columns, so that no claim walks past it; nothing rests on that.
+`deliveries.held_at` decides. A contact on hold that waits in the queue also stands as Queued with a far next retry, in
+the shared columns, so that no claim walks past it; nothing rests on that.
 """
 
 from typing import Any
@@ -100,7 +100,7 @@ def shelve(columns: DestinationColumns) -> sa.Update:
             columns.delivery,
             columns.id == sa.any_(IDS),
             deliveries.c.held_at.is_not(None),
-            sa.or_(columns.is_queued, columns.is_held),
+            sa.or_(columns.is_queued, columns.is_claimed),
         )
     )
 
@@ -142,7 +142,7 @@ def release(destination: str) -> sa.Update:
 
 
 @built_once
-def held_since(destination: str) -> sa.Executable:
+def on_hold_since(destination: str) -> sa.Executable:
     """Since when the contact :id is on hold; no row or NULL where it is not."""
     return sa.select(deliveries.c.held_at).where(
         deliveries.c.destination == literal(destination),

@@ -28,21 +28,21 @@ def prune_attempts(columns: DestinationColumns, removes: bool, removes_of_gone: 
     of which `old` and `of_gone` go; `last` is the id to go on behind. Without `removes` it only counts.
     """
     some = sa.select(attempts).where(attempts.c.id > sa.bindparam("after", type_=sa.BigInteger)).order_by(attempts.c.id)
-    stretch = some.limit(SIZE).cte("stretch")
+    chunk = some.limit(SIZE).cte("chunk")
     claim = sa.select(deliveries.c.claim_token).where(
-        deliveries.c.contact_id == stretch.c.contact_id, deliveries.c.destination == stretch.c.destination
+        deliveries.c.contact_id == chunk.c.contact_id, deliveries.c.destination == chunk.c.destination
     )
-    under_way = sa.select(import_contacts.c.import_id).where(
-        import_contacts.c.contact_id == stretch.c.contact_id, import_contacts.c.destination == stretch.c.destination
+    in_import = sa.select(import_contacts.c.import_id).where(
+        import_contacts.c.contact_id == chunk.c.contact_id, import_contacts.c.destination == chunk.c.destination
     )
     is_needed = sa.or_(
-        claim.scalar_subquery() == stretch.c.claim_token,  # NULL, and so not needed, where nobody holds it
-        under_way.scalar_subquery().is_not(None),
+        claim.scalar_subquery() == chunk.c.claim_token,  # NULL, and so not needed, where it is not claimed
+        in_import.scalar_subquery().is_not(None),
     )
-    is_old = stretch.c.attempted_at < NOW - _DAYS
-    is_of_gone = sa.and_(sa.not_(is_old), _is_gone(columns, stretch.c.contact_id)) if removes_of_gone else sa.false()
+    is_old = chunk.c.attempted_at < NOW - _DAYS
+    is_of_gone = sa.and_(sa.not_(is_old), _is_gone(columns, chunk.c.contact_id)) if removes_of_gone else sa.false()
     doomed = (
-        sa.select(stretch.c.id, is_old.label("is_old"))
+        sa.select(chunk.c.id, is_old.label("is_old"))
         .where(sa.or_(is_old, is_of_gone), sa.func.coalesce(is_needed, sa.false()).is_(False))
         .cte("doomed")
     )
@@ -50,8 +50,8 @@ def prune_attempts(columns: DestinationColumns, removes: bool, removes_of_gone: 
         attempts.c.id == sa.any_(sa.func.array(sa.select(doomed.c.id).scalar_subquery(), type_=_IDS))
     )
     counts = sa.select(
-        sa.select(sa.func.count()).select_from(stretch).scalar_subquery().label("looked_at"),
-        sa.select(sa.func.max(stretch.c.id)).scalar_subquery().label("last"),
+        sa.select(sa.func.count()).select_from(chunk).scalar_subquery().label("looked_at"),
+        sa.select(sa.func.max(chunk.c.id)).scalar_subquery().label("last"),
         sa.select(sa.func.count()).where(doomed.c.is_old).scalar_subquery().label("old"),
         sa.select(sa.func.count()).where(sa.not_(doomed.c.is_old)).scalar_subquery().label("of_gone"),
     )
@@ -66,7 +66,7 @@ _CONTACTS = sa.ARRAY(UUID_TYPE)
 def prune_deliveries(columns: DestinationColumns, removes: bool) -> sa.Select[Any]:
     """Of the deliveries of the :size contacts from the id :first on, remove those of contacts that are gone.
 
-    What a claim holds stays until that is settled. One row: `last`, the id to go on behind, NULL at the end, and how
+    What is claimed stays until that is settled. One row: `last`, the id to go on behind, NULL at the end, and how
     many are `of_gone`.
     """
     some = (
@@ -74,12 +74,12 @@ def prune_deliveries(columns: DestinationColumns, removes: bool) -> sa.Select[An
         .where(deliveries.c.contact_id > sa.bindparam("after", type_=UUID_TYPE))
         .order_by(deliveries.c.contact_id)
     )
-    stretch = some.limit(SIZE).cte("stretch")
-    is_doomed = sa.and_(stretch.c.claim_token.is_(None), _is_gone(columns, stretch.c.contact_id))
-    doomed = sa.select(stretch.c.contact_id).where(is_doomed).cte("doomed")
+    chunk = some.limit(SIZE).cte("chunk")
+    is_doomed = sa.and_(chunk.c.claim_token.is_(None), _is_gone(columns, chunk.c.contact_id))
+    doomed = sa.select(chunk.c.contact_id).where(is_doomed).cte("doomed")
     ids = sa.func.array(sa.select(doomed.c.contact_id).scalar_subquery(), type_=_CONTACTS)
     removed = sa.delete(deliveries).where(deliveries.c.contact_id == sa.any_(ids), deliveries.c.claim_token.is_(None))
-    last = sa.select(stretch.c.contact_id).order_by(stretch.c.contact_id.desc()).limit(1)
+    last = sa.select(chunk.c.contact_id).order_by(chunk.c.contact_id.desc()).limit(1)
     counts = sa.select(
         last.scalar_subquery().label("last"),
         sa.select(sa.func.count()).select_from(doomed).scalar_subquery().label("of_gone"),
@@ -91,7 +91,7 @@ old_imports: sa.Executable = sa.delete(imports).where(imports.c.finished_at < NO
 """Imports that ended more than :days ago."""
 
 
-held_of: sa.Select[Any] = (
+deliveries_of: sa.Select[Any] = (
     sa.select(deliveries.c.destination, deliveries.c.claim_token, deliveries.c.remote_id)
     .where(deliveries.c.contact_id == _ID)
     .order_by(deliveries.c.destination)

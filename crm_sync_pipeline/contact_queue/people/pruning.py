@@ -15,7 +15,7 @@ from crm_sync_pipeline.contact_queue.people.acts import Actor, as_row
 from crm_sync_pipeline.domain.crm import Crms
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
-AT_ONCE = 5000
+CHUNK_SIZE = 5000
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class History:
         query = prune_sql.prune_attempts(self._columns, not dry_run, not pruned.note)
         after: int | None = 0
         while after is not None:
-            parameters = {"after": after, "size": AT_ONCE, "days": days}
+            parameters = {"after": after, "size": CHUNK_SIZE, "days": days}
             row = self._one(query, parameters)
             pruned.old_attempts += row.old
             pruned.attempts_of_gone += row.of_gone
@@ -119,15 +119,15 @@ class History:
         query = prune_sql.prune_deliveries(self._columns, not dry_run)
         after: UUID | None = UUID(int=0)
         while after is not None:
-            parameters = {"after": after, "size": AT_ONCE}
+            parameters = {"after": after, "size": CHUNK_SIZE}
             row = self._one(query, parameters)
             pruned.deliveries_of_gone += row.of_gone
             after = row.last
             if progress:
-                progress(AT_ONCE)
+                progress(CHUNK_SIZE)
 
     def forget(self, contact_id: UUID, actor: Actor) -> Forgotten:
-        """Remove all that we have on one contact, and record that. CrmSyncError while a claim holds it.
+        """Remove all that we have on one contact, and record that. CrmSyncError while it is claimed.
 
         Where it waits to be sent it is taken back: with its delivery goes what kept it waiting, such as a hold.
         """
@@ -141,21 +141,21 @@ class History:
                     "wait to be sent, or be on hold. Nothing was removed. Run this as a role that sees every contact; "
                     "`crm-sync db check` names what keeps ours from it."
                 )
-            held = connection.execute(prune_sql.held_of, key).all()
-            if claimed := [self._crms[row.destination].title for row in held if row.claim_token]:
+            ours = connection.execute(prune_sql.deliveries_of, key).all()
+            if claimed := [self._crms[row.destination].title for row in ours if row.claim_token]:
                 raise CrmSyncError(
-                    f"A run holds contact {contact_id} for {' and '.join(claimed)} right now. Nothing was removed. "
-                    "Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when the run "
-                    "is done, in a few minutes at most."
+                    f"A run has claimed contact {contact_id} for {' and '.join(claimed)} right now. Nothing was "
+                    "removed. Take the contact back (`crm-sync unselect`), or it may be sent again, and try again when "
+                    "the run is done, in a few minutes at most."
                 )
             for columns in self._of_each_crm:
                 waits = columns.processing == literal("Queued")
                 connection.execute(decide_sql.unselect(columns).where(waits), {"ids": [contact_id]})
-            remote_ids = _known_ids(connection, contact_id, held, self._crms)
+            remote_ids = _known_ids(connection, contact_id, ours, self._crms)
             _, attempts, deliveries = (connection.execute(each, key).rowcount for each in prune_sql.forget_contact)
-            if not (found or held or attempts):
+            if not (found or ours or attempts):
                 raise CrmSyncError(f"There is no contact {contact_id}, and nothing of it. Check the id.")
-            forgotten_by = [row.destination for row in held]
+            forgotten_by = [row.destination for row in ours]
             connection.execute(acts_sql.begin(as_row(actor, "forget", forgotten_by, str(contact_id), 1)))
             return Forgotten(contact_id, deliveries, attempts, bool(found), remote_ids)
 
@@ -168,11 +168,11 @@ class History:
         return in_transaction(self._engine, work)
 
 
-def _known_ids(connection: sa.Connection, contact_id: UUID, held: Sequence[Any], crms: Crms) -> dict[str, list[str]]:
+def _known_ids(connection: sa.Connection, contact_id: UUID, ours: Sequence[Any], crms: Crms) -> dict[str, list[str]]:
     """By a CRM's title, its ids of the contact: those that the journal tells, and that of the delivery."""
     key = {"id": contact_id}
     found: dict[str, list[str]] = {each: [] for each in connection.execute(prune_sql.delivered_to, key).scalars()}
-    for row in [*connection.execute(prune_sql.known_ids_of, key), *held]:
+    for row in [*connection.execute(prune_sql.known_ids_of, key), *ours]:
         if row.remote_id and row.remote_id not in found.setdefault(row.destination, []):
             found[row.destination].append(row.remote_id)
     return {crms[each].title: ids for each, ids in found.items()}

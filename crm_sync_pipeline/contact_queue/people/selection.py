@@ -11,8 +11,8 @@ from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.database.contacts_table import ContactsTable
 from crm_sync_pipeline.contact_queue.database.schema import require_usable
 from crm_sync_pipeline.contact_queue.people import chosen_sql
+from crm_sync_pipeline.contact_queue.people.chunks import ChunkedUpdate, Refusal, RowProgress, Target
 from crm_sync_pipeline.contact_queue.people.filter_sql import matching, missing_columns
-from crm_sync_pipeline.contact_queue.people.stretches import Progress, Refusal, Stretches, Target
 from crm_sync_pipeline.contact_queue.people.verbs import Verb, select_changed
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact_filter import ContactFilter
@@ -79,7 +79,7 @@ class Selection:
         *,
         dry_run: bool = False,
         changed_only: bool = False,
-        progress: Progress | None = None,
+        progress: RowProgress | None = None,
         afterwards: Callable[[sa.Connection, int], object] | None = None,
     ) -> Found:
         """Do to contacts what the verb says; with `dry_run` find out to how many, and change nothing.
@@ -91,17 +91,17 @@ class Selection:
             return Found(0, 0, ())
         targets = [self._target(verb, crm, which) for crm in crms]
         write = select_changed if verb.name == "select" and changed_only else verb.write
-        stretches = Stretches(self._engine, targets, None if dry_run else write, afterwards)
-        lots = stretches.over_table(progress) if which.ids is None else stretches.over_ids(which.ids, progress)
+        update = ChunkedUpdate(self._engine, targets, None if dry_run else write, afterwards)
+        chunks = update.over_table(progress) if which.ids is None else update.over_ids(which.ids, progress)
         contacts = changes = refused = 0
         sample: list[UUID] = []
         refusals: list[Refusal] = []
-        for lot in lots:
-            contacts += len(lot.ids)
-            changes += lot.changes
-            sample += lot.ids[: SAMPLE - len(sample)]
-            refused += len(lot.refused)
-            refusals += lot.refused[: SAMPLE - len(refusals)]
+        for chunk in chunks:
+            contacts += len(chunk.ids)
+            changes += chunk.changes
+            sample += chunk.ids[: SAMPLE - len(sample)]
+            refused += len(chunk.refused)
+            refusals += chunk.refused[: SAMPLE - len(refusals)]
         return Found(contacts, changes, tuple(sample), refused, tuple(refusals))
 
     def _target(self, verb: Verb, crm: Crm, which: Which) -> Target:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns
 from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql, unchanged_sql
 
-Condition = Callable[[DestinationColumns], sa.ColumnElement[bool]]
+RowCondition = Callable[[DestinationColumns], sa.ColumnElement[bool]]
 Write = Callable[[sa.Connection, DestinationColumns, Sequence[UUID]], int]
 
 
@@ -23,8 +23,8 @@ class Verb:
     name: str
     past: str
     write: Write
-    applies: Condition
-    assumes: Condition
+    applies: RowCondition
+    assumes: RowCondition
 
 
 def _any(_columns: DestinationColumns) -> sa.ColumnElement[bool]:
@@ -62,9 +62,9 @@ def _requeue(connection: sa.Connection, columns: DestinationColumns, ids: Sequen
 
 def keep_on_hold(connection: sa.Connection, columns: DestinationColumns, ids: Sequence[UUID]) -> None:
     """What was on hold before it was selected again is out of the claims' way again."""
-    held = connection.execute(hold_sql.keep_fresh_start(columns), {"ids": ids}).scalars().all()
-    if held:
-        connection.execute(hold_sql.shelve(columns), {"ids": held})
+    on_hold = connection.execute(hold_sql.keep_fresh_start(columns), {"ids": ids}).scalars().all()
+    if on_hold:
+        connection.execute(hold_sql.shelve(columns), {"ids": on_hold})
 
 
 def _hold(connection: sa.Connection, columns: DestinationColumns, ids: Sequence[UUID]) -> int:

@@ -29,8 +29,8 @@ class Queue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An alert that a channel took, and whose end it was not told yet."""
+class OpenAlert:
+    """An alert that was sent by a channel, and whose end was not sent yet."""
 
     channel: str
     name: str
@@ -39,30 +39,30 @@ class Told:
 
 
 class AlertLedger:
-    """Which alerts were told, each channel for itself: a row from when one was raised until its end was told.
+    """Which alerts were sent, each channel for itself: a row from when one was sent until its end was sent.
 
-    A change is told within the transaction that writes it down. Of two that look at the same time, one writes the row
-    and tells; the other waits for it, finds the row written, and says nothing. When the channel does not take it, the
-    transaction is rolled back, and the next look tries again, however often it takes. What was told to one channel is
-    not told to it again because another one is broken.
+    A change is sent within the transaction that writes it down. Of two that check at the same time, one writes the row
+    and sends; the other waits for it, finds the row written, and says nothing. When the channel does not take it, the
+    transaction is rolled back, and the next check tries again, however often it takes. What was sent to one channel is
+    not sent to it again because another one is broken.
 
-    A worker that dies between the channel's answer and COMMIT leaves it to be told once more: an alert that comes twice
+    A worker that dies between the channel's answer and COMMIT leaves it to be sent once more: an alert that comes twice
     is better than one that never came.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def told(self) -> list[Told]:
-        """What was told and is not over, the oldest first."""
-        rows = in_transaction(self._engine, lambda connection: connection.execute(alert_ledger_sql.told).all())
+    def open_alerts(self) -> list[OpenAlert]:
+        """What was sent and is not over, the oldest first."""
+        rows = in_transaction(self._engine, lambda connection: connection.execute(alert_ledger_sql.open_alerts).all())
         found = [(*row.name.partition("/"), row.raised_at, row.message) for row in rows]
-        return [Told(channel, name, since, said) for channel, _, name, since, said in found if channel != _OUTAGE]
+        return [OpenAlert(channel, name, since, said) for channel, _, name, since, said in found if channel != _OUTAGE]
 
-    def tell(self, channel: str, change: Change, is_still_so: Callable[[], bool], send: Callable[[], None]) -> bool:
+    def notify(self, channel: str, change: Change, is_still_so: Callable[[], bool], send: Callable[[], None]) -> bool:
         """Write the change down and `send` it, unless another did; returns whether it was sent.
 
-        `is_still_so` is asked when the row is ours: between our look and that, another may have told the opposite.
+        `is_still_so` is asked when the row is ours: between our check and that, another may have sent the opposite.
         Nothing is written where it says no, or where `send` raises.
         """
         parameters = {"key": f"{channel}/{change.name}", "said": change.text}

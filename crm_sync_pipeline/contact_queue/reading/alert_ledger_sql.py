@@ -11,7 +11,7 @@ from crm_sync_pipeline.contact_queue.database.tables import alerts
 _KEY = sa.bindparam("key", type_=sa.Text)
 
 
-told: sa.Select[Any] = sa.select(alerts).order_by(alerts.c.raised_at, alerts.c.name)
+open_alerts: sa.Select[Any] = sa.select(alerts).order_by(alerts.c.raised_at, alerts.c.name)
 
 raised: sa.Executable = (
     pg.insert(alerts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from crm_sync_pipeline.contact_queue.database.transactions import AT_ONCE, in_transaction
+from crm_sync_pipeline.contact_queue.database.transactions import NO_PATIENCE, in_transaction
 from crm_sync_pipeline.contact_queue.reading import counting_sql
 
 CALL_SECONDS = counting_sql.CALL_SECONDS
@@ -57,7 +57,7 @@ class AttemptCounter:
     def begin(self) -> None:
         """Count from here; done by the first `totals` where it was not done before. DatabaseError."""
         if self._sure_up_to is None:
-            found = in_transaction(self._engine, lambda one: one.execute(counting_sql.newest).scalar_one(), AT_ONCE)
+            found = in_transaction(self._engine, lambda one: one.execute(counting_sql.newest).scalar_one(), NO_PATIENCE)
             self._sure_up_to = int(found)
 
     def totals(self) -> Totals:
@@ -69,7 +69,7 @@ class AttemptCounter:
             sure = connection.execute(counting_sql.newest_sure, {"after": after}).scalar_one_or_none() or after
             return sure, _count(connection, after, sure), _count(connection, sure, _END)
 
-        self._sure_up_to, added, newest = in_transaction(self._engine, read, AT_ONCE)
+        self._sure_up_to, added, newest = in_transaction(self._engine, read, NO_PATIENCE)
         self._sure = self._sure.plus(added)
         self._shown = self._shown.or_more(self._sure.plus(newest))
         return self._shown

@@ -85,7 +85,7 @@ class Figures:
         return found
 
     def longest_expired(self) -> Expired | None:
-        """What has stood Processing longest past its lease, or although nobody holds it; None where nothing has."""
+        """What has stood Processing longest past its lease, or although it is not claimed; None where nothing has."""
         row = self._ask(figures_sql.longest_expired, lease_seconds=self._lease.total_seconds()).one_or_none()
         return None if row is None else Expired(timedelta(seconds=float(row.seconds)), row.run_id)
 

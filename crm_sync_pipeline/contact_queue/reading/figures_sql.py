@@ -15,7 +15,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired, stranded
 
 LOOKED_AT_FOR_LAG = 100
 
@@ -166,7 +166,7 @@ def next_retry(columns: DestinationColumns) -> sa.Executable:
 def longest_expired(columns: DestinationColumns) -> sa.Executable:
     """What has stood Processing longest past its lease: for how many seconds, and in which run; no row if nothing has.
 
-    A dead claim holds it, or nobody does and nothing has touched it for :lease_seconds.
+    Its claim is dead, or it has none and nothing has touched it for :lease_seconds.
     """
     expired = (
         sa.select(deliveries.c.lease_expires_at.label("until"), deliveries.c.run_id)
@@ -174,7 +174,7 @@ def longest_expired(columns: DestinationColumns) -> sa.Executable:
         .order_by(deliveries.c.lease_expires_at)
         .limit(1)
     )
-    left = abandoned(columns).with_only_columns((columns.table.c.updated_at + LEASE).label("until"), sa.null())
+    left = stranded(columns).with_only_columns((columns.table.c.updated_at + LEASE).label("until"), sa.null())
     both = sa.union_all(expired, left.limit(1)).subquery()
     seconds_ago = sa.extract("epoch", NOW - both.c.until)
     return sa.select(seconds_ago.label("seconds"), both.c.run_id).order_by(both.c.until).limit(1)

@@ -41,7 +41,7 @@ _REFUSED: Mapping[str, sa.types.TypeEngine[Any]] = {"contact_id": UUID_TYPE, "me
 def put_aside(destination: str) -> sa.Insert:
     """Keep the contacts :refused out of every claim for :lease_seconds, under the token :aside; journal why.
 
-    Only what nobody else holds, or :token does.
+    Only what is claimed by nobody else, or by :token.
     """
     refused = sa.select(rows_of("refused", _REFUSED)).cte("refused")
     aside = sa.bindparam("aside", type_=UUID_TYPE)

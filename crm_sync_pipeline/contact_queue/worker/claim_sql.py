@@ -14,12 +14,12 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     DestinationColumns,
     built_once,
     is_free,
-    of_one,
+    opaque_to_planner,
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 from crm_sync_pipeline.contact_queue.worker.journal_sql import is_attempted
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
 
 
 @built_once
@@ -69,7 +69,7 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
         sa.select(
             columns.id.label("id"), columns.is_fresh.label("fresh"), columns.table.c.updated_at.label("decided_at")
         )
-        .where(columns.place == sa.any_(PLACES), of_one(columns.id == sa.any_(IDS)))
+        .where(columns.place == sa.any_(PLACES), opaque_to_planner(columns.id == sa.any_(IDS)))
         .cte("chosen")
     )
     insert = pg.insert(deliveries).from_select(
@@ -115,13 +115,13 @@ def mark_claimed(columns: DestinationColumns) -> sa.Update:
                 "updated_at": NOW,
             }
         )
-        .where(columns.place == sa.any_(PLACES), of_one(columns.id.in_(sa.select(taken.c.contact_id))))
+        .where(columns.place == sa.any_(PLACES), opaque_to_planner(columns.id.in_(sa.select(taken.c.contact_id))))
     )
 
 
 @built_once
-def held_by(destination: str) -> sa.Executable:
-    """How many deliveries :token holds: not 0 after a COMMIT whose answer was lost."""
+def claimed_by(destination: str) -> sa.Executable:
+    """How many deliveries :token has claimed: not 0 after a COMMIT whose answer was lost."""
     return (
         sa.select(sa.func.count())
         .select_from(deliveries)
@@ -137,7 +137,7 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
     """
     its_contact = (  # with LIMIT 1 each is looked up by its id: a join might read the whole table
         sa.select(columns.id.label("id"), *columns.sent_fields())
-        .where(columns.id == deliveries.c.contact_id, columns.is_held)
+        .where(columns.id == deliveries.c.contact_id, columns.is_claimed)
         .limit(1)
         .lateral("its_contact")
     )
@@ -148,7 +148,7 @@ def contacts_of(columns: DestinationColumns) -> sa.Executable:
             deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
             ~is_attempted(),
-            ~is_under_way(),
+            ~is_in_import(),
         )
         .order_by(deliveries.c.contact_id)
     )

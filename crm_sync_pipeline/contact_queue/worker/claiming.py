@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from crm_sync_pipeline.contact_queue.database.columns import DestinationColumns, as_rows
 from crm_sync_pipeline.contact_queue.database.transactions import in_halves, in_transaction, in_transaction_without
 from crm_sync_pipeline.contact_queue.people import decide_sql, hold_sql
-from crm_sync_pipeline.contact_queue.people.stretches import Refusal
+from crm_sync_pipeline.contact_queue.people.chunks import Refusal
 from crm_sync_pipeline.contact_queue.worker import aside_sql, claim_sql
 from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 ASIDE = timedelta(minutes=15)
 """How long a contact stays out of the claims' way that the database refuses to change."""
@@ -24,7 +24,7 @@ ASIDE = timedelta(minutes=15)
 PROBE_IS_ONE_OF = 100
 """How many due contacts a probe is chosen from: one not tried yet, as the others may be why the breaker is open."""
 
-TakeUp = Callable[[sa.Connection, UUID, str | None], int]
+Adopt = Callable[[sa.Connection, UUID, str | None], int]
 """Puts an import whose run is gone under a token, for a run; how many contacts it holds, or 0."""
 
 NAMED = 3
@@ -37,7 +37,7 @@ class Taken:
 
     claimed: int = 0
     refused: list[Refusal] = field(default_factory=list)
-    is_alone: bool = False
+    is_quarantined: bool = False
 
     @property
     def note(self) -> str:
@@ -63,14 +63,14 @@ class Claiming:
         columns: DestinationColumns,
         lease: timedelta,
         breaker: BreakerRecord,
-        take_up_import: TakeUp,
+        adopt_import: Adopt,
     ) -> None:
         self.crm = columns.crm
         self._engine = engine
         self._columns = columns
         self._lease = lease
         self._breaker = breaker
-        self._take_up_import = take_up_import
+        self._adopt_import = adopt_import
 
     def due(
         self,
@@ -79,19 +79,19 @@ class Claiming:
         token: UUID,
         *,
         recovered: int,
-        only_alone: bool,
-        takes_up_imports: bool,
+        only_quarantined: bool,
+        adopts_imports: bool,
     ) -> Batch:
         """Take at most `size` due contacts under `token`; the `recovered` ones of dead runs are back in the queue."""
         down = self._breaker.state()
         closed_to_us = down is not None and not down.probe_is_due
 
         def take(connection: sa.Connection, is_careful: bool) -> Taken:
-            if held := self._held(connection, token):
-                return Taken(held)
+            if claimed := self._claimed(connection, token):
+                return Taken(claimed)
             if closed_to_us:
                 return Taken()
-            if takes_up_imports and (waiting := self._take_up_import(connection, token, run_id)):
+            if adopts_imports and (waiting := self._adopt_import(connection, token, run_id)):
                 if down:
                     self._breaker.take_probe(connection)
                 return Taken(waiting)
@@ -99,12 +99,13 @@ class Claiming:
                 claim_sql.lock_due(self._columns), {"size": PROBE_IS_ONE_OF if down else size}
             ).all()
             due = sorted(due, key=lambda row: not row.is_fresh)[:1] if down else due
-            is_alone = bool(due) and due[0].lost_count >= LOSSES_UNTIL_ALONE
-            if not due or (only_alone and not is_alone) or (down and not self._breaker.take_probe(connection)):
-                return Taken(is_alone=is_alone)
-            together = due[:1] if is_alone else [row for row in due if row.lost_count < LOSSES_UNTIL_ALONE]
+            is_quarantined = bool(due) and due[0].lost_count >= LOSSES_UNTIL_QUARANTINE
+            is_unwanted = only_quarantined and not is_quarantined
+            if not due or is_unwanted or (down and not self._breaker.take_probe(connection)):
+                return Taken(is_quarantined=is_quarantined)
+            together = due[:1] if is_quarantined else [row for row in due if row.lost_count < LOSSES_UNTIL_QUARANTINE]
             taken = self._take(connection, together, token, run_id, is_careful)
-            taken.is_alone = is_alone
+            taken.is_quarantined = is_quarantined
             return taken
 
         taken = in_transaction_without(self._engine, take)
@@ -115,7 +116,7 @@ class Claiming:
             token,
             taken.claimed,
             taken.note or nothing,
-            is_alone=taken.is_alone and taken.claimed > 0,
+            is_quarantined=taken.is_quarantined and taken.claimed > 0,
             recovered=recovered,
             put_aside=len(taken.refused),
         )
@@ -125,11 +126,11 @@ class Claiming:
         key = {"id": contact_id}
 
         def take(connection: sa.Connection) -> int:
-            if held := self._held(connection, token):
-                return held
+            if claimed := self._claimed(connection, token):
+                return claimed
             if connection.execute(claim_sql.lock_one(self._columns), key).one_or_none() is None:
                 raise CrmSyncError(f"There is no contact {contact_id}. Nothing was sent. Check the id.")
-            if held_at := connection.execute(hold_sql.held_since(self.crm.name), key).scalar_one_or_none():
+            if held_at := connection.execute(hold_sql.on_hold_since(self.crm.name), key).scalar_one_or_none():
                 raise CrmSyncError(
                     f"Contact {contact_id} has been on hold for {self.crm.title} since "
                     f"{held_at:%Y-%m-%d %H:%M:%S %Z}. Nothing was sent or changed. "
@@ -153,8 +154,8 @@ class Claiming:
 
         return Batch(self.crm.name, token, in_transaction(self._engine, take))
 
-    def _held(self, connection: sa.Connection, token: UUID) -> int:
-        return int(connection.execute(claim_sql.held_by(self.crm.name), {"token": token}).scalar_one())
+    def _claimed(self, connection: sa.Connection, token: UUID) -> int:
+        return int(connection.execute(claim_sql.claimed_by(self.crm.name), {"token": token}).scalar_one())
 
     def _take(
         self, connection: sa.Connection, locked: Sequence[Any], token: UUID, run_id: str | None, is_careful: bool

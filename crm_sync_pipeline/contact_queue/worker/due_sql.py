@@ -1,11 +1,13 @@
-"""Is there work for a run? What is due, what is left behind, what a run holds. Each walks an index and stops early."""
+"""Is there work for a run? What is due, left behind, or claimed by a run. Each walks an index and stops early."""
+
+from typing import Any
 
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
-from crm_sync_pipeline.contact_queue.worker.settle_sql import abandoned, has_expired
+from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired, stranded
 
 
 @built_once
@@ -26,7 +28,7 @@ def _first_due(columns: DestinationColumns) -> sa.Subquery:
 
 
 @built_once
-def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
+def work_for_a_run(columns: DestinationColumns) -> sa.Select[Any]:
     """How many deliveries are due, counted up to :limit; where none is, whether dead runs left something behind."""
     counted = sa.select(sa.func.count().label("due")).select_from(_first_due(columns)).subquery()
     needs_recovery = sa.case((counted.c.due == 0, _is_left_behind(columns)), else_=sa.false())
@@ -34,8 +36,22 @@ def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
 
 
 @built_once
+def work_for_runs(several: tuple[DestinationColumns, ...]) -> sa.Executable:
+    """What a run would find for each of several destinations: how many deliveries are due, counted up to :limit.
+
+    Where none is, whether dead runs left something behind. One row per destination, with its `number` from 0.
+    """
+    each = enumerate(work_for_a_run(columns).subquery() for columns in several)
+    rows = [
+        sa.select(sa.literal_column(str(number)).label("number"), work.c.due, work.c.needs_recovery)
+        for number, work in each
+    ]
+    return rows[0] if len(rows) == 1 else sa.union_all(*rows)
+
+
+@built_once
 def left_behind(columns: DestinationColumns) -> sa.Executable:
-    """Whether a claim has run out, or something stands Processing, a lease long, that nobody holds.
+    """Whether a claim has run out, or something stands Processing, a lease long, that is not claimed.
 
     The first of each by its index, and not EXISTS, for which PostgreSQL may think that reading the table is quicker.
     """
@@ -48,13 +64,13 @@ def _is_left_behind(columns: DestinationColumns) -> sa.ColumnElement[bool]:
         .where(deliveries.c.destination == literal(columns.crm.name), has_expired())
         .order_by(deliveries.c.lease_expires_at)
     )
-    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, abandoned(columns))))
+    return sa.or_(*(each.limit(1).scalar_subquery().is_not(None) for each in (expired, stranded(columns))))
 
 
 @built_once
-def held_by_run(destination: str) -> sa.Executable:
+def live_claim_of_run(destination: str) -> sa.Executable:
     """Whether the run :run_id has a live claim."""
-    held = (
+    live = (
         sa.select(deliveries.c.contact_id)
         .where(
             deliveries.c.destination == literal(destination),
@@ -65,4 +81,4 @@ def held_by_run(destination: str) -> sa.Executable:
         .order_by(deliveries.c.lease_expires_at)
         .limit(1)
     )
-    return sa.select(held.scalar_subquery().is_not(None))
+    return sa.select(live.scalar_subquery().is_not(None))

@@ -1,4 +1,4 @@
-"""What claims hold of contacts that are gone, which ends when the claim does."""
+"""Claims on contacts that are gone: the delivery ends when the claim does."""
 
 import sqlalchemy as sa
 
@@ -10,17 +10,17 @@ from crm_sync_pipeline.contact_queue.worker.settle_sql import has_expired
 
 @built_once
 def forget_deleted(columns: DestinationColumns) -> sa.Delete | sa.Update:
-    """Remove what :token holds of contacts that were deleted meanwhile.
+    """Remove what :token has claimed of contacts that were deleted meanwhile.
 
-    Where row-level security hides rows, what can't be seen need not be deleted: the token lets it go instead.
+    Where row-level security hides rows, what can't be seen need not be deleted: only the claim ends.
     """
     ours = deliveries.c.destination == literal(columns.crm.name)
-    return _removed_or_let_go(columns).where(ours, deliveries.c.claim_token == TOKEN, _is_deleted(columns))
+    return _removed_or_unclaimed(columns).where(ours, deliveries.c.claim_token == TOKEN, _is_deleted(columns))
 
 
 @built_once
 def forget_deleted_and_expired(columns: DestinationColumns) -> sa.Delete | sa.Update:
-    """Remove, or let go, at most :size that dead claims hold of contacts that were deleted meanwhile."""
+    """Remove, or unclaim, at most :size deliveries under dead claims, of contacts that were deleted meanwhile."""
     ours = deliveries.c.destination == literal(columns.crm.name)
     chosen = (
         sa.select(deliveries.c.contact_id)
@@ -30,10 +30,10 @@ def forget_deleted_and_expired(columns: DestinationColumns) -> sa.Delete | sa.Up
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
-    return _removed_or_let_go(columns).where(ours, deliveries.c.contact_id == chosen.c.contact_id)
+    return _removed_or_unclaimed(columns).where(ours, deliveries.c.contact_id == chosen.c.contact_id)
 
 
-def _removed_or_let_go(columns: DestinationColumns) -> sa.Delete | sa.Update:
+def _removed_or_unclaimed(columns: DestinationColumns) -> sa.Delete | sa.Update:
     """The payload is forgotten: a call may have landed that nobody saw the end of."""
     if not columns.hides_rows:
         return sa.delete(deliveries)

@@ -44,12 +44,13 @@ EXTENDED_EVERY = 1 / 60
 
 @built_once
 def write_down(columns: DestinationColumns) -> sa.Select[Any]:
-    """Journal the attempts :done, each once, and extend the lease of :token; one row that says what it still holds.
+    """Journal the attempts :done, each once, and extend the lease of :token; one row that says what is still claimed.
 
     An attempt's number is read from the delivery: retries done so far, plus one. A lease that was extended a moment ago
-    is left as it is: `lease_seconds` is how long it lasts. A lost lease stays lost. `not_held` are those of :done that
-    the token does not hold: it never did, or another run took them up when the lease had run out. `taken_back` are
-    those of the token that a person unselected, selected anew or deleted since the claim; NULL unless :look.
+    is left as it is: `lease_seconds` is how long it lasts. A lost lease stays lost. `not_claimed` are those of :done
+    that are not claimed by the token: they never were, or another run claimed them when the lease had run out.
+    `taken_back` are those of the token that a person unselected, selected anew or deleted since the claim; NULL unless
+    :look.
 
     One snapshot for all of it is enough: whoever takes a contact over after that calls the destination after what is
     journaled here.
@@ -91,14 +92,14 @@ def write_down(columns: DestinationColumns) -> sa.Select[Any]:
         .where(ours, until >= fresh_until)
         .subquery("fresh")
     )
-    not_held = sa.select(done.c.contact_id).where(of_its_delivery(deliveries.c.claim_token.is_distinct_from(TOKEN)))
-    is_held = sa.select(columns.is_held).where(columns.id == deliveries.c.contact_id).scalar_subquery()
-    taken_back = sa.select(deliveries.c.contact_id).where(ours, sa.not_(sa.func.coalesce(is_held, sa.false())))
+    not_claimed = sa.select(done.c.contact_id).where(of_its_delivery(deliveries.c.claim_token.is_distinct_from(TOKEN)))
+    is_claimed = sa.select(columns.is_claimed).where(columns.id == deliveries.c.contact_id).scalar_subquery()
+    taken_back = sa.select(deliveries.c.contact_id).where(ours, sa.not_(sa.func.coalesce(is_claimed, sa.false())))
     return (
         sa.select(
             (now_extended.c.total + fresh.c.total).label("total"),
             sa.func.least(LEASE_SECONDS, sa.extract("epoch", fresh.c.until - NOW)).label("lease_seconds"),
-            _array(not_held).label("not_held"),
+            _array(not_claimed).label("not_claimed"),
             sa.case((sa.bindparam("look", type_=sa.Boolean), _array(taken_back))).label("taken_back"),
         )
         .select_from(now_extended.join(fresh, sa.true()))
@@ -112,7 +113,7 @@ def _array(ids: sa.Select[Any]) -> sa.ColumnElement[Any]:
 
 @built_once
 def note_late_call(destination: str) -> sa.Update:
-    """Tell whoever holds the contact :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
+    """Tell the run that has claimed :late_contact now that :sent_late was sent meanwhile, and may have landed last."""
     return (
         sa.update(deliveries)
         .values(late_payload_hash=_SENT_LATE)

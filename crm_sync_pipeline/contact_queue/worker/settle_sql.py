@@ -20,7 +20,7 @@ from crm_sync_pipeline.contact_queue.database.columns import (
 )
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_under_way
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import is_in_import
 from crm_sync_pipeline.domain.transition import ProcessingStatus, SharedColumns, SyncStatus
 
 
@@ -35,13 +35,13 @@ def _claimed_rows(columns: DestinationColumns) -> Any:
         deliveries.c.remote_id,
         deliveries.c.remote_fields,
         columns.delivered_to.label("delivered_to"),
-        columns.is_held.label("is_held"),
+        columns.is_claimed.label("is_claimed"),
         *columns.sent_fields(),
     ).select_from(columns.table.join(deliveries, columns.delivery))
 
 
 @built_once
-def lock_held(columns: DestinationColumns) -> sa.Executable:
+def lock_claimed(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries of :token with their contacts, in id order: two settlers cannot deadlock.
 
     From the id :first on: those before it are not walked again. What the token waits for in an import is left out.
@@ -52,30 +52,30 @@ def lock_held(columns: DestinationColumns) -> sa.Executable:
             deliveries.c.destination == literal(columns.crm.name),
             deliveries.c.claim_token == TOKEN,
             deliveries.c.contact_id >= sa.bindparam("first", type_=UUID_TYPE),
-            ~is_under_way(),
+            ~is_in_import(),
         )
         .order_by(deliveries.c.contact_id)
         .limit(SIZE)
         .cte("chosen")
     )
-    held: sa.Executable = (
+    claimed: sa.Executable = (
         _claimed_rows(columns)
         .where(deliveries.c.contact_id == chosen.c.contact_id, deliveries.c.claim_token == TOKEN)
         .order_by(columns.id)
         .with_for_update(key_share=True, of=[columns.table, deliveries])
     )
-    return held
+    return claimed
 
 
 @built_once
 def lock_expired(columns: DestinationColumns) -> sa.Executable:
     """Lock at most :size deliveries whose lease has run out, checked again under the lock: a live one is not taken.
 
-    What is in progress in an import is left out: a claim takes it up instead.
+    What is in progress in an import is left out: a claim adopts it instead.
     """
     expired: sa.Executable = (
         _claimed_rows(columns)
-        .where(has_expired(), ~is_under_way())
+        .where(has_expired(), ~is_in_import())
         .order_by(deliveries.c.lease_expires_at)
         .limit(SIZE)
         .with_for_update(key_share=True, skip_locked=True, of=[columns.table, deliveries])
@@ -102,8 +102,8 @@ def attempts_of(destination: str) -> sa.Executable:
 
 
 @built_once
-def abandoned(columns: DestinationColumns) -> sa.Select[Any]:
-    """The contacts that stand Processing though nobody holds them, and that nothing has touched for a lease."""
+def stranded(columns: DestinationColumns) -> sa.Select[Any]:
+    """The contacts that stand Processing though they are not claimed, and that nothing has touched for a lease."""
     token = sa.select(deliveries.c.claim_token).where(columns.delivery).scalar_subquery()
     return (
         sa.select(columns.id.label("id"))
@@ -113,12 +113,12 @@ def abandoned(columns: DestinationColumns) -> sa.Select[Any]:
 
 
 @built_once
-def release_abandoned(columns: DestinationColumns) -> sa.Update:
-    """Let go of at most :size abandoned ones, left so by another program: queue what is wanted or not decided.
+def recover_stranded(columns: DestinationColumns) -> sa.Update:
+    """Of at most :size stranded ones, left so by another program, queue what is wanted or not decided.
 
     Where a person changed the sync status alone, the other status is brought after it.
     """
-    found = abandoned(columns).limit(SIZE).with_for_update(key_share=True, skip_locked=True, of=columns.table)
+    found = stranded(columns).limit(SIZE).with_for_update(key_share=True, skip_locked=True, of=columns.table)
     chosen = found.cte("chosen")
     undecided = columns.sync == literal("Processing")
     wanted = columns.sync.in_([literal("Selected"), literal("Queued")])
@@ -220,18 +220,18 @@ def settle_both(columns: DestinationColumns, sync: SyncStatus, processing: Proce
                 "updated_at": NOW,
             }
         )
-        .where(columns.id == settled.c.id, columns.is_held)
-        .add_cte(_let_go(settled, columns.crm.name).cte("let_go"))
+        .where(columns.id == settled.c.id, columns.is_claimed)
+        .add_cte(_end_claim(settled, columns.crm.name).cte("end_claim"))
     )
 
 
 @built_once
 def settle_deliveries(destination: str) -> sa.Update:
-    """Write the transitions :settled to deliveries alone, whose contacts a person changed, and let them go."""
-    return _let_go(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
+    """Write the transitions :settled to deliveries alone, whose contacts a person changed, and end their claims."""
+    return _end_claim(sa.select(rows_of("settled", _SETTLED)).cte("settled"), destination)
 
 
-def _let_go(settled: sa.CTE, destination: str) -> sa.Update:
+def _end_claim(settled: sa.CTE, destination: str) -> sa.Update:
     """Only under their token: a stale one changes nothing."""
     return (
         sa.update(deliveries)
@@ -261,7 +261,7 @@ def _due_at(settled: sa.CTE) -> sa.ColumnElement[Any]:
 
 @built_once
 def put_aside(destination: str) -> sa.Update:
-    """Keep what :token holds of :ids out of every claim's and recovery's way for :lease_seconds."""
+    """Keep what :token has claimed of :ids out of every claim's and recovery's way for :lease_seconds."""
     return (
         sa.update(deliveries)
         .values(lease_expires_at=NOW + LEASE)

@@ -59,18 +59,18 @@ class Settling:
             def work(
                 connection: sa.Connection, is_careful: bool, first: UUID = first
             ) -> tuple[Settlement, UUID | None]:
-                return self._settle_held(connection, token, first, is_careful)
+                return self._settle_claimed(connection, token, first, is_careful)
 
             settled, first = in_transaction_without(self._engine, work, PATIENCE_FOR_RESULTS)
             total.add(settled)
         return total
 
-    def _settle_held(
+    def _settle_claimed(
         self, connection: sa.Connection, token: UUID, first: UUID, is_careful: bool
     ) -> tuple[Settlement, UUID | None]:
         """Settle some, from the id `first` on; returns from where to go on, None at the end."""
-        held = settle_sql.lock_held(self._columns)
-        rows = connection.execute(held, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
+        query = settle_sql.lock_claimed(self._columns)
+        rows = connection.execute(query, {"token": token, "size": SETTLED_AT_ONCE, "first": first}).all()
         settled = self._settle_rows(connection, rows, was_lost=False, is_careful=is_careful)
         if len(rows) == SETTLED_AT_ONCE:
             return settled, UUID(int=min(rows[-1].id.int + 1, UUID_END))
@@ -93,9 +93,9 @@ class Settling:
         expired = settle_sql.lock_expired(self._columns)
         rows = connection.execute(expired, size).all()
         settled = self._settle_rows(connection, rows, was_lost=True, is_careful=is_careful)
-        released = connection.execute(settle_sql.release_abandoned(self._columns), size | lease).rowcount
+        stranded = connection.execute(settle_sql.recover_stranded(self._columns), size | lease).rowcount
         forgotten = connection.execute(forget_sql.forget_deleted_and_expired(self._columns), size).rowcount
-        return settled, max(len(rows), released, forgotten) < SETTLED_AT_ONCE
+        return settled, max(len(rows), stranded, forgotten) < SETTLED_AT_ONCE
 
     def _settle_rows(
         self, connection: sa.Connection, rows: Sequence[Any], *, was_lost: bool, is_careful: bool
@@ -118,17 +118,17 @@ class Settling:
     def _settle_refused(self, connection: sa.Connection, row: Any, refusal: str) -> Settlement:
         """End a contact in Error whose row does not take the result; put it aside where not even that is taken."""
         attempt = self._attempts(connection, [row]).get((row.claim_token, row.id))
-        becomes = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
+        next_state = transition_after_refusal(Standing(row.retry_count, row.lost_count), refusal)
         try:
             with connection.begin_nested():
-                error = settle_sql.settle_both(self._columns, becomes.sync_status, becomes.processing_status)
-                connection.execute(error, as_rows("settled", [_settled(row, becomes, attempt)]))
+                error = settle_sql.settle_both(self._columns, next_state.sync_status, next_state.processing_status)
+                connection.execute(error, as_rows("settled", [_settled(row, next_state, attempt)]))
         except sa.exc.DBAPIError as error:
             if blames_row(error) is None:
                 raise
             aside = {"token": row.claim_token, "ids": [row.id], "lease_seconds": ASIDE.total_seconds()}
             connection.execute(settle_sql.put_aside(self.crm.name), aside)
-        return Settlement(Counter({becomes.ending: 1}))
+        return Settlement(Counter({next_state.ending: 1}))
 
     def _attempts(self, connection: sa.Connection, rows: Sequence[Any]) -> dict[tuple[UUID, UUID], Any]:
         key = {"ids": [row.id for row in rows], "tokens": list({row.claim_token for row in rows})}
@@ -139,26 +139,28 @@ class Settling:
         settlement = Settlement()
         done = self._attempts(connection, rows)
         by_status: dict[tuple[SyncStatus, ProcessingStatus], list[dict[str, Any]]] = defaultdict(list)
-        released: list[dict[str, Any]] = []
+        superseded: list[dict[str, Any]] = []
         for row in rows:
             attempt = done.get((row.claim_token, row.id))
-            if not row.is_held:
+            if not row.is_claimed:
                 settlement.superseded += 1
-                released.append(_settled(row, _as_it_stands(row), attempt))
+                superseded.append(_settled(row, _as_it_stands(row), attempt))
                 continue
             contact = contact_of(row)
-            becomes = self._transition(row, contact, attempt, was_lost)
-            settlement.endings[becomes.ending] += 1
-            reference = self._reference(contact, becomes, attempt)
-            by_status[becomes.sync_status, becomes.processing_status].append(_settled(row, becomes, attempt, reference))
+            next_state = self._transition(row, contact, attempt, was_lost)
+            settlement.endings[next_state.ending] += 1
+            reference = self._reference(contact, next_state, attempt)
+            by_status[next_state.sync_status, next_state.processing_status].append(
+                _settled(row, next_state, attempt, reference)
+            )
         for (sync, processing), group in by_status.items():
             connection.execute(settle_sql.settle_both(self._columns, sync, processing), as_rows("settled", group))
-        if released:
-            ids = {"ids": [entry["id"] for entry in released]}
+        if superseded:
+            ids = {"ids": [entry["id"] for entry in superseded]}
             for statement in settle_sql.honour_decisions(self._columns):
                 connection.execute(statement, ids)
             connection.execute(settle_sql.honour_queued(self._columns), ids)
-            connection.execute(settle_sql.settle_deliveries(self.crm.name), as_rows("settled", released))
+            connection.execute(settle_sql.settle_deliveries(self.crm.name), as_rows("settled", superseded))
         return settlement
 
     def _transition(self, row: Any, contact: Contact, attempt: Any | None, was_lost: bool) -> Transition:
@@ -170,29 +172,29 @@ class Settling:
         outcome = outcome_of(attempt.outcome, attempt.reason, attempt.message, attempt.remote_id)
         return transition(Standing(row.retry_count, row.lost_count, edited, overtaken), outcome, self._policy)
 
-    def _reference(self, contact: Contact, becomes: Transition, attempt: Any | None) -> str | None:
+    def _reference(self, contact: Contact, next_state: Transition, attempt: Any | None) -> str | None:
         """What the CRM's id column on the contacts table is to hold; None leaves it as it is."""
-        if becomes.sync_status is not SyncStatus.Complete or attempt is None:
+        if next_state.sync_status is not SyncStatus.Complete or attempt is None:
             return None
         return contact.email if self.crm.holds_address else attempt.remote_id
 
 
 def _as_it_stands(row: Any) -> Transition:
-    """For a contact that a person changed: the delivery is let go, and nothing else moves."""
+    """For a contact that a person changed: the claim on the delivery ends, and nothing else changes."""
     return transition(Standing(row.retry_count, row.lost_count), NOT_SENT, RetryPolicy())
 
 
-def _settled(row: Any, becomes: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
+def _settled(row: Any, next_state: Transition, attempt: Any | None, reference: str | None = None) -> dict[str, Any]:
     entry = {
         "id": row.id,
         "token": row.claim_token,
-        "error": becomes.error,
-        "keeps_error": becomes.keeps_error,
+        "error": next_state.error,
+        "keeps_error": next_state.keeps_error,
         "reference": reference,
-        "shared": becomes.shared.value,
-        "retry_count": becomes.retry_count,
-        "due_in_seconds": None if becomes.due_in is None else becomes.due_in.total_seconds(),
-        "lost_count": becomes.losses,
+        "shared": next_state.shared.value,
+        "retry_count": next_state.retry_count,
+        "due_in_seconds": None if next_state.due_in is None else next_state.due_in.total_seconds(),
+        "lost_count": next_state.losses,
         "payload_hash": _known_payload(row, attempt),
         "remote_id": row.remote_id,
         "remote_fields": _remote_fields(row, attempt),
@@ -215,7 +217,7 @@ def _known_payload(row: Any, attempt: Any | None) -> str | None:
 
 def _id_of_same_address(row: Any) -> str | None:
     """The id that is known already, unless it is that of another address than the one that was delivered."""
-    has_moved = Delivered(normal_form(row.delivered_to or "")).has_moved_to(contact_of(row).address)
+    has_moved = Delivered(normal_form(row.delivered_to or "")).differs_from(contact_of(row))
     known: str | None = None if has_moved else row.remote_id
     return known
 

@@ -62,6 +62,7 @@ class Brevo(HttpDestination):
     name: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
     access: ClassVar[str] = "Key"
+    marks_address: ClassVar[bool] = False  # brevo_contact_id holds it
     secrets: ClassVar[Mapping[str, str]] = {"api_key": "BREVO_API_KEY"}
 
     base_url: str = like(BrevoSettings, "api_base_url")
@@ -83,11 +84,6 @@ class Brevo(HttpDestination):
                 "bulk_threshold": brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
             }
         )
-
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """BREVO_API_KEY where it is not set: nothing can be sent without it."""
-        return None if settings.of(BrevoSettings).api_key else "BREVO_API_KEY"
 
     @property
     def omits_sms_in_use(self) -> bool:

@@ -1,7 +1,8 @@
 """Brevo's settings, BREVO_...: each with its default, bounds and meaning, once."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -54,6 +55,8 @@ class BrevoSettings(DeliveryOptions):
     """Brevo's account and pace."""
 
     model_config = SettingsConfigDict(env_prefix="BREVO_")
+
+    required: ClassVar[Sequence[str]] = ("api_key",)
 
     api_key: Key = Field(None, description="A v3 key (xkeysib-...).")
     api_base_url: HttpUrl = Field("https://api.brevo.com/v3", description="Where Brevo's API is.")

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from crm_sync_pipeline.contact_queue.people import stretches
+from crm_sync_pipeline.contact_queue.people import chunks
 from crm_sync_pipeline.contact_queue.people.acts import Act, Actor, ActResult, Acts
 from crm_sync_pipeline.contact_queue.people.selection import SelectionError, Which
 from crm_sync_pipeline.domain.contact_filter import OWN, ContactFilter
@@ -155,8 +155,8 @@ def test_each_act_is_recorded_with_who_what_how_many_and_no_personal_data(world:
 
 
 def test_an_interrupted_act_has_done_and_recorded_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "AT_ONCE", 2)
-    monkeypatch.setattr(stretches, "AT_MOST", 2)
+    monkeypatch.setattr(chunks, "FIRST_SIZE", 2)
+    monkeypatch.setattr(chunks, "MAX_SIZE", 2)
     world.add_many(6)
 
     def interrupt(_rows: int) -> None:

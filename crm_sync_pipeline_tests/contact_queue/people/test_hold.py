@@ -25,14 +25,14 @@ def act(world: World, verb: str, *ids: UUID, crms: Sequence[str] = ("brevo",)) -
 
 
 def test_what_is_on_hold_is_neither_claimed_nor_due_and_the_rest_is(world: World) -> None:
-    held, other = world.add("a@example.com", "b@example.com")
-    act(world, "hold", held)
+    on_hold, other = world.add("a@example.com", "b@example.com")
+    act(world, "hold", on_hold)
     queue = world.queue()
     assert queue.depth() == 1
     assert [contact.id for contact in queue.contacts_of(queue.claim(10).token)] == [other]
     status = world.database.report().status(CRMS["brevo"])
     assert (status.now.held, status.now.due, status.now.waiting) == (1, 0, 0)
-    act(world, "release", held)
+    act(world, "release", on_hold)
     assert queue.claim(10).size == 1
 
 
@@ -94,17 +94,17 @@ def test_a_release_gives_back_the_wait_and_the_retries_that_there_were(world: Wo
     assert world.queue().depth() == 1
 
 
-def test_what_a_run_has_claimed_and_not_sent_is_held_back_at_once(world: World) -> None:
-    held, other = sorted(world.add("a@example.com", "b@example.com"))
+def test_what_a_run_has_claimed_and_not_sent_is_given_back_at_once(world: World) -> None:
+    on_hold, other = sorted(world.add("a@example.com", "b@example.com"))
     queue = world.queue()
     batch = queue.claim(10)
-    act(world, "hold", held)
+    act(world, "hold", on_hold)
     assert [contact.id for contact in queue.contacts_of(batch.token)] == [other]
-    assert queue.journal(batch.token, []).taken_back == frozenset([held])
+    assert queue.journal(batch.token, []).taken_back == frozenset([on_hold])
     queue.settle(batch.token)
     world.pass_time(HOUR)
     assert queue.claim(10).size == 1
-    act(world, "release", held)
+    act(world, "release", on_hold)
     assert queue.claim(10).size == 1
 
 
@@ -137,7 +137,7 @@ def test_an_explanation_says_so_and_what_lets_it_go(world: World) -> None:
     report = world.database.report()
     answer = explain(report.facts(CRMS["brevo"], waits, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("On hold since 20")
-    assert answer.next_step == f"Nothing by itself. `crm-sync release {waits} --crm brevo` lets it go."
+    assert answer.next_step == f"Nothing by itself. `crm-sync release {waits} --crm brevo` releases it."
     answer = explain(report.facts(CRMS["brevo"], new, 3), DESTINATIONS["brevo"].remedies)
     assert answer.verdict.startswith("Never selected for Brevo")
     assert "It has been on hold since 20" in answer.next_step

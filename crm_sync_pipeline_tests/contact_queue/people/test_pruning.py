@@ -24,12 +24,12 @@ def journaled(world: World) -> list[Any]:
 def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "CHUNK_SIZE", 2)
     ids = world.add(*(f"{n}@example.com" for n in range(5)))
     queue = world.queue()
     one_run(queue, size=4)
-    held = queue.claim(1)
-    queue.journal(held.token, [attempt(contact) for contact in queue.contacts_of(held.token)])
+    batch = queue.claim(1)
+    queue.journal(batch.token, [attempt(contact) for contact in queue.contacts_of(batch.token)])
     world.execute("UPDATE crm_sync.attempts SET attempted_at = now() - CAST(:age AS interval)", age=OLD)
     young = world.add("young@example.com")
     one_run(queue)
@@ -39,12 +39,12 @@ def test_old_attempts_go_and_young_ones_and_those_of_an_unsettled_claim_stay(
     done = world.database.history().prune(90)
     assert (tried.old_attempts, done.old_attempts, done.attempts_of_gone, done.deliveries_of_gone) == (4, 4, 0, 0)
     assert journaled(world) == [*(each for each in ids if world.delivery(each)["claim_token"]), *young]
-    queue.settle(held.token)
+    queue.settle(batch.token)
     assert world.database.history().prune(90).old_attempts == 1, "when it is settled it may go"
 
 
 def test_the_history_of_a_contact_that_is_gone_goes_and_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "CHUNK_SIZE", 2)
     ids = world.add(*(f"{n}@example.com" for n in range(5)))
     one_run(world.queue(), Failed("http_503", "Brevo answered 503."))
     world.execute("DELETE FROM contacts WHERE id = ANY(:ids)", ids=[ids[0], ids[3]])
@@ -85,7 +85,7 @@ def test_forgetting_leaves_nothing_of_a_contact_but_the_record_that_it_was_asked
     assert "Its row is gone" in world.database.history().forget(bert, ME).says(), "after its row was deleted too"
 
 
-def test_a_contact_on_hold_that_is_forgotten_is_not_let_go_by_that(world: World) -> None:
+def test_a_contact_on_hold_that_is_forgotten_is_not_released_by_that(world: World) -> None:
     (anna,) = world.add("anna@example.com")
     world.database.acts(ME).carry_out("hold", Which([anna]), ["brevo"])
     world.database.history().forget(anna, ME)

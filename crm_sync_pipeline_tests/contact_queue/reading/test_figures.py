@@ -65,14 +65,14 @@ def test_the_share_is_of_those_that_ended_and_were_attempted_in_the_last_day(wor
     assert (share.ended, share.error, round(share.percent)) == (3, 1, 33)
 
 
-@pytest.mark.parametrize("held_by", ["a dead claim", "nobody"])
+@pytest.mark.parametrize("claimed_by", ["a dead claim", "nobody"])
 def test_what_stands_processing_past_its_lease_is_seen_with_its_age_until_it_is_recovered(
-    world: World, held_by: str
+    world: World, claimed_by: str
 ) -> None:
     world.add_many(2)
     queue, minute = world.queue(), timedelta(minutes=1)
     queue.claim(2, run_id="r-1")
-    if held_by == "nobody":
+    if claimed_by == "nobody":
         world.execute("DELETE FROM crm_sync.deliveries")
     world.pass_time(LEASE - minute)
     assert queue.figures.longest_expired() is None
@@ -80,7 +80,7 @@ def test_what_stands_processing_past_its_lease_is_seen_with_its_age_until_it_is_
     found = queue.figures.longest_expired()
     assert found is not None
     assert 5 * minute <= found.ago < 6 * minute
-    assert found.run_id == ("r-1" if held_by == "a dead claim" else None)
+    assert found.run_id == ("r-1" if claimed_by == "a dead claim" else None)
     queue.recover()
     assert queue.figures.longest_expired() is None
 

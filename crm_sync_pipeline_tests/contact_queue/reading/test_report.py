@@ -119,7 +119,7 @@ def test_the_facts_of_a_contact_tell_its_whole_history(world: World) -> None:
         ("select", "Queued and due."),
         ("fail", "Waiting for retry 1 of 3. Last error: Brevo API error (503): try later"),
         ("claim", "Being delivered right now by run run-7."),
-        ("die", "The run that held it has died"),
+        ("die", "The run that claimed it has died"),
         ("reselect", "Selected again while a run is delivering it."),
         ("down", "Waiting, because Brevo is down: Brevo refused BREVO_API_KEY."),
         ("unselect", "Not selected for Brevo (sync status New); it was attempted before"),

@@ -121,7 +121,7 @@ def test_one_contact_is_claimed_once_a_probe_is_due_and_all_of_them_after_it_clo
     assert queue.claim(10).size == 2
 
 
-def test_a_probe_that_is_under_way_keeps_other_runs_from_probing_for_a_minute(world: World) -> None:
+def test_a_probe_that_is_in_progress_keeps_other_runs_from_probing_for_a_minute(world: World) -> None:
     world.add("a@example.com", "b@example.com", "c@example.com")
     queue = world.queue()
     open_and_let_it_come_due(world, queue.breaker)

@@ -1,4 +1,4 @@
-"""Two at once: whatever the interleaving, one contact is held by one live claim."""
+"""Two at once: whatever the interleaving, one contact has one live claim."""
 
 import threading
 import time
@@ -30,9 +30,9 @@ def test_four_threads_claiming_twenty_thousand_contacts_share_none_and_miss_none
         queue, ids = world.queue(), []
         start.wait()
         while (batch := queue.claim(1000)).size:
-            held = queue.contacts_of(batch.token)
-            assert len(held) == batch.size
-            ids += [contact.id for contact in held]
+            contacts = queue.contacts_of(batch.token)
+            assert len(contacts) == batch.size
+            ids += [contact.id for contact in contacts]
         return ids
 
     with ThreadPoolExecutor(4) as pool:
@@ -70,7 +70,7 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_contact_that_another_claim_took_and_a_person_selected_again_is_not_held_twice(
+def test_a_contact_that_another_claim_took_and_a_person_selected_again_is_not_claimed_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (contact,) = world.add("a@example.com")
@@ -127,7 +127,7 @@ def test_a_contact_that_was_edited_before_the_lock_is_claimed_as_it_is_now(
     assert {each.name for each in world.queue().contacts_of(late.result().token) if each.id == edited} == {"Bo"}
 
 
-def test_a_claim_by_hand_waits_for_a_claim_under_way_and_then_refuses(
+def test_a_claim_by_hand_waits_for_a_claim_in_progress_and_then_refuses(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (contact,) = world.add("a@example.com")

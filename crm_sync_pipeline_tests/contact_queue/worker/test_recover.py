@@ -117,7 +117,7 @@ def test_only_the_dead_claim_is_recovered_beside_a_live_one(world: World) -> Non
     assert world.delivery(live)["claim_token"] == batch.token
 
 
-def test_a_long_run_that_keeps_extending_its_lease_is_not_taken_for_abandoned(world: World) -> None:
+def test_a_long_run_that_keeps_extending_its_lease_is_not_taken_for_stranded(world: World) -> None:
     (contact,) = world.add("a@example.com")
     queue = world.queue()
     batch = queue.claim(1)
@@ -175,7 +175,7 @@ def test_what_another_program_left_processing_is_queued_again_after_a_lease(worl
 
 
 @pytest.mark.parametrize(
-    ("sync", "becomes"),
+    ("sync", "next_status"),
     [
         ("Selected", ("Selected", "Queued")),
         ("Queued", ("Queued", "Queued")),
@@ -186,14 +186,14 @@ def test_what_another_program_left_processing_is_queued_again_after_a_lease(worl
     ],
 )
 def test_what_was_left_processing_against_a_persons_decision_follows_the_decision(
-    world: World, sync: str, becomes: tuple[str, str | None]
+    world: World, sync: str, next_status: tuple[str, str | None]
 ) -> None:
     (contact,) = world.add(
         "a@example.com", selected=False, brevo_sync_status=sync, brevo_processing_status="Processing"
     )
     world.pass_time(LEASE + MINUTE)
     world.queue().recover()
-    assert world.status(contact) == becomes
+    assert world.status(contact) == next_status
     assert not world.queue().needs_recovery()
 
 

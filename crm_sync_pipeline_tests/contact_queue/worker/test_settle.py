@@ -283,7 +283,7 @@ def test_a_delete_wins_and_leaves_no_orphan(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sync", "becomes"),
+    ("sync", "next_status"),
     [
         ("Selected", ("Selected", "Queued")),
         ("Queued", ("Queued", "Queued")),
@@ -292,14 +292,14 @@ def test_a_delete_wins_and_leaves_no_orphan(world: World) -> None:
     ],
 )
 def test_a_person_who_changed_the_sync_status_alone_is_obeyed(
-    world: World, sync: str, becomes: tuple[str, str | None]
+    world: World, sync: str, next_status: tuple[str, str | None]
 ) -> None:
     (contact,) = world.add("a@example.com")
     token = in_flight(world, Synced("42"))
     world.execute("UPDATE contacts SET brevo_sync_status = :sync", sync=sync)
     assert world.queue().settle(token).as_metadata() == ENDINGS | {"superseded": 1}
-    assert world.status(contact) == becomes
-    assert world.queue().depth() == (1 if becomes[1] else 0)
+    assert world.status(contact) == next_status
+    assert world.queue().depth() == (1 if next_status[1] else 0)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -364,15 +364,15 @@ def test_a_token_that_nobody_has_changes_nothing(world: World) -> None:
 def test_a_worker_that_lost_its_lease_changes_not_one_byte(world: World) -> None:
     world.add("a@example.com", "b@example.com")
     slow = world.queue().claim(10)
-    held = world.queue().contacts_of(slow.token)
+    contacts = world.queue().contacts_of(slow.token)
     world.pass_time(LEASE + MINUTE)
     newer = world.queue().claim(10)
     assert newer.size == 2
-    world.queue().journal(slow.token, [attempt(contact, Synced("9")) for contact in held])
+    world.queue().journal(slow.token, [attempt(contact, Synced("9")) for contact in contacts])
     before = world.snapshot()
     assert world.queue().settle(slow.token).as_metadata() == ENDINGS
     assert world.snapshot() == before
-    world.queue().journal(newer.token, [attempt(contact, FAILED) for contact in held])
+    world.queue().journal(newer.token, [attempt(contact, FAILED) for contact in contacts])
     assert world.queue().settle(newer.token).as_metadata() == ENDINGS | {"retry": 2}
 
 

@@ -28,7 +28,7 @@ def asked(simulator: BrevoSimulator) -> Counter[str]:
 
 
 def run(queue: ContactQueue, brevo: Brevo, size: int = 1000) -> tuple[Tally, Settlement]:
-    batch = queue.claim(size, takes_up_imports=True)
+    batch = queue.claim(size, adopts_imports=True)
     return finished(queue, batch, deliver_batch(queue, brevo, batch))
 
 
@@ -68,7 +68,7 @@ class Meanwhile:
 
 def die(queue: ContactQueue, brevo: Brevo, when: str) -> Batch:
     """A run that ends, without a trace of its own, when it is about to call this method of the import."""
-    batch = queue.claim(1000, takes_up_imports=True)
+    batch = queue.claim(1000, adopts_imports=True)
 
     class Dies(BaseException):
         pass
@@ -76,12 +76,12 @@ def die(queue: ContactQueue, brevo: Brevo, when: str) -> Batch:
     def end() -> None:
         raise Dies
 
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
     with pytest.raises(Dies):
         deliver_batch(queue, Meanwhile(brevo, end, when).brevo, batch)
     return batch
 
 
-def under_way(world: World) -> int:
+def in_progress(world: World) -> int:
     count: int = world.value("SELECT count(*) FROM crm_sync.imports WHERE finished_at IS NULL")
     return count

@@ -11,7 +11,7 @@ from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import Meanwhile, asked, endings, finished, run
 
 
-def test_an_edit_while_an_import_is_under_way_goes_out_again(world: World, brevo: Brevo) -> None:
+def test_an_edit_while_an_import_is_in_progress_goes_out_again(world: World, brevo: Brevo) -> None:
     edited, unselected, deleted, other = world.add(*(f"{name}@example.com" for name in "abcd"))
     queue = world.queue()
     batch = queue.claim(10)

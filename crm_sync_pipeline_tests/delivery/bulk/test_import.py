@@ -70,7 +70,7 @@ def test_how_long_an_import_took_says_when_to_look_at_the_next(
     world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BrevoImport, "most_bytes", 8_000)
-    monkeypatch.setattr(importer, "CONTACTS_A_SECOND", 100_000)
+    monkeypatch.setattr(importer, "CONTACTS_PER_SECOND", 100_000)
     world.add_many(50)
     run(world.queue(), brevo)
     looks = Counter(each.path for each in simulator.requests if each.path.startswith("/v3/processes/"))
@@ -159,7 +159,7 @@ def test_no_personal_data_is_kept_beside_the_contacts(world: World, brevo: Brevo
     world.add("janette.q@example.com", name="Janette Quillfeather", phone_number="+1 415 555 2671")
     simulator.inject("hang:method=GET:path=/v3/processes/*")
     queue = world.queue()
-    batch = queue.claim(10, takes_up_imports=True)
+    batch = queue.claim(10, adopts_imports=True)
     deliver_batch(queue, brevo.model_copy(update={"timeout_seconds": 0.2}), batch)
     kept = str(world.rows("SELECT * FROM crm_sync.import_contacts") + world.rows("SELECT * FROM crm_sync.imports"))
     assert "import_id" in kept

@@ -1,4 +1,4 @@
-"""An import outlives its run: the next one takes it up, and nothing is imported twice without need."""
+"""An import outlives its run: the next one adopts it, and nothing is imported twice without need."""
 
 import asyncio
 from collections import Counter
@@ -10,11 +10,11 @@ from crm_sync_pipeline.contact_queue.bulk import imports as queue_imports
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.delivery.engine import Engine
 from crm_sync_pipeline.delivery.importer import Importer
-from crm_sync_pipeline.delivery.lease import Holding, LeaseLostError
+from crm_sync_pipeline.delivery.lease import LeaseKeeper, LeaseLostError
 from crm_sync_pipeline.destinations.brevo.bulk_import import BrevoImport
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.batch import Batch
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.delivery.bulk.runs import (
@@ -26,8 +26,8 @@ from crm_sync_pipeline_tests.delivery.bulk.runs import (
     die,
     endings,
     finished,
+    in_progress,
     run,
-    under_way,
 )
 
 
@@ -39,25 +39,25 @@ def _dies(*_: Any) -> None:
     raise _DiedError
 
 
-def test_a_run_killed_after_the_request_is_taken_up_and_nothing_is_imported_twice(
+def test_a_run_killed_after_the_request_is_adopted_and_nothing_is_imported_twice(
     world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
-    assert world.queue().claim(1000, takes_up_imports=True).size == 0, "its lease is alive"
+    assert world.queue().claim(1000, adopts_imports=True).size == 0, "its lease is alive"
     world.pass_time(PAST_THE_LEASE)
     assert world.queue().needs_recovery()
     simulator.requests.clear()
     queue = world.queue()
-    batch = queue.claim(5, takes_up_imports=True)
+    batch = queue.claim(5, adopts_imports=True)
     assert batch.size == 20, "whatever the size of a batch"
     tally, settled = finished(queue, batch, deliver_batch(queue, brevo, batch))
     assert endings(settled) == {"complete": 20}
     assert asked(simulator) == {LOOK: 1}
-    assert (tally.outcomes, under_way(world)) == (Counter(synced=20), 0)
+    assert (tally.outcomes, in_progress(world)) == (Counter(synced=20), 0)
 
 
-def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_sent_again(
+def test_of_a_run_killed_between_two_imports_both_are_adopted_and_neither_is_sent_again(
     world: World, brevo: Brevo, simulator: BrevoSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is over and not journaled yet when the second is sent: the one is written down beside the other."""
@@ -65,12 +65,12 @@ def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_se
     world.add_many(60)
     queue = world.queue()
     batch = queue.claim(60)
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment] # nobody tidies up after a kill
     with monkeypatch.context() as patched:
         patched.setattr(Importer, "journal", _dies)
         with pytest.raises(_DiedError):
             deliver_batch(queue, brevo, batch)
-    assert (under_way(world), asked(simulator)[POST]) == (2, 2)
+    assert (in_progress(world), asked(simulator)[POST]) == (2, 2)
     world.pass_time(PAST_THE_LEASE)
     done = [run(world.queue(), brevo)[1] for _ in range(4)]
     assert sum(endings(settled).get("complete", 0) for settled in done) == 60
@@ -79,7 +79,7 @@ def test_of_a_run_killed_between_two_imports_both_are_taken_up_and_neither_is_se
     assert len(arrived) == len(set(arrived)) == 60
 
 
-def test_an_import_under_way_is_finished_after_imports_were_switched_off(
+def test_an_import_in_progress_is_finished_after_imports_were_switched_off(
     world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
@@ -117,7 +117,7 @@ def test_a_run_killed_between_request_and_answer_is_found_among_the_processes(
     world.add_many(20)
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     world.pass_time(PAST_THE_LEASE)
@@ -148,10 +148,10 @@ def test_of_two_imports_without_an_answer_neither_is_taken_for_the_one_that_arri
     world.add(*(f"later{number}@example.com" for number in range(10)))
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
-    assert (under_way(world), asked(simulator)[POST]) == (2, 1)
+    assert (in_progress(world), asked(simulator)[POST]) == (2, 1)
     world.pass_time(PAST_THE_LEASE)
     for _ in range(2):
         run(world.queue(), brevo)
@@ -170,7 +170,7 @@ def test_an_import_given_up_a_moment_ago_may_be_the_one_that_arrived(
     world.add(*(f"later{number}@example.com" for number in range(10)))
     queue = world.queue()
     queue.imports.note_process = _dies  # type: ignore[method-assign, assignment]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     world.pass_time(PAST_THE_LEASE)
@@ -185,7 +185,7 @@ def test_workers_that_die_whenever_they_import_are_followed_by_one_that_does_not
 ) -> None:
     """For want of memory, say: each of them would find the import of the last, give it up, and die of its own."""
     world.add_many(20)
-    for _ in range(LOSSES_UNTIL_ALONE):
+    for _ in range(LOSSES_UNTIL_QUARANTINE):
         die(world.queue(), brevo, "post")
         world.pass_time(PAST_THE_LEASE)
     simulator.requests.clear()
@@ -212,14 +212,14 @@ def test_a_run_killed_while_it_journals_leaves_the_rest_to_the_next_and_counts_n
         return original(work)
 
     queue.imports._do = some  # type: ignore[method-assign]
-    queue.imports.let_go = lambda _: None  # type: ignore[method-assign, assignment]
+    queue.imports.abandon = lambda _: None  # type: ignore[method-assign, assignment]
     with pytest.raises(_DiedError):
         deliver_batch(queue, brevo, queue.claim(1000))
     assert world.value("SELECT count(*) FROM crm_sync.attempts") == 12
     world.pass_time(PAST_THE_LEASE)
     queue = world.queue()
-    batch = queue.claim(1000, takes_up_imports=True)
-    assert batch.size == 9, "what was journaled is recovered, not taken up"
+    batch = queue.claim(1000, adopts_imports=True)
+    assert batch.size == 9, "what was journaled is recovered, not adopted"
     deliver_batch(queue, brevo, batch)
     queue.settle(batch.token)
     assert asked(simulator)[POST] == 1
@@ -238,7 +238,7 @@ def test_a_worker_that_lost_its_lease_while_it_waited_touches_nothing(
 
     def lose() -> None:
         world.pass_time(PAST_THE_LEASE)
-        others.append(world.queue().claim(1000, takes_up_imports=True))
+        others.append(world.queue().claim(1000, adopts_imports=True))
 
     tally = deliver_batch(queue, Meanwhile(brevo, lose).brevo, batch)
     assert not tally.outcomes
@@ -268,21 +268,21 @@ def test_two_claims_at_a_time_take_an_import_up_once(world: World, brevo: Brevo)
     world.add_many(20)
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
-    first, second = (world.queue().claim(1000, takes_up_imports=True) for _ in range(2))
+    first, second = (world.queue().claim(1000, adopts_imports=True) for _ in range(2))
     assert (first.size, second.size) == (20, 0)
 
 
-def test_an_import_that_was_taken_up_too_often_is_given_up_and_its_contacts_are_queued(
+def test_an_import_that_was_adopted_too_often_is_given_up_and_its_contacts_are_queued(
     world: World, brevo: Brevo
 ) -> None:
     world.add_many(20)
     die(world.queue(), brevo, "look")
-    for _ in range(queue_imports.TAKEN_UP_AT_MOST):
+    for _ in range(queue_imports.MAX_ADOPTIONS):
         world.pass_time(PAST_THE_LEASE)
-        assert world.queue().claim(1000, takes_up_imports=True).size == 20
+        assert world.queue().claim(1000, adopts_imports=True).size == 20
     world.pass_time(PAST_THE_LEASE)
-    world.queue().claim(1000, takes_up_imports=True)
-    assert under_way(world) == 0
+    world.queue().claim(1000, adopts_imports=True)
+    assert in_progress(world) == 0
     world.queue().recover()
     assert world.value("SELECT count(*) FROM contacts WHERE brevo_processing_status = 'Queued'") == 20
 
@@ -299,7 +299,7 @@ def test_a_run_that_slept_beyond_its_lease_begins_nothing(world: World, brevo: B
         begun.append("a request")
 
     async def work() -> None:
-        await Holding(Engine(queue, brevo, batch)).while_waiting_for(send)
+        await LeaseKeeper(Engine(queue, brevo, batch)).while_waiting_for(send)
 
     with pytest.raises(LeaseLostError):
         asyncio.run(work())
@@ -311,7 +311,7 @@ def test_a_claim_that_does_not_wait_for_imports_leaves_them_alone(world: World, 
     die(world.queue(), brevo, "look")
     world.pass_time(PAST_THE_LEASE)
     assert world.queue().claim(1000).size == 0
-    assert under_way(world) == 1
+    assert in_progress(world) == 1
 
 
 def test_a_run_told_to_stop_leaves_its_import_to_the_next_claim_at_once(

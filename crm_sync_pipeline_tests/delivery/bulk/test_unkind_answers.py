@@ -11,7 +11,7 @@ from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.domain.transition import Ending
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, Meanwhile, asked, die, endings, run, under_way
+from crm_sync_pipeline_tests.delivery.bulk.runs import LOOK, POST, Meanwhile, asked, die, endings, in_progress, run
 
 
 def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(
@@ -64,7 +64,7 @@ def test_imports_that_do_not_get_through_go_one_by_one_in_the_same_run(
     simulator.inject("status-524-html:path=/v3/contacts/import:written=no")
     _, settled = run(world.queue(), brevo)
     assert endings(settled) == {"complete": 20}
-    assert asked(simulator)[POST] == importer.MOST_POSTS
+    assert asked(simulator)[POST] == importer.MAX_POST_ATTEMPTS
 
 
 def test_a_429_costs_nobody_anything(world: World, brevo: Brevo, simulator: BrevoSimulator) -> None:
@@ -86,7 +86,7 @@ def test_a_refusal_of_our_set_up_opens_the_breaker_and_gives_all_back(
     assert tally.down
     assert endings(settled) == {"deferred": 20}
     assert world.queue().breaker.state()
-    assert under_way(world) == 0
+    assert in_progress(world) == 0
     assert asked(simulator)["POST /v3/contacts"] == 0
 
 
@@ -96,7 +96,7 @@ def test_a_list_that_is_not_there_opens_the_breaker(world: World, brevo: Brevo) 
     assert "Check BREVO_LIST_ID; it is 77 now" in (tally.down or "")
 
 
-def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_the_probe(
+def test_a_destination_that_goes_down_while_an_import_is_in_progress_keeps_it_for_the_probe(
     world: World, brevo: Brevo, simulator: BrevoSimulator
 ) -> None:
     world.add_many(20)
@@ -104,7 +104,7 @@ def test_a_destination_that_goes_down_while_an_import_is_under_way_keeps_it_for_
     tally, settled = run(world.queue(), brevo)
     assert tally.down
     assert settled.total == 0
-    assert under_way(world) == 1
+    assert in_progress(world) == 1
     assert run(world.queue(), brevo)[1].total == 0, "while it is down nothing is asked"
     simulator.heal()
     world.pass_time(timedelta(seconds=61))
@@ -178,8 +178,8 @@ def test_an_import_that_ends_badly_makes_its_contacts_fail(world: World, brevo: 
 def test_an_import_that_nobody_could_wait_for_is_given_up_after_hours(world: World, brevo: Brevo) -> None:
     world.add_many(5)
     die(world.queue(), brevo, "look")
-    world.pass_time(queue_imports.GIVEN_UP_AFTER)
-    world.queue().claim(10, takes_up_imports=True)
+    world.pass_time(queue_imports.MAX_IMPORT_AGE)
+    world.queue().claim(10, adopts_imports=True)
     assert world.queue().recover().endings == {Ending.DEFERRED: 5}
 
 

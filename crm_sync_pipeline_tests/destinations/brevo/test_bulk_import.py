@@ -128,7 +128,7 @@ def process(**fields: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("status", ["queued", "in_process", "processing", "something new", ""])
-def test_a_process_is_under_way_until_its_end_is_said(status: str) -> None:
+def test_a_process_is_in_progress_until_its_end_is_said(status: str) -> None:
     assert looked(process(status=status)) is Stage.UNDER_WAY
 
 

@@ -1,9 +1,9 @@
--- end_of_stretch
+-- end_of_chunk
 --
 -- The id behind the :size contacts that begin with the id :first; none where the table ends before
 -- that.
 --
--- Used by Stretches.over_table.
+-- Used by ChunkedUpdate.over_table.
 --
 -- Parameters:
 -- \set first '00000000-0000-0000-0000-000000000000'

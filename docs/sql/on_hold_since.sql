@@ -1,4 +1,4 @@
--- held_since
+-- on_hold_since
 --
 -- Since when the contact :id is on hold; no row or NULL where it is not.
 --

@@ -1,8 +1,8 @@
--- held_by
+-- claimed_by
 --
--- How many deliveries :token holds: not 0 after a COMMIT whose answer was lost.
+-- How many deliveries :token has claimed: not 0 after a COMMIT whose answer was lost.
 --
--- Used by Claiming._held.
+-- Used by Claiming._claimed.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

@@ -1,6 +1,6 @@
--- release
+-- remove_entries
 --
--- Let go of all that import :the_import holds: its contacts are their token's alone again.
+-- Remove all entries of import :the_import: its contacts belong to their token alone again.
 --
 -- Used by Imports._give_up.
 --

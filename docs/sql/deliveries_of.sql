@@ -1,8 +1,8 @@
--- held_of
+-- deliveries_of
 --
 -- The deliveries of the contact :id, locked.
 --
--- Used by History.forget, held_of.
+-- Used by History.forget, deliveries_of.
 --
 -- Parameters:
 -- \set id '00000000-0000-0000-0000-000000000000'

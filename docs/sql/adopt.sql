@@ -1,8 +1,8 @@
--- take_up
+-- adopt
 --
 -- From now on :token waits for import :the_import.
 --
--- Used by Imports.take_up.
+-- Used by Imports.adopt.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

@@ -1,4 +1,4 @@
--- lock_held
+-- lock_claimed
 --
 -- Lock at most :size deliveries of :token with their contacts, in id order: two settlers cannot
 -- deadlock.
@@ -6,7 +6,7 @@
 -- From the id :first on: those before it are not walked again. What the token waits for in an import
 -- is left out.
 --
--- Used by Settling._settle_held.
+-- Used by Settling._settle_claimed.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'
@@ -56,7 +56,7 @@ SELECT public.contacts.id AS id,
             AND public.contacts.brevo_sync_status = 'Processing'
         ) THEN true
         ELSE false
-    END AS is_held,
+    END AS is_claimed,
     CAST(public.contacts.email AS TEXT) AS email,
     CAST(public.contacts.name AS TEXT) AS name,
     CAST(public.contacts.phone_number AS TEXT) AS phone_number,

@@ -1,17 +1,17 @@
--- stretch
+-- chunk
 --
 -- Those from the id :first on, and before :behind, for whom anything of `meant` holds, in id order.
 --
 -- And what of it holds, where there is more than one. With `locks` they are locked.
 --
--- Used by Stretches.over_table.
+-- Used by ChunkedUpdate.over_table.
 --
 -- Parameters:
 -- \set first '00000000-0000-0000-0000-000000000000'
 -- \set behind '00000000-0000-0000-0000-000000000000'
 -- \set size '100'
 
--- Where to_the_end is False and locks is False:
+-- Where is_last is False and locks is False:
 SELECT public.contacts.id AS id,
     coalesce(public.contacts.brevo_sync_status = 'Selected', false) AS fresh,
     coalesce(
@@ -30,7 +30,7 @@ WHERE (
 ORDER BY public.contacts.id
 LIMIT :'size'::INTEGER;
 
--- Where to_the_end is False and locks is True:
+-- Where is_last is False and locks is True:
 SELECT public.contacts.id AS id,
     coalesce(public.contacts.brevo_sync_status = 'Selected', false) AS fresh,
     coalesce(
@@ -50,7 +50,7 @@ ORDER BY public.contacts.id
 LIMIT :'size'::INTEGER
 FOR NO KEY UPDATE OF contacts;
 
--- Where to_the_end is True and locks is False:
+-- Where is_last is True and locks is False:
 SELECT public.contacts.id AS id,
     coalesce(public.contacts.brevo_sync_status = 'Selected', false) AS fresh,
     coalesce(
@@ -68,7 +68,7 @@ WHERE (
 ORDER BY public.contacts.id
 LIMIT :'size'::INTEGER;
 
--- Where to_the_end is True and locks is True:
+-- Where is_last is True and locks is True:
 SELECT public.contacts.id AS id,
     coalesce(public.contacts.brevo_sync_status = 'Selected', false) AS fresh,
     coalesce(

@@ -10,12 +10,12 @@ from crm_sync_pipeline.contact_queue.database.columns import (
     UUID_TYPE,
     DestinationColumns,
     built_once,
-    of_one,
+    opaque_to_planner,
     seconds,
 )
 from crm_sync_pipeline.contact_queue.database.tables import deliveries, import_contacts, imports
-from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_UNDER_WAY
-from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_ALONE
+from crm_sync_pipeline.contact_queue.worker.pending_imports_sql import DELIVERY_OF_ENTRY, IS_IN_PROGRESS
+from crm_sync_pipeline.domain.transition import LOSSES_UNTIL_QUARANTINE
 
 
 def _has_live_lease() -> sa.ColumnElement[bool]:
@@ -25,7 +25,7 @@ def _has_live_lease() -> sa.ColumnElement[bool]:
         .where(
             import_contacts.c.import_id == imports.c.id,
             deliveries.c.claim_token == imports.c.claim_token,
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
         .correlate(imports)
     )
@@ -33,7 +33,7 @@ def _has_live_lease() -> sa.ColumnElement[bool]:
 
 @built_once
 def lock_left_behind(destination: str) -> sa.Executable:
-    """Lock the oldest import whose run is gone; one that another run takes up now is skipped."""
+    """Lock the oldest import whose run is gone; one that another run adopts now is skipped."""
     return (
         sa.select(
             imports.c.id,
@@ -41,7 +41,7 @@ def lock_left_behind(destination: str) -> sa.Executable:
             imports.c.taken_up,
             sa.extract("epoch", NOW - imports.c.posted_at).label("age_seconds"),
         )
-        .where(imports.c.destination == destination, IS_UNDER_WAY, ~_has_live_lease())
+        .where(imports.c.destination == destination, IS_IN_PROGRESS, ~_has_live_lease())
         .order_by(imports.c.posted_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -73,7 +73,7 @@ def move_deliveries(destination: str) -> sa.Update:
     It counts as a loss, up to the number from which a contact goes into no import: or a worker that dies whenever it
     imports, for want of memory, would be followed by another one for ever.
     """
-    losses = sa.func.least(deliveries.c.lost_count + 1, LOSSES_UNTIL_ALONE)
+    losses = sa.func.least(deliveries.c.lost_count + 1, LOSSES_UNTIL_QUARANTINE)
     return (
         sa.update(deliveries)
         .values(claim_token=TOKEN, run_id=RUN, lease_expires_at=NOW + LEASE, lost_count=losses)
@@ -82,13 +82,13 @@ def move_deliveries(destination: str) -> sa.Update:
             import_contacts.c.import_id == IMPORT,
             deliveries.c.destination == destination,
             deliveries.c.claim_token == sa.bindparam("old_token", type_=UUID_TYPE),
-            of_one(deliveries.c.lease_expires_at <= NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at <= NOW),
         )
     )
 
 
 @built_once
-def take_up(destination: str) -> sa.Update:
+def adopt(destination: str) -> sa.Update:
     """From now on :token waits for import :the_import."""
     return (
         sa.update(imports)
@@ -98,8 +98,8 @@ def take_up(destination: str) -> sa.Update:
 
 
 @built_once
-def let_go(destination: str) -> sa.Update:
-    """End the lease of what the import of :token holds, so that the next claim takes it up."""
+def abandon(destination: str) -> sa.Update:
+    """End the lease of what the import of :token holds, so that the next claim adopts it."""
     return (
         sa.update(deliveries)
         .values(lease_expires_at=NOW - seconds(sa.literal(1.0)))
@@ -109,6 +109,6 @@ def let_go(destination: str) -> sa.Update:
             imports.c.claim_token == TOKEN,
             deliveries.c.claim_token == TOKEN,
             deliveries.c.destination == destination,
-            of_one(deliveries.c.lease_expires_at > NOW),
+            opaque_to_planner(deliveries.c.lease_expires_at > NOW),
         )
     )

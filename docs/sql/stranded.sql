@@ -1,9 +1,9 @@
--- abandoned
+-- stranded
 --
--- The contacts that stand Processing though nobody holds them, and that nothing has touched for a
+-- The contacts that stand Processing though they are not claimed, and that nothing has touched for a
 -- lease.
 --
--- Used by _is_left_behind, longest_expired, release_abandoned.
+-- Used by _is_left_behind, longest_expired, recover_stranded.
 --
 -- Parameters:
 -- \set lease_seconds '300'

@@ -1,8 +1,8 @@
--- held_by_run
+-- live_claim_of_run
 --
 -- Whether the run :run_id has a live claim.
 --
--- Used by ContactQueue.is_held_by_run.
+-- Used by ContactQueue.has_live_claim.
 --
 -- Parameters:
 -- \set run_id 'text'

@@ -1,8 +1,8 @@
--- let_go
+-- abandon
 --
--- End the lease of what the import of :token holds, so that the next claim takes it up.
+-- End the lease of what the import of :token holds, so that the next claim adopts it.
 --
--- Used by Imports.let_go.
+-- Used by Imports.abandon.
 --
 -- Parameters:
 -- \set token '00000000-0000-0000-0000-000000000000'

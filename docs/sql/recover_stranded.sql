@@ -1,7 +1,6 @@
--- release_abandoned
+-- recover_stranded
 --
--- Let go of at most :size abandoned ones, left so by another program: queue what is wanted or not
--- decided.
+-- Of at most :size stranded ones, left so by another program, queue what is wanted or not decided.
 --
 -- Where a person changed the sync status alone, the other status is brought after it.
 --
