@@ -111,6 +111,13 @@ class ContactQueue:
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
 
+    def shared_remote_ids(self, remote_ids: Collection[str], contact_ids: Collection[UUID]) -> frozenset[str]:
+        """Which of these ids at the destination belong to rows that are wanted there, other than these contacts."""
+        query = delivered_sql.wanted_with_remote_id(self._columns)
+        parameters = {"remote_ids": list(remote_ids), "ids": list(contact_ids)}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).scalars().all())
+        return frozenset(rows)
+
     def journal(
         self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True
     ) -> LeaseStatus:

@@ -172,6 +172,10 @@ class HttpDestination(BaseModel, ABC):
         its_hash = payload_hash(body if lasting is call.payload else body_of(lasting))
         return Record(contact, call, body, its_hash, before)
 
+    def has_moved(self, contact: Contact, before: Delivered) -> bool:
+        """Whether the contact was delivered under another address than it has now."""
+        return before.has_moved_to(contact.address)
+
     async def send(self, client: httpx.AsyncClient, records: Sequence[Record]) -> RequestResult:
         """One request for these records, of one route. Never raises for what the network or the vendor does."""
         started = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 from crm_sync_pipeline.destinations.contract import Call, Record, body_of
 from crm_sync_pipeline.destinations.hubspot.answers import OPTED_OUT, READ_ONLY_PROPERTY, UNKNOWN_PROPERTY, Result
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.delivered import Delivered
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 from crm_sync_pipeline.domain.sentences import sentences
 
@@ -97,11 +98,13 @@ def marks_in(fields: frozenset[str]) -> frozenset[str]:
     return frozenset(each for each in fields if each.startswith(ADDRESS))
 
 
-def first_request(prepared: Record, prefix: str) -> Request:
-    """The request that an attempt begins with: an upsert, or a look at a contact whose address may have changed.
+def has_moved(contact: Contact, before: Delivered) -> bool:
+    """Whether HubSpot may have the contact under another address. After a lost call, it may be one of two."""
+    return bool(before.remote_id) and marks_in(before.fields) != {mark_of(contact, contact.address)}
 
-    Where a call was lost on the way, two addresses may be the one that it was delivered under.
-    """
+
+def first_request(prepared: Record, prefix: str) -> Request:
+    """The request that an attempt begins with: an upsert, or a look at a contact whose address may have changed."""
     before = prepared.before
     request = Request(
         prepared.contact,
@@ -112,10 +115,12 @@ def first_request(prepared: Record, prefix: str) -> Request:
         upsert=prepared.call,
         prefix=prefix,
     )
-    unmoved = marks_in(before.fields) == {mark_of(prepared.contact, prepared.contact.address)}
-    if before.remote_id and not unmoved:
-        return _built(replace(request, step=Step.LOOK, remote_id=before.remote_id))
-    return _of_copy(request, Step.UPSERT)
+    if not has_moved(prepared.contact, before):
+        return _of_copy(request, Step.UPSERT)
+    if before.is_shared:
+        note = f"Its former contact at HubSpot ({before.remote_id}) was left as it is, because another row has it too"
+        return _upsert_of_new(request, note)
+    return _built(replace(request, step=Step.LOOK, remote_id=before.remote_id))
 
 
 def next_request(request: Request, outcome: Outcome) -> Request | None:
