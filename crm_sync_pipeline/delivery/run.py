@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -89,29 +89,19 @@ class _Calls:
             worker.cancel()
 
     def _known_before(self, contacts: Sequence[Contact]) -> Mapping[UUID, Delivered]:
-        """What is known of the copies, and of those with another address now whether another row has them too."""
-        known = self._engine.queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
-        moved = {
-            each.id: known[each.id]
-            for each in sorted(contacts, key=lambda contact: contact.id)
-            if each.id in known and self._destination.has_moved(each, known[each.id])
-        }
-        return known | {each: replace(known[each], is_shared=True) for each in self._shared(moved)}
-
-    def _shared(self, moved: Mapping[UUID, Delivered]) -> Iterator[UUID]:
-        """Those whose copy another row has too: by their old address, or by its id where the address is not known.
-
-        Of several that move and have one id, the first may move the copy.
-        """
-        addresses = {each.address for each in moved.values() if each.address}
-        by_id = {contact: each.remote_id for contact, each in moved.items() if each.remote_id and not each.address}
-        wanted = self._engine.queue.wanted_addresses(addresses) if addresses else frozenset()
-        taken = set(self._engine.queue.shared_remote_ids(set(by_id.values()), list(by_id))) if by_id else set()
-        for contact, before in moved.items():
-            if before.address in wanted or by_id.get(contact) in taken:
-                yield contact
-            elif contact in by_id:
-                taken.add(by_id[contact])
+        """What is known of the copies, and of those with another address now whether another row has the old one."""
+        queue = self._engine.queue
+        known = queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
+        moved = {each.id: known[each.id] for each in contacts if each.id in known and known[each.id].differs_from(each)}
+        if moved:
+            addresses = queue.wanted_addresses({each.address for each in moved.values() if each.address})
+            ids = queue.shared_copies(
+                {each: copy.remote_id for each, copy in moved.items() if copy.remote_id and not copy.address}
+            )
+            known |= {
+                each: replace(copy, is_shared=copy.address in addresses or each in ids) for each, copy in moved.items()
+            }
+        return known
 
     async def _work(self) -> None:
         try:

@@ -5,7 +5,7 @@ from typing import Any
 
 from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
-from crm_sync_pipeline.domain.delivered import Delivered, fields_of
+from crm_sync_pipeline.domain.delivered import MARK, Delivered, fields_of
 
 _sent_fields = attrgetter(*SENT_FIELDS)
 
@@ -19,6 +19,6 @@ def contact_of(row: Any, selected_at: datetime | None = None) -> Contact:
 
 def delivered_of(row: Any) -> Delivered:
     """What is known of the destination's copy, in a row that was read with `known_of_copy`."""
-    return Delivered(
-        normal_form(row.delivered_to or ""), row.remote_id, fields_of(row.remote_fields), row.delivered_last
-    )
+    names = fields_of(row.remote_fields)
+    marks = frozenset(name for name in names if name.startswith(MARK))
+    return Delivered(normal_form(row.delivered_to or ""), row.remote_id, names - marks, row.delivered_last, marks=marks)

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from crm_sync_pipeline.contact_queue.database.addresses import key_of
-from crm_sync_pipeline.contact_queue.database.columns import IDS, TOKEN, DestinationColumns, built_once
+from crm_sync_pipeline.contact_queue.database.columns import TOKEN, DestinationColumns, built_once
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
+_WANTED = ("Selected", "Queued", "Processing", "Complete")
 _EVERYTHING = sa.bindparam("everything", type_=sa.Boolean)
-_WANTED = [literal(each) for each in ("Selected", "Queued", "Processing", "Complete")]
 
 
 def known_of_copy(columns: DestinationColumns) -> list[sa.ColumnElement[Any]]:
@@ -58,26 +58,29 @@ def wanted_with_address(columns: DestinationColumns) -> sa.Executable:
     """
     email = sa.cast(columns.table.c.email, sa.Text)
     keys = sa.bindparam("keys", type_=pg.ARRAY(sa.Text))
+    wanted = [literal(each) for each in _WANTED]
     return sa.select(email.label("email")).where(
-        columns.sync.in_(_WANTED), sa.or_(key_of(email) == sa.any_(keys), email.regexp_match(literal("[^!-~]")))
+        columns.sync.in_(wanted), sa.or_(key_of(email) == sa.any_(keys), email.regexp_match(literal("[^!-~]")))
     )
 
 
 @built_once
-def wanted_with_remote_id(columns: DestinationColumns) -> sa.Executable:
-    """Which of :remote_ids belong to rows that are wanted at the destination as well, other than the contacts :ids.
+def wanted_with_copy(columns: DestinationColumns) -> sa.Executable:
+    """The contacts that are wanted at the destination and have one of the copies :remote_ids there, a row each.
 
     Read by a look at every delivery, so it is asked for what has moved alone.
     """
-    remote_ids = sa.bindparam("remote_ids", type_=pg.ARRAY(sa.Text))
+    is_wanted = (
+        sa.select(sa.true())
+        .where(columns.id == deliveries.c.contact_id, columns.sync.in_([literal(each) for each in _WANTED]))
+        .limit(1)
+        .lateral("is_wanted")
+    )
     return (
-        sa.select(deliveries.c.remote_id)
-        .distinct()
-        .select_from(deliveries.join(columns.table, columns.id == deliveries.c.contact_id))
+        sa.select(deliveries.c.contact_id, deliveries.c.remote_id)
+        .select_from(deliveries.join(is_wanted, sa.true()))
         .where(
             deliveries.c.destination == literal(columns.crm.name),
-            deliveries.c.remote_id == sa.any_(remote_ids),
-            deliveries.c.contact_id != sa.all_(IDS),
-            columns.sync.in_(_WANTED),
+            deliveries.c.remote_id == sa.any_(sa.bindparam("remote_ids", type_=pg.ARRAY(sa.Text))),
         )
     )

@@ -35,7 +35,6 @@ from crm_sync_pipeline.destinations.hubspot.changes import (
     Step,
     Taken,
     first_request,
-    has_moved,
     next_request,
     still_there,
 )
@@ -131,10 +130,6 @@ class Hubspot(HttpDestination):
         """The first request of an attempt: an upsert, or a look at the contact whose address has changed."""
         prepared = super().prepare(contact, before)
         return prepared if isinstance(prepared, Attempt) else first_request(prepared, self.path_prefix)
-
-    def has_moved(self, contact: Contact, before: Delivered) -> bool:
-        """Whether the contact was delivered under another address, by the fingerprint of that."""
-        return has_moved(contact, before)
 
     def next_request(self, prepared: Record, outcome: Outcome) -> Record | None:
         """What follows in the same attempt: an update by id, an upsert after all, a row by itself."""
