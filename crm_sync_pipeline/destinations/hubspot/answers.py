@@ -14,6 +14,7 @@ INVALID_EMAIL = "invalid_email"
 OPTED_OUT = "opted_out_at_old_address"
 UNKNOWN_PROPERTY = "unknown_property"
 READ_ONLY_PROPERTY = "read_only_property"
+MISSING_SCOPES = "missing_scopes"
 
 REMEDIES: Mapping[str, str] = {
     INVALID_EMAIL: "Correct its e-mail address",
