@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,8 +12,8 @@ _sent_fields = attrgetter(*SENT_FIELDS)
 def contact_of(row: Any, selected_at: datetime | None = None) -> Contact:
     """The contact in a row that was read with DestinationColumns.sent_fields(), selected at that time."""
     email, *others = _sent_fields(row)
-    contact = Contact(row.id, email or "", *others)
-    return replace(contact, selection=str(selected_at.timestamp())) if selected_at else contact
+    values: tuple[Any, ...] = (row.id, email or "", *others, str(selected_at.timestamp()) if selected_at else "")
+    return Contact(*values)
 
 
 def delivered_of(row: Any) -> Delivered:
