@@ -71,7 +71,7 @@ def _of_database(database: Database, name: str, clock: Clock) -> tuple[list[Line
 
 
 def _of_missing_columns(contacts: ContactsTable, crm: Crm) -> list[Line]:
-    missing = missing_columns(contacts)
+    missing = [column for column in missing_columns(contacts) if column.name in crm.carries or not crm.carries]
     if not missing:
         return []
     unsent = [attribute for column in missing for attribute in crm.carries.get(column.name, (column.name,))]

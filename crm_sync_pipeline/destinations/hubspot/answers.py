@@ -14,14 +14,18 @@ INVALID_EMAIL = "invalid_email"
 OPTED_OUT = "opted_out_at_old_address"
 UNKNOWN_PROPERTY = "unknown_property"
 READ_ONLY_PROPERTY = "read_only_property"
+MISSING_SCOPES = "missing_scopes"
 
 REMEDIES: Mapping[str, str] = {
     INVALID_EMAIL: "Correct its e-mail address",
     EMAIL_IN_USE: "Find the other contact there that has its address, also as a secondary one",
     OPTED_OUT: "Unselect it, or follow what the message says",
-    UNKNOWN_PROPERTY: "`crm-sync check --crm hubspot --create-fields`",
+    UNKNOWN_PROPERTY: "Make the property by `crm-sync check --crm hubspot --create-fields`",
     READ_ONLY_PROPERTY: "Name another property in the setting, or change it in HubSpot",
-    "daily_limit": "Nothing: it goes on when the account's day is over",
+    **dict.fromkeys(
+        ("invalid_option", "invalid_integer", "invalid_date", "validation_error"),
+        "Correct the value that the message names, or its property in HubSpot",
+    ),
 }
 """What a person does about a refusal, by its reason."""
 

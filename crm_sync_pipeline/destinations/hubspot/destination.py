@@ -17,6 +17,7 @@ from crm_sync_pipeline.destinations.http import printable
 from crm_sync_pipeline.destinations.hubspot.answers import (
     EMAIL_IN_USE,
     INVALID_EMAIL,
+    MISSING_SCOPES,
     UNKNOWN_PROPERTY,
     batch_in,
     codes_of,
@@ -228,7 +229,7 @@ class Hubspot(HttpDestination):
             return ("wrong_api_key", refused, key_hint(self.api_key))
         if answer.status == 403 and isinstance(data, dict) and data.get("category") == "MISSING_SCOPES":
             scopes = ", ".join(scopes_in(data))
-            return ("missing_scopes", f"Give the key the scope {scopes}" if scopes else "Give the key more scopes")
+            return (MISSING_SCOPES, f"Give the key the scope {scopes}" if scopes else "Give the key more scopes")
         if answer.status in REDIRECTS:
             return (
                 f"http_{answer.status}",
