@@ -15,6 +15,7 @@ from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
+from crm_sync_pipeline.destinations.mautic.destination import Mautic
 from crm_sync_pipeline.destinations.n8n.destination import N8n
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
@@ -22,6 +23,7 @@ from crm_sync_pipeline.domain.outcome import Failed, Outcome, Synced
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.hubspot import PLANS as HUBSPOT_PLANS
 from crm_sync_pipeline.simulators.hubspot import HubspotConfig, HubspotSimulator
+from crm_sync_pipeline.simulators.mautic import DEFAULT_CLIENT, MauticConfig, MauticSimulator
 from crm_sync_pipeline.simulators.n8n import PATH, N8nConfig, N8nSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline.simulators.simulator import Simulator
@@ -53,6 +55,7 @@ class Vendor:
     reasons: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, type[Outcome]] = field(default_factory=dict)
     odd_successes: frozenset[str] = frozenset({"wrong-content-type", "megabyte-body"})
+    names_requests: bool = True
 
 
 VENDORS: dict[str, Vendor] = {
@@ -79,6 +82,16 @@ VENDORS: dict[str, Vendor] = {
             "status-403": "missing_scopes",
         },
         odd_successes=frozenset({"wrong-content-type"}),  # a 201 is none of a batch of upserts
+    ),
+    "mautic": Vendor(
+        simulator=lambda: MauticSimulator(MauticConfig(clients={DEFAULT_CLIENT: KEY})),
+        destination=lambda base_url, **changes: Mautic(
+            base_url=base_url, **{"client_id": DEFAULT_CLIENT, "client_secret": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: email in simulator.contacts,
+        reasons={"status-400": "invalid_email", "status-401-key": "wrong_client", "status-401-ip": "wrong_client"},
+        odd_successes=frozenset({"wrong-content-type"}),  # a 201 without rows is not a batch's
+        names_requests=False,
     ),
     "n8n": Vendor(
         simulator=lambda: N8nSimulator(N8nConfig(secret=KEY)),
