@@ -132,11 +132,11 @@ ABLATIONS: Mapping[str, Callable[[], None]] = {
     "matching": with_results_by_position,
 }
 
-OF_BATCHES = frozenset({"matching"})
-"""Those that show only where a request carries many contacts."""
+SHOWN_BY: Mapping[str, str] = {"matching": "batches"}
+"""The vendor at which it shows, of those that show at one alone."""
 
 
-_SLEEPERS = (Act(0.0, "brevo_fault", detail="latency=200:for=15"), *(Act(0.3, "stop_until_taken", 6.0),) * 2)
+_SLEEPERS = (Act(0.0, "vendor_fault", detail="latency=200:for=15"), *(Act(0.3, "stop_until_taken", 6.0),) * 2)
 
 STRUCK_BY: Mapping[str, tuple[Sequence[Act], Mapping[str, float]]] = {
     "token": (_SLEEPERS, {}),

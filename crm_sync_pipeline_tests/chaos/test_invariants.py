@@ -73,7 +73,7 @@ def processing_without_a_holder() -> Evidence:
 
 
 def complete_under_the_id_of_another() -> Evidence:
-    return evidence(ids={"ann@example.com": 18})
+    return evidence(ids={"ann@example.com": "18"})
 
 
 def complete_and_never_sent() -> Evidence:
