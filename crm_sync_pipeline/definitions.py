@@ -52,6 +52,7 @@ def build_definitions(
         "io_manager": outputs_in_memory,
         "open_claims": open_claims,
     }
+    how_many_are_on = 0 if no_database else sum(not settings.destinations[name].missing for name in served)
     for name in served:
         destination = destinations[name].destination().from_settings(settings)
         sync = settings.sync[name]
@@ -60,7 +61,7 @@ def build_definitions(
         resources[name] = resource_of(destination, destination.secrets)
         jobs.append(job)
         schedules.append(build_schedule(destination, job, sync, owner, off_because))
-        sensors.append(build_sensor(destination, job, sync, owner, off_because))
+        sensors.append(build_sensor(destination, job, sync, owner, off_because, how_many_are_on))
         assets += build_assets(destination, owner)
         checks += build_checks(destination, limits_of(settings))
         if off_because:

@@ -18,6 +18,7 @@ from crm_sync_pipeline.contact_queue.worker.breaker import BreakerRecord
 from crm_sync_pipeline.contact_queue.worker.claiming import Claiming
 from crm_sync_pipeline.contact_queue.worker.pace import SharedPace
 from crm_sync_pipeline.contact_queue.worker.settling import Settling
+from crm_sync_pipeline.contact_queue.worker.shared_look import shared_look
 from crm_sync_pipeline.domain.address import normal_form, search_key
 from crm_sync_pipeline.domain.batch import Attempt, Batch, LeaseStatus, Settlement
 from crm_sync_pipeline.domain.contact import Contact
@@ -174,18 +175,11 @@ class ContactQueue:
         )
 
     def work(self, limit: int) -> Work:
-        """Whether a run would find work, with what is due counted up to `limit`; asked four times a second."""
-        query = due_sql.work_for_a_run(self._columns)
-        parameters = {"limit": limit, "lease_seconds": self.lease.total_seconds()}
+        """Whether a run would find work, with what is due counted up to `limit` at least; asked four times a second.
 
-        def read(connection: sa.Connection) -> Work:
-            down = self.breaker.read(connection)
-            if down and not down.probe_is_due:
-                return Work(down)
-            row = connection.execute(query, parameters).one()
-            return Work(down, row.due, row.needs_recovery)
-
-        return in_transaction(self._engine, read)
+        The answer may be a quarter of a second old, where another destination's look has brought it.
+        """
+        return shared_look(self._engine).work(self._columns, limit, self.lease.total_seconds())
 
     def sample(self, limit: int) -> list[Contact]:
         """Contacts that are due, and contacts that were delivered lately: up to `limit` of each, read by index."""

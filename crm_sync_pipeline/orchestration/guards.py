@@ -74,8 +74,8 @@ def due_or_reason(
 ) -> int | NotNow:
     """How many contacts a run should take; or why none should be started now."""
     try:
-        under_way = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
-        if len(under_way) - _end_dead_runs(instance, database, destination, under_way) >= max_runs:
+        unfinished = list(own.records(instance, dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)))
+        if len(unfinished) - _end_dead_runs(instance, database, destination, unfinished) >= max_runs:
             return NotNow(f"{job_name} is in progress; the next tick looks again.")
         due = database.ask(destination, lambda queue: _due_or_reason(queue, limit))
         if isinstance(due, NotNow):
@@ -86,6 +86,14 @@ def due_or_reason(
         return limit.size(due)
     except CrmSyncError as error:
         return NotNow(str(error))
+
+
+def finds_nothing(database: Database, destination: str, limit: BatchLimit) -> bool:
+    """Whether there is nothing to start now, by a look at our database alone: Dagster's storage is not asked."""
+    try:
+        return isinstance(database.ask(destination, lambda queue: _due_or_reason(queue, limit)), NotNow)
+    except CrmSyncError:
+        return False
 
 
 def _due_or_reason(queue: ContactQueue, limit: BatchLimit) -> int | NotNow:

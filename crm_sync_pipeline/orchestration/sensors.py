@@ -6,7 +6,7 @@ import dagster as dg
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.orchestration.assets import observed
-from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
+from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason, finds_nothing
 from crm_sync_pipeline.orchestration.jobs import claim_config
 from crm_sync_pipeline.orchestration.own_runs import INSTALLATION_TAG, OwnRuns
 from crm_sync_pipeline.orchestration.run_results import QUEUE_DEPTH_TAG
@@ -17,13 +17,24 @@ INTERVAL_SECONDS = 4
 
 LOOKS_FOR = timedelta(seconds=4)
 LOOKS_AGAIN_EVERY = timedelta(seconds=0.25)
-"""A tick that finds nothing to start looks again until the next tick is near, so that nobody waits for one."""
+"""A tick that finds nothing to start looks again until the next tick is near, so that nobody waits for one.
+
+Where several destinations are on, it looks so many times as long, so that the daemon has no more ticks to start.
+"""
 
 
 def build_sensor(
-    destination: HttpDestination, job: dg.JobDefinition, sync: SyncSettings, owner: str, off_because: str | None
+    destination: HttpDestination,
+    job: dg.JobDefinition,
+    sync: SyncSettings,
+    owner: str,
+    off_because: str | None,
+    how_many_are_on: int = 1,
 ) -> dg.SensorDefinition:
-    """The sensor `<destination>_queue_sensor`: starts a run when contacts are due, sized to the backlog."""
+    """The sensor `<destination>_queue_sensor`: starts a run when contacts are due, sized to the backlog.
+
+    `how_many_are_on`: destinations whose sensors are on, this one included.
+    """
     name = destination.name
     limit = BatchLimit.of(sync.sensor_batch_limit, destination)
     what = (
@@ -46,12 +57,16 @@ def build_sensor(
         if off_because:
             return dg.SkipReason(off_because)
         own = OwnRuns.of_sensor(context, job.tags.get(INSTALLATION_TAG))
-        until = time.monotonic() + LOOKS_FOR.total_seconds()
+        until = time.monotonic() + LOOKS_FOR.total_seconds() * max(1, how_many_are_on)
         while True:
+            is_over = time.monotonic() > until
+            if not is_over and finds_nothing(database, name, limit):
+                time.sleep(LOOKS_AGAIN_EVERY.total_seconds())
+                continue
             due = due_or_reason(context.instance, own, database, job.name, name, sync.scheduler_max_instances, limit)
             if not isinstance(due, NotNow):
                 break
-            if not due.may_change or time.monotonic() > until:
+            if not due.may_change or is_over:
                 events, cursor = observed(database, name, context.cursor, at_once=False)
                 return dg.SensorResult(skip_reason=due.says, asset_events=events, cursor=cursor)
             time.sleep(LOOKS_AGAIN_EVERY.total_seconds())

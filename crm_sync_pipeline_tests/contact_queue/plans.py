@@ -60,6 +60,7 @@ def statements(world: World) -> dict[str, Statement]:
     found: dict[str, Statement] = {
         "sensor: depth": (due_sql.due_now(columns), {"limit": 10_000}),
         "sensor: work for a run": (due_sql.work_for_a_run(columns), {"limit": 10_000, **lease}),
+        "sensor: work for runs": (due_sql.work_for_runs((columns,)), {"limit": 10_000, **lease}),
         "sensor: is anything left behind": (due_sql.left_behind(columns), lease),
         "sensor: a run's live claim": (due_sql.live_claim_of_run("brevo"), {"run_id": "r"}),
         "sensor: figures": (figures_sql.standing(columns), {"limit": 10_000}),

@@ -82,6 +82,7 @@ EXAMPLES: Mapping[Any, tuple[Any, ...]] = {
     ProcessingStatus: (ProcessingStatus.Complete,),
     ContactFilter: (_FILTER,),
     "limit": (20,),
+    "several": ((BREVO, DestinationColumns.of(CONTACTS, CRMS["hubspot"])),),
     "ids_shown": (10,),
     "act_id": (1,),
     "contacts": (10,),

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue import source
+from crm_sync_pipeline.contact_queue.worker import shared_look
 from crm_sync_pipeline.destinations import CRMS
+from crm_sync_pipeline.orchestration import sensors
 from crm_sync_pipeline.orchestration.guards import BatchLimit, NotNow, due_or_reason
 from crm_sync_pipeline.orchestration.own_runs import OwnRuns
 from crm_sync_pipeline_tests.builders import World
@@ -47,7 +51,7 @@ def look(world: World, instance: dg.DagsterInstance, crm: str = "brevo") -> int 
 
 
 @pytest.mark.parametrize("crms", [["brevo"], list(CRMS)], ids=["one destination", "four destinations"])
-def test_an_idle_look_takes_two_statements_in_one_transaction_for_each_destination(
+def test_idle_looks_of_all_destinations_take_two_statements_in_one_transaction_together(
     world: World, instance: dg.DagsterInstance, crms: list[str]
 ) -> None:
     for crm in crms:
@@ -55,7 +59,50 @@ def test_an_idle_look_takes_two_statements_in_one_transaction_for_each_destinati
     with sent_to(world.engine) as sent:
         for crm in crms * 3:
             assert look(world, instance, crm) == NotNow(f"No contact is due for {CRMS[crm].title}.")
-    assert counted(sent) == (2 * 3 * len(crms), 3 * len(crms))
+    assert counted(sent) == (2 * 3, 3)
+
+
+def test_who_asks_twice_has_the_database_asked_twice(world: World, instance: dg.DagsterInstance) -> None:
+    for crm in ("hubspot", "brevo"):
+        look(world, instance, crm)
+    world.add("a@example.com")
+    assert look(world, instance) == 1
+
+
+def test_an_answer_of_another_destinations_look_is_not_kept(
+    world: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for crm in ("hubspot", "brevo", "hubspot"):
+        look(world, instance, crm)
+    world.add("a@example.com")
+    monkeypatch.setattr(shared_look, "FRESH_SECONDS", 0)  # as if that time were over
+    assert look(world, instance) == 1
+
+
+def test_a_destination_whose_table_has_broken_stops_no_look_of_another(
+    fresh: World, instance: dg.DagsterInstance
+) -> None:
+    for crm in ("hubspot", "brevo"):
+        look(fresh, instance, crm)
+    fresh.script("ALTER TABLE contacts RENAME COLUMN hubspot_processing_status TO gone")
+    assert look(fresh, instance) == IDLE
+    found = look(fresh, instance, "hubspot")
+    assert isinstance(found, NotNow)
+    assert "hubspot_processing_status" in found.says
+
+
+def test_an_idle_tick_asks_dagsters_storage_about_runs_once(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    records = OwnRuns.records
+
+    def noted(own: OwnRuns, *words: Any) -> Any:
+        asked.append(words)
+        return records(own, *words)
+
+    monkeypatch.setattr(OwnRuns, "records", noted)
+    monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(seconds=1))
+    product.tick("brevo_queue_sensor")
+    assert len(asked) == 1
 
 
 IDLE = NotNow("No contact is due for Brevo.")

@@ -3,7 +3,7 @@
 -- How many deliveries are due, counted up to :limit; where none is, whether dead runs left something
 -- behind.
 --
--- Used by ContactQueue.work.
+-- Used by work_for_runs.
 --
 -- Parameters:
 -- \set lease_seconds '300'

@@ -26,16 +26,26 @@ def _is_down(destination: str) -> sa.ColumnElement[bool]:
     return sa.and_(_is_ours(destination), destinations.c.down_since.is_not(None))
 
 
-@built_once
-def read_breaker(destination: str) -> sa.Select[Any]:
-    """Why the destination is down, since when, and when the next probe is due; no row while the breaker is closed."""
+def _state_of() -> sa.Select[Any]:
     return sa.select(
         destinations.c.reason,
         destinations.c.message,
         destinations.c.probes_done,
         sa.extract("epoch", destinations.c.next_probe_at - NOW).label("probe_in_seconds"),
         sa.extract("epoch", NOW - destinations.c.down_since).label("lasted_seconds"),
-    ).where(_is_down(destination))
+    )
+
+
+@built_once
+def read_breaker(destination: str) -> sa.Select[Any]:
+    """Why the destination is down, since when, and when the next probe is due; no row while the breaker is closed."""
+    return _state_of().where(_is_down(destination))
+
+
+@built_once
+def read_all_breakers() -> sa.Select[Any]:
+    """The destinations that are down: why, since when, and when the next probe is due."""
+    return _state_of().add_columns(destinations.c.destination).where(destinations.c.down_since.is_not(None))
 
 
 @built_once
@@ -95,6 +105,17 @@ def close_breaker(destination: str) -> sa.Update:
     )
 
 
+def all_down(connection: sa.Connection) -> dict[str, Down]:
+    """The destinations that are down, by name."""
+    return {row.destination: _down_in(row) for row in connection.execute(read_all_breakers())}
+
+
+def _down_in(row: sa.Row[Any]) -> Down:
+    next_probe_in = timedelta(seconds=float(row.probe_in_seconds or 0))
+    lasted = timedelta(seconds=float(row.lasted_seconds or 0))
+    return Down(row.reason, row.message, row.probes_done, next_probe_in, lasted)
+
+
 class BreakerRecord:
     """Whether one destination is down, since when, why, and when the next probe may go out."""
 
@@ -109,11 +130,7 @@ class BreakerRecord:
     def read(self, connection: sa.Connection) -> Down | None:
         """The state, read within a transaction that asks for more than that."""
         row = connection.execute(read_breaker(self._destination)).one_or_none()
-        if row is None:
-            return None
-        next_probe_in = timedelta(seconds=float(row.probe_in_seconds or 0))
-        lasted = timedelta(seconds=float(row.lasted_seconds or 0))
-        return Down(row.reason, row.message, row.probes_done, next_probe_in, lasted)
+        return None if row is None else _down_in(row)
 
     def open(self, reason: str, message: str, after_probe: bool = False, wait: timedelta = timedelta(0)) -> None:
         """Note that nothing gets through. The next probe is due in a minute, later with each one that failed.

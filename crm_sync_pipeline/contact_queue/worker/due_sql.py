@@ -1,5 +1,7 @@
 """Is there work for a run? What is due, left behind, or claimed by a run. Each walks an index and stops early."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.columns import NOW, DestinationColumns, built_once
@@ -26,11 +28,25 @@ def _first_due(columns: DestinationColumns) -> sa.Subquery:
 
 
 @built_once
-def work_for_a_run(columns: DestinationColumns) -> sa.Executable:
+def work_for_a_run(columns: DestinationColumns) -> sa.Select[Any]:
     """How many deliveries are due, counted up to :limit; where none is, whether dead runs left something behind."""
     counted = sa.select(sa.func.count().label("due")).select_from(_first_due(columns)).subquery()
     needs_recovery = sa.case((counted.c.due == 0, _is_left_behind(columns)), else_=sa.false())
     return sa.select(counted.c.due, needs_recovery.label("needs_recovery"))
+
+
+@built_once
+def work_for_runs(several: tuple[DestinationColumns, ...]) -> sa.Executable:
+    """What a run would find for each of several destinations: how many deliveries are due, counted up to :limit.
+
+    Where none is, whether dead runs left something behind. One row per destination, with its `number` from 0.
+    """
+    each = enumerate(work_for_a_run(columns).subquery() for columns in several)
+    rows = [
+        sa.select(sa.literal_column(str(number)).label("number"), work.c.due, work.c.needs_recovery)
+        for number, work in each
+    ]
+    return rows[0] if len(rows) == 1 else sa.union_all(*rows)
 
 
 @built_once
