@@ -195,7 +195,8 @@ class HttpDestination(BaseModel, ABC):
         fields = None
         if isinstance(outcome, Synced):
             remote_id = outcome.remote_id or record.remote_id
-            outcome = replace(outcome, message=self.note_of(record), remote_id=remote_id)
+            note = ". ".join(filter(None, (outcome.message, self.note_of(record))))
+            outcome = replace(outcome, message=note, remote_id=remote_id)
             fields = record.fields
         elif isinstance(outcome, Failed):  # it may have been obeyed
             fields = record.before.fields | record.fields
@@ -335,7 +336,10 @@ class NotReadyError(SettingsError):
 
 
 def _overall(outcomes: Iterable[Outcome]) -> Outcome:
-    """What a request says about the destination: the best that came of it."""
+    """What a request says about the destination: the best that came of it, unless our set-up holds up every contact."""
+    outcomes = list(outcomes)
+    if down := next((each for each in outcomes if isinstance(each, DestinationDown) and not each.answer), None):
+        return down
     order = (Synced, Rejected, DestinationDown, Deferred, Failed)
     return min(outcomes, key=lambda outcome: next(n for n, kind in enumerate(order) if isinstance(outcome, kind)))
 

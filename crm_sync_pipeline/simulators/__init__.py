@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from crm_sync_pipeline.simulators.brevo.simulation import BREVO
+from crm_sync_pipeline.simulators.hubspot.simulation import HUBSPOT
 from crm_sync_pipeline.simulators.simulation import Simulation
 
-SIMULATIONS: Mapping[str, Simulation] = {"brevo": BREVO}
+SIMULATIONS: Mapping[str, Simulation] = {"brevo": BREVO, "hubspot": HUBSPOT}

@@ -399,9 +399,9 @@ def test_sync_now_of_a_contact_that_a_run_holds_is_refused(crm_sync: Command, sh
 
 def test_sync_now_to_a_crm_that_nothing_delivers_to_is_wrong_use(crm_sync: Command, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
-    said = crm_sync("sync-now", contact, "--crm", "hubspot")
+    said = crm_sync("sync-now", contact, "--crm", "mautic")
     assert said.code == 2
-    assert "HubSpot is not delivered to by this version. Nothing was sent." in said.err
+    assert "Mautic is not delivered to by this version. Nothing was sent." in said.err
 
 
 def test_status_after_a_wrong_key_is_that_of_sync_now(crm_sync: Command, shop: Shop) -> None:

@@ -14,9 +14,12 @@ import pytest
 from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import HttpDestination
+from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.hubspot import PLANS as HUBSPOT_PLANS
+from crm_sync_pipeline.simulators.hubspot import HubspotConfig, HubspotSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline.simulators.simulator import Simulator
 
@@ -35,12 +38,16 @@ PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
 
 @dataclass(frozen=True)
 class Vendor:
-    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all."""
+    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all.
+
+    `odd_successes` are faults after which the answer still has the form that the vendor documents for a success.
+    """
 
     simulator: Callable[[], Simulator]
     destination: Callable[..., HttpDestination]
     holds: Callable[[Any, str], bool]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    odd_successes: frozenset[str] = frozenset({"wrong-content-type", "megabyte-body"})
 
 
 VENDORS: dict[str, Vendor] = {
@@ -53,6 +60,20 @@ VENDORS: dict[str, Vendor] = {
         ),
         holds=lambda simulator, email: email in simulator.contacts,
         reasons={"status-400": "invalid_phone", "status-401-key": "wrong_api_key", "status-401-ip": "ip_not_allowed"},
+    ),
+    "hubspot": Vendor(
+        simulator=lambda: HubspotSimulator(HubspotConfig(api_keys=frozenset({KEY}), limits=HUBSPOT_PLANS["unlimited"])),
+        destination=lambda base_url, **changes: Hubspot(
+            base_url=base_url, **{"api_key": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: email in simulator.contacts,
+        reasons={
+            "status-400": "invalid_email",
+            "status-401-key": "wrong_api_key",
+            "status-401-ip": "wrong_api_key",
+            "status-403": "missing_scopes",
+        },
+        odd_successes=frozenset({"wrong-content-type"}),  # a 201 is none of a batch of upserts
     ),
 }
 
