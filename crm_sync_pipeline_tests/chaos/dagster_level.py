@@ -31,7 +31,7 @@ def run_dagster_level(
 
     The episode number i has the seed `seed` + i.
     """
-    total = Figures("dagster")
+    total = Figures("dagster", destination)
     failures: Counter[str] = Counter()
     started_at = time.monotonic()
     with site() as place:
@@ -85,6 +85,7 @@ def _figures_of(plan: Plan, outcome: Outcome) -> Figures:
     faults.update({f"people {act}": count for act, count in outcome.people.items()})
     return Figures(
         "dagster",
+        outcome.evidence.vendor.name,
         trials=1,
         seeds=[plan.seed],
         faults=faults,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 
-from crm_sync_pipeline_tests.chaos.ablations import STRUCK_BY
+from crm_sync_pipeline_tests.chaos.ablations import struck_by
 from crm_sync_pipeline_tests.chaos.evidence import keep
 from crm_sync_pipeline_tests.chaos.figures import Figures
 from crm_sync_pipeline_tests.chaos.plan import plan_of, plan_of_only
@@ -31,7 +31,7 @@ def run_process_level(
     The first ones, as many as there are jobs, run however late it is: a run that tried nothing would prove nothing.
     `destination` is a name in the registry of vendors.
     """
-    total = Figures("process")
+    total = Figures("process", destination)
     started_at = time.monotonic()
     for figures in _trials(seeds, jobs, ablation, until, destination):
         total.add(figures)
@@ -69,9 +69,9 @@ def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float,
 
 
 def _one(here: Site, seed: int, ablation: str | None, destination: str) -> Figures:
-    plan = plan_of_only(seed, *STRUCK_BY[ablation]) if ablation else plan_of(seed)
+    plan = plan_of_only(seed, *struck_by(ablation)) if ablation else plan_of(seed)
     outcome = run_trial(here, plan, ablation, destination)
-    figures = figures_of(plan, outcome)
+    figures = figures_of(plan, outcome, destination)
     if figures.violations and ablation is None:
         keep(outcome.evidence, f"process-{destination}", seed)
     return figures

@@ -105,12 +105,13 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None, destination: 
     )
 
 
-def figures_of(plan: Plan, outcome: Outcome) -> Figures:
+def figures_of(plan: Plan, outcome: Outcome, destination: str = "brevo") -> Figures:
     """Check the invariants, and count."""
     evidence = outcome.evidence
     causes = Counter(repeat.cause for repeat in repeats_in(evidence))
     figures = Figures(
         "process",
+        destination,
         trials=1,
         seeds=[plan.seed],
         faults=outcome.faults,

@@ -78,7 +78,7 @@ def work(orders: Orders, control: Connection) -> None:
         points = Points(trace, f"{orders.seed}/{orders.name}", orders.odds)
         told_to_stop = _listen_to(control, points)
         if orders.ablation:
-            ABLATIONS[orders.ablation]()
+            {**ABLATIONS, **VENDORS[orders.destination].ablations}[orders.ablation]()
         wrap_everything(trace, points)
         _make_imports_short()
         try:
