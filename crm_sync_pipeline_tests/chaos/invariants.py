@@ -1,6 +1,6 @@
 """What must hold of every trial. Each function returns one sentence for each time that it did not.
 
-The names I1 to I14 are those of the table in docs/reliability.md.
+The names I1 to I15 are those of the table in docs/reliability.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ from crm_sync_pipeline_tests.chaos.invariants_of_calls import (
     nothing_is_sent_again_without_a_cause,
     nothing_is_sent_that_was_unselected_before,
     nothing_is_sent_without_a_claim,
+    what_is_sent_again_is_done_once,
 )
 from crm_sync_pipeline_tests.chaos.invariants_of_claims import (
     claims_are_taken_from_the_queue_alone,
@@ -246,6 +247,7 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     "I11/I12": (only_our_columns_are_written,),
     "I13": (no_error_surfaces_that_should_not, no_transaction_stays_open),
     "I14": (doing_it_twice_does_it_once,),
+    "I15": (what_is_sent_again_is_done_once,),
 }
 
 

@@ -27,7 +27,8 @@ class Vendor:
     `simulate` makes the simulator of the trial with this seed, `connect` what delivers to it at a server's URL, and
     `settings` has the variables that do the same under Dagster. `secret` is what lets us in, and what nobody may see.
     `hopeless` has the words of the error of each address that can't be delivered to. `numbers_are_unique`: the vendor
-    lets only one contact have a phone number. `ablations` take a safeguard of its destination out, by name.
+    lets only one contact have a phone number. `drops_duplicates`: it is told what it has done before, and does that
+    once for each selection and the same data. `ablations` take a safeguard of its destination out, by name.
     """
 
     entry: Entry
@@ -38,6 +39,7 @@ class Vendor:
     hopeless: Mapping[str, str] = field(default_factory=dict)
     has_imports: bool = False
     numbers_are_unique: bool = False
+    drops_duplicates: bool = False
     ablations: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     @property
