@@ -42,7 +42,10 @@ def fill(world: World, vendor: Vendor, healthy: int, *, has_killer: bool) -> Fil
     )
     ids = [row["id"] for row in world.rows("SELECT id FROM contacts ORDER BY length(email), email")]
     odd = [_add(world, f"odd{number}@example.com", name=name) for number, name in enumerate(_ODD_NAMES)]
-    oddly_addressed = {_add(world, address): vendor.hopeless.get(address) for address in _ODD_ADDRESSES}
+    oddly_addressed = {
+        _add(world, address): vendor.hopeless.get(address)
+        for address in {**dict.fromkeys(_ODD_ADDRESSES), **vendor.hopeless}
+    }
     same_number = [_add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER) for number in (1, 2)]
     killers = frozenset([_add(world, KILLERS_ADDRESS, name=KILLER)] if has_killer else [])
     # Two CRMs are selected, and only one has workers: the other's columns must stay as they are.

@@ -106,7 +106,8 @@ def complete_means_that_the_vendor_holds_it(evidence: Evidence) -> Iterator[str]
         if own_id and delivery and delivery["remote_id"] not in (None, own_id):
             yield f"contact {contact} is Complete as {delivery['remote_id']}, and is {own_id} at {vendor.title}"
         id_column = vendor.crm.id_column
-        if row[id_column] != (end["email"] if vendor.crm.holds_address else own_id):
+        known_as = end["email"] if vendor.crm.holds_address else own_id
+        if row[id_column] != known_as and (row[id_column] is not None or vendor.names_each_id):
             yield f"contact {contact} is Complete, and its {id_column} is {row[id_column]}"
 
 

@@ -26,9 +26,12 @@ class Vendor:
 
     `simulate` makes the simulator of the trial with this seed, `connect` what delivers to it at a server's URL, and
     `settings` has the variables that do the same under Dagster. `secret` is what lets us in, and what nobody may see.
-    `hopeless` has the words of the error of each address that can't be delivered to. `numbers_are_unique`: the vendor
-    lets only one contact have a phone number. `drops_duplicates`: it is told what it has done before, and does that
-    once for each selection and the same data. `ablations` take a safeguard of its destination out, by name.
+    `hopeless` has the words of the error of each address that can't be delivered to. `ablations` take a safeguard of
+    the destination out, by name.
+
+    `numbers_are_unique`: the vendor lets only one contact have a phone number. `drops_duplicates`: it is told what it
+    has done before, and does that once for each selection with the same data. `names_each_id`: no answer is a success
+    that names no id.
     """
 
     entry: Entry
@@ -40,6 +43,7 @@ class Vendor:
     has_imports: bool = False
     numbers_are_unique: bool = False
     drops_duplicates: bool = False
+    names_each_id: bool = True
     ablations: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     @property
