@@ -1,4 +1,5 @@
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -106,10 +107,23 @@ class ContactQueue:
 
     def wanted_addresses(self, addresses: Collection[str]) -> frozenset[str]:
         """Which of these addresses, in their normal forms, some row has that is wanted at the destination."""
+        if not addresses:
+            return frozenset()
         query = delivered_sql.wanted_with_address(self._columns)
         keys = {"keys": [search_key(each) for each in addresses]}
         rows = in_transaction(self._engine, lambda connection: connection.execute(query, keys).scalars().all())
         return frozenset(map(normal_form, rows)) & frozenset(addresses)
+
+    def shared_copies(self, copies: Mapping[UUID, str]) -> frozenset[UUID]:
+        """Which of these contacts have a copy, by its id at the destination, that another wanted row has as well."""
+        if not copies:
+            return frozenset()
+        query = delivered_sql.wanted_with_copy(self._columns)
+        parameters = {"remote_ids": sorted(set(copies.values()))}
+        rows = in_transaction(self._engine, lambda connection: connection.execute(query, parameters).all())
+        holders = Counter(row.remote_id for row in rows)
+        own = {row.contact_id for row in rows}
+        return frozenset(each for each, copy in copies.items() if holders[copy] > (each in own))
 
     def journal(
         self, token: UUID, done: Iterable[Attempt], run_id: str | None = None, *, look: bool = True

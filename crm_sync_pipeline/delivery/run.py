@@ -90,12 +90,17 @@ class _Calls:
 
     def _known_before(self, contacts: Sequence[Contact]) -> Mapping[UUID, Delivered]:
         """What is known of the copies, and of those with another address now whether another row has the old one."""
-        known = self._engine.queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
-        addresses = {contact.id: contact.address for contact in contacts}
-        moved = [each for each in known if each in addresses and known[each].has_moved_to(addresses[each])]
+        queue = self._engine.queue
+        known = queue.delivered_before(self._engine.token, self._destination.skip_unchanged)
+        moved = {each.id: known[each.id] for each in contacts if each.id in known and known[each.id].differs_from(each)}
         if moved:
-            shared = self._engine.queue.wanted_addresses({known[each].address for each in moved})
-            known |= {each: replace(known[each], is_shared=True) for each in moved if known[each].address in shared}
+            addresses = queue.wanted_addresses({each.address for each in moved.values() if each.address})
+            ids = queue.shared_copies(
+                {each: copy.remote_id for each, copy in moved.items() if copy.remote_id and not copy.address}
+            )
+            known |= {
+                each: replace(copy, is_shared=copy.address in addresses or each in ids) for each, copy in moved.items()
+            }
         return known
 
     async def _work(self) -> None:

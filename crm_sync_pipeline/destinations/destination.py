@@ -39,7 +39,7 @@ from crm_sync_pipeline.domain.address import address_note, address_problem
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.check import Line
 from crm_sync_pipeline.domain.contact import Contact
-from crm_sync_pipeline.domain.delivered import NEVER, Delivered
+from crm_sync_pipeline.domain.delivered import NEVER, Delivered, mark_of
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
@@ -73,6 +73,10 @@ class HttpDestination(BaseModel, ABC):
     limits: ClassVar[Limits] = Limits()
     access: ClassVar[str] = "Account"
     """What lets us in, in a word, for the line of a check that finds it missing."""
+
+    marks_address: ClassVar[bool] = True
+    """Whether a mark of the address that a contact was delivered under is kept: needed where the CRM's column on the
+    contacts table holds an id instead."""
 
     blames_contact: ClassVar[frozenset[int]] = BLAMES_CONTACT
     our_setup: ClassVar[frozenset[int]] = OUR_SETUP
@@ -193,13 +197,14 @@ class HttpDestination(BaseModel, ABC):
         self, record: Record, outcome: Outcome, answer: Answer | None, milliseconds: int, request_size: int
     ) -> Attempt:
         fields = None
+        mark = {mark_of(record.contact)} if self.marks_address else frozenset()
         if isinstance(outcome, Synced):
             remote_id = outcome.remote_id or record.remote_id
             note = ". ".join(filter(None, (outcome.message, self.note_of(record))))
             outcome = replace(outcome, message=note, remote_id=remote_id)
-            fields = record.fields
+            fields = record.fields | mark
         elif isinstance(outcome, Failed):  # it may have been obeyed
-            fields = record.before.fields | record.fields
+            fields = record.before.fields | record.before.marks | record.fields | mark
         return Attempt(
             record.contact.id,
             outcome,

@@ -12,6 +12,7 @@ _PLAIN_LABEL = re.compile("[a-z0-9_-]{1,63}")
 _NOT_IN_A_KEY = re.compile("[^!-~]+")
 
 
+@lru_cache(maxsize=4096)  # it is asked for a dozen times for each contact
 def normal_form(text: str) -> str:
     """Lower case, without blanks around it and invisible characters anywhere, an international domain as `xn--`.
 

@@ -9,7 +9,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from crm_sync_pipeline.definitions import build_definitions, defs
-from crm_sync_pipeline.destinations import load_settings
+from crm_sync_pipeline.destinations import delivered, load_settings
 from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG
 from crm_sync_pipeline.settings import SettingsError
 
@@ -53,7 +53,7 @@ def test_definitions_load_and_triggers_are_on_only_when_all_is_set(
     is_on = bool(url and key)
     assert (schedule.default_status is dg.DefaultScheduleStatus.RUNNING) == is_on
     assert (sensor.default_status is dg.DefaultSensorStatus.RUNNING) == is_on
-    (line,) = (record.getMessage() for record in caplog.records)
+    (line,) = (said for record in caplog.records if (said := record.getMessage()).startswith("brevo"))
     if is_on:
         assert line.startswith("brevo_on interval_minutes=5")
         return
@@ -69,16 +69,22 @@ def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.Mo
     repository = definitions.get_repository_def()
     ours = {name for name in repository.job_names if not name.startswith("__")}  # Dagster has one of its own, unseen
     assert ours == {
-        *("brevo_sync", "resume_destination", "check_destination", "check_queue", "prune_history"),
+        *(f"{name}_sync" for name in delivered()),
+        *("resume_destination", "check_destination", "check_queue", "prune_history"),
         *("select_contacts", "sync_contact_now", "requeue", "hold", "release"),
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
-        *("brevo_sync_schedule", "check_queue_schedule", "prune_history_schedule"),
+        *(f"{name}_sync_schedule" for name in delivered()),
+        *("check_queue_schedule", "prune_history_schedule"),
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"brevo_queue_sensor", "alert_sensor"}
-    assert (definitions.resources or {}).keys() == {"database", "brevo", "io_manager", "open_claims"}
-    job = definitions.resolve_job_def("brevo_sync")
-    assert [node.name for node in job.nodes_in_topological_order] == ["claim_batch", "sync_to_brevo", "record_results"]
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        *(f"{name}_queue_sensor" for name in delivered()),
+        "alert_sensor",
+    }
+    assert (definitions.resources or {}).keys() == {*delivered(), "database", "io_manager", "open_claims"}
+    for name in delivered():
+        nodes = definitions.resolve_job_def(f"{name}_sync").nodes_in_topological_order
+        assert [node.name for node in nodes] == ["claim_batch", f"sync_to_{name}", "record_results"]
 
 
 def test_the_job_runs_in_one_process_without_op_retries_and_is_limited_by_its_tag(
@@ -112,8 +118,7 @@ def test_whatever_the_ui_lists_says_what_it_is_and_who_answers_for_it(monkeypatc
     listed: list[Any] = [*jobs, *repository.schedule_defs, *repository.sensor_defs, *assets]
     assert [each for each in listed if not each.description or list(each.owners or ()) != ["team:marketing"]] == []
     assert {(asset.key.to_user_string(), asset.group_name) for asset in assets} == {
-        ("brevo/contacts", "brevo"),
-        ("brevo/contact_queue", "brevo"),
+        (f"{name}/{what}", name) for name in delivered() for what in ("contacts", "contact_queue")
     }
     assert all(asset.kinds for asset in assets)
     assert all(resource.description for resource in repository.get_top_level_resources().values())

@@ -10,6 +10,7 @@ from crm_sync_pipeline.contact_queue.database.columns import TOKEN, DestinationC
 from crm_sync_pipeline.contact_queue.database.contacts_table import literal
 from crm_sync_pipeline.contact_queue.database.tables import deliveries
 
+_WANTED = ("Selected", "Queued", "Processing", "Complete")
 _EVERYTHING = sa.bindparam("everything", type_=sa.Boolean)
 
 
@@ -57,7 +58,29 @@ def wanted_with_address(columns: DestinationColumns) -> sa.Executable:
     """
     email = sa.cast(columns.table.c.email, sa.Text)
     keys = sa.bindparam("keys", type_=pg.ARRAY(sa.Text))
-    wanted = [literal(each) for each in ("Selected", "Queued", "Processing", "Complete")]
+    wanted = [literal(each) for each in _WANTED]
     return sa.select(email.label("email")).where(
         columns.sync.in_(wanted), sa.or_(key_of(email) == sa.any_(keys), email.regexp_match(literal("[^!-~]")))
+    )
+
+
+@built_once
+def wanted_with_copy(columns: DestinationColumns) -> sa.Executable:
+    """The contacts that are wanted at the destination and have one of the copies :remote_ids there, a row each.
+
+    Read by a look at every delivery, so it is asked for what has moved alone.
+    """
+    is_wanted = (
+        sa.select(sa.true())
+        .where(columns.id == deliveries.c.contact_id, columns.sync.in_([literal(each) for each in _WANTED]))
+        .limit(1)
+        .lateral("is_wanted")
+    )
+    return (
+        sa.select(deliveries.c.contact_id, deliveries.c.remote_id)
+        .select_from(deliveries.join(is_wanted, sa.true()))
+        .where(
+            deliveries.c.destination == literal(columns.crm.name),
+            deliveries.c.remote_id == sa.any_(sa.bindparam("remote_ids", type_=pg.ARRAY(sa.Text))),
+        )
     )

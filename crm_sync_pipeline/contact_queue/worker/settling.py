@@ -217,7 +217,7 @@ def _known_payload(row: Any, attempt: Any | None) -> str | None:
 
 def _id_of_same_address(row: Any) -> str | None:
     """The id that is known already, unless it is that of another address than the one that was delivered."""
-    has_moved = Delivered(normal_form(row.delivered_to or "")).has_moved_to(contact_of(row).address)
+    has_moved = Delivered(normal_form(row.delivered_to or "")).differs_from(contact_of(row))
     known: str | None = None if has_moved else row.remote_id
     return known
 

@@ -59,7 +59,7 @@ class Request(Record):
     @property
     def is_plain(self) -> bool:
         """Whether one upsert is all that the contact needs: nothing to empty, and no changed address."""
-        return not self.emptied and not self.before.has_moved_to(self.contact.address)
+        return not self.emptied and not self.before.differs_from(self.contact)
 
 
 def first_request(prepared: Record, *, moves: bool) -> Request:
@@ -68,7 +68,7 @@ def first_request(prepared: Record, *, moves: bool) -> Request:
     request = Request(
         prepared.contact, prepared.call, prepared.body, prepared.payload_hash, before, upsert=prepared.call
     )
-    if not before.has_moved_to(prepared.contact.address):
+    if not before.differs_from(prepared.contact):
         return _upsert_of_copy(request)
     if before.is_shared:
         return _upsert_of_new(request, "Its contact at Brevo was not moved from the old address, which another row has")

@@ -62,6 +62,7 @@ class Brevo(HttpDestination):
     name: ClassVar[str] = "brevo"
     title: ClassVar[str] = "Brevo"
     access: ClassVar[str] = "Key"
+    marks_address: ClassVar[bool] = False  # brevo_contact_id holds it
     secrets: ClassVar[Mapping[str, str]] = {"api_key": "BREVO_API_KEY"}
 
     base_url: str = like(BrevoSettings, "api_base_url")

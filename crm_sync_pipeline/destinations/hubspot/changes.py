@@ -1,10 +1,9 @@
 """What a contact needs beyond an upsert: fields to empty, an address that has changed, or is somebody else's as well.
 
 An attempt is then more than one request. HubSpot's id identifies the contact that we have there; the address that it
-was delivered under last is known by a fingerprint alone, which is kept among the names of its fields.
+was delivered under last is known by a mark alone.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -12,11 +11,8 @@ from typing import Any
 
 from crm_sync_pipeline.destinations.contract import Call, Record, body_of
 from crm_sync_pipeline.destinations.hubspot.answers import OPTED_OUT, READ_ONLY_PROPERTY, UNKNOWN_PROPERTY, Result
-from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import Deferred, Failed, Outcome, Rejected
 from crm_sync_pipeline.domain.sentences import sentences
-
-ADDRESS = "address:"
 
 
 class Step(str, Enum):
@@ -87,16 +83,6 @@ class Request(Record):
         return self.step is Step.UPSERT and not self.emptied
 
 
-def mark_of(contact: Contact, address: str) -> str:
-    """What is kept of the address that the contact was delivered under: no person can read it, nor compare two rows."""
-    return ADDRESS + hashlib.sha256(f"{contact.id} {address}".encode()).hexdigest()[:12]
-
-
-def marks_in(fields: frozenset[str]) -> frozenset[str]:
-    """Those among the fields that stand for an address."""
-    return frozenset(each for each in fields if each.startswith(ADDRESS))
-
-
 def first_request(prepared: Record, prefix: str) -> Request:
     """The request that an attempt begins with: an upsert, or a look at a contact whose address may have changed.
 
@@ -112,10 +98,11 @@ def first_request(prepared: Record, prefix: str) -> Request:
         upsert=prepared.call,
         prefix=prefix,
     )
-    unmoved = marks_in(before.fields) == {mark_of(prepared.contact, prepared.contact.address)}
-    if before.remote_id and not unmoved:
-        return _built(replace(request, step=Step.LOOK, remote_id=before.remote_id))
-    return _of_copy(request, Step.UPSERT)
+    if not (before.remote_id and before.differs_from(prepared.contact)):
+        return _of_copy(request, Step.UPSERT)
+    if before.is_shared:
+        return _upsert_of_new(request, "Its contact at HubSpot was left as it is: another row has it as well")
+    return _built(replace(request, step=Step.LOOK, remote_id=before.remote_id))
 
 
 def next_request(request: Request, outcome: Outcome) -> Request | None:
@@ -159,7 +146,7 @@ def _after_found(request: Request, found: Found) -> Request:
     if found.is_ours:
         note = known.note or (_secondary(found.remote_id) if request.step is Step.FIND else "")
         return _of_copy(replace(known, note=note), Step.UPDATE)
-    if mark_of(request.contact, found.address) in marks_in(request.before.fields):
+    if request.before.was_sent_to(request.contact, found.address):
         note = "Its contact at HubSpot was moved from the old address"
         return _of_copy(replace(known, note=note), Step.MOVE)
     note = f"Its former contact at HubSpot ({found.remote_id}) has another address now, and was left as it is"
@@ -189,7 +176,7 @@ def note_on(result: Result, address: str) -> str:
 
 def _of_copy(request: Request, step: Step) -> Request:
     sent = request.upsert.payload["properties"].keys()
-    emptied = request.before.fields - sent - marks_in(request.before.fields)
+    emptied = request.before.fields - sent
     return _built(replace(request, step=step, emptied=emptied))
 
 
@@ -212,17 +199,16 @@ def _built(request: Request) -> Request:
         if step is Step.MOVE:
             properties = {**properties, "email": request.contact.address}
         payload = {**by_id, "id": request.remote_id, "properties": properties}
-    kept = request.before.fields - sent.keys() - request.emptied - marks_in(request.before.fields)
-    mark = mark_of(request.contact, request.contact.address)
+    kept = request.before.fields - sent.keys() - request.emptied
     return replace(
         request,
         call=Call("POST", request.prefix + _PATHS[step], payload),
         body=body_of(payload),
-        fields=request.before.fields if step in READS else frozenset(sent) | kept | {mark},
+        fields=request.before.fields if step in READS else frozenset(sent) | kept,
     )
 
 
 def still_there(request: Request) -> str:
     """What HubSpot goes on holding although the row has no value for it; "" for nothing."""
-    kept = request.fields - request.upsert.payload["properties"].keys() - marks_in(request.fields)
+    kept = request.fields - request.upsert.payload["properties"].keys()
     return f"HubSpot still holds {', '.join(sorted(kept))}, which this row has no value for any more" if kept else ""

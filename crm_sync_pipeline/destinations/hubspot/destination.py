@@ -91,11 +91,6 @@ class Hubspot(HttpDestination):
             }
         )
 
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """HUBSPOT_API_KEY where it is not set: nothing can be sent without it."""
-        return None if settings.of(HubspotSettings).api_key else "HUBSPOT_API_KEY"
-
     @property
     def names(self) -> Names:
         """The custom properties."""

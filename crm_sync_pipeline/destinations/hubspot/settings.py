@@ -1,7 +1,8 @@
 """HubSpot's settings, HUBSPOT_...: each with its default, bounds and meaning, once."""
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -76,6 +77,8 @@ class HubspotSettings(DeliveryOptions):
     """HubSpot's account, its property names, and pace."""
 
     model_config = SettingsConfigDict(env_prefix="HUBSPOT_")
+
+    required: ClassVar[Sequence[str]] = ("api_key",)
 
     api_key: Key = Field(None, description="The access token of a service key or a private app (pat-...).")
     api_base_url: HttpUrl = Field("https://api.hubapi.com", description="Where HubSpot's API is.")

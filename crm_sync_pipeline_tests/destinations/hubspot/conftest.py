@@ -11,7 +11,7 @@ from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS
 from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
 from crm_sync_pipeline.domain.batch import Tally
-from crm_sync_pipeline.domain.explanation import Answer, explain
+from crm_sync_pipeline.domain.explanation import Explanation, explain
 from crm_sync_pipeline.simulators.hubspot import DEFAULT_KEY, PLANS, HubspotConfig, HubspotSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
@@ -55,7 +55,7 @@ class Account:
         assert shown == self.world.delivery(contact, "hubspot")["remote_id"]
         return shown
 
-    def verdict(self, contact: UUID) -> Answer:
+    def verdict(self, contact: UUID) -> Explanation:
         return explain(
             self.world.database.report().facts(CRMS["hubspot"], contact, 3), DESTINATIONS["hubspot"].remedies
         )

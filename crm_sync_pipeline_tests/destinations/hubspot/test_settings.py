@@ -79,7 +79,7 @@ def test_without_a_key_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("HUBSPOT_API_KEY", raising=False)
     settings = load_settings()
     hubspot = DESTINATIONS["hubspot"].destination()
-    assert hubspot.missing_setting(settings) == "HUBSPOT_API_KEY"
+    assert settings.of(HubspotSettings).missing == ("HUBSPOT_API_KEY",)
     with pytest.raises(SettingsError, match="HUBSPOT_API_KEY is not set"):
         hubspot.from_settings(settings).require_ready()
     assert settings.of(HubspotSettings).requests_per_second == 10
