@@ -124,6 +124,7 @@ STRUCK_BY: Mapping[str, tuple[Sequence[Act], Mapping[str, float]]] = {
     "lease": ((), {}),
     "locks": ((), {}),
     "journal": ((), {"before_settle": 0.4}),
+    "keys": ((Act(0.3, "vendor_fault", detail="reset-after-write:times=20"),), {}),
 }
 """The faults that a safeguard is there for, acts and odds: an ablated trial has these and no others.
 
