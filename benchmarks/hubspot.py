@@ -19,6 +19,7 @@ CONTACTS = 10_000
 REQUESTS_PER_SECOND = 10
 CONTACTS_PER_REQUEST = 100
 LIMITS = HubspotLimits(per_ten_seconds=10 * REQUESTS_PER_SECOND, per_day=None)
+USED_REQUESTS = 100
 LATENCY = "latency=100"
 UPSERTS = "/batch/upsert"
 
@@ -128,7 +129,7 @@ def _used_before(url: str, simulator: HubspotSimulator) -> Iterator[None]:
                     return
                 client.get(f"{url}/account-info/v3/details")
                 number += 1
-                if number >= 10 * REQUESTS_PER_SECOND:
+                if number >= USED_REQUESTS:
                     full.set()
 
     thread = threading.Thread(target=spend, name="spender", daemon=True)

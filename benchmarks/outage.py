@@ -37,7 +37,7 @@ from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 
 ALONE, UP, DOWN = "Brevo alone", "HubSpot up", "HubSpot down for an hour"
-HOUR, MINUTES = 60, 100
+HOUR, MINUTES, STEP = 60, 100, 1
 """The last forty minutes are for the retries that are still to come, and for HubSpot to catch up."""
 
 ONE_BAD_IN = 50
@@ -69,7 +69,7 @@ class Installation:
         self.crms = ["brevo"] if self.name == ALONE else ["brevo", "hubspot"]
 
     def live(self, minute: int, new: Sequence[UUID]) -> None:
-        """Live through one minute."""
+        """Live through what is due in one minute, and through the time until the next one that is looked at."""
         if minute == 0 and self.name == DOWN:
             self.hubspot_simulator.inject("status-503")
         if minute == HOUR:
@@ -86,7 +86,7 @@ class Installation:
             self.attempts.append((row["phone_number"], minute, row["outcome"], row["reason"]))
         if self.hubspot_empty_in is None and minute >= HOUR and not self.unfinished("hubspot"):
             self.hubspot_empty_in = minute - HOUR
-        self.world.pass_time(timedelta(minutes=1))
+        self.world.pass_time(timedelta(minutes=STEP))
 
     def _run(self, destination: HttpDestination) -> None:
         queue = self._database.queue(destination.name)
@@ -110,14 +110,13 @@ class Installation:
             return connection.execute(query).scalar_one()
 
 
-def outage(say: Say, contacts_a_minute: int = 100) -> list[dict[str, Any]]:
+def outage(say: Say, contacts_a_step: int = 100) -> list[dict[str, Any]]:
     """One row for each installation. BenchmarkError where Brevo's attempts differ between them in anything."""
     with ExitStack() as parts:
-        installations = list(_installations(parts, contacts_a_minute * HOUR))
-        for minute in range(MINUTES):
+        installations = list(_installations(parts, contacts_a_step * HOUR // STEP))
+        for step in range(MINUTES // STEP):
             for each in installations:
-                new = each.contacts[minute * contacts_a_minute : (minute + 1) * contacts_a_minute]
-                each.live(minute, new)
+                each.live(step * STEP, each.contacts[step * contacts_a_step : (step + 1) * contacts_a_step])
         rows = [_row(each) for each in installations]
         for each in installations[1:]:
             if sorted(each.attempts) != sorted(installations[0].attempts):

@@ -50,7 +50,8 @@ def test_the_results_tell_of_each_contender_that_took_part() -> None:
     assert "one of a kind" in page
 
 
-def test_hubspots_limit_is_kept_by_ours_and_told_of() -> None:
+def test_hubspots_limit_is_kept_by_ours_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubspot, "USED_REQUESTS", 1)
     ours = [each for each in hubspot.CONTENDERS if each.runs == 2]
     rows = hubspot.hubspot(lambda _line: None, 400, ours)
     assert [(row["requests"], row["too_many_requests"]) for row in rows] == [(4, 0)]
@@ -81,11 +82,10 @@ def test_whoever_sends_the_same_batches_to_hubspot_sends_the_values_that_the_pro
 
 
 def test_an_outage_of_hubspot_changes_no_attempt_at_brevo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "HOUR", 8)
-    monkeypatch.setattr(outage, "MINUTES", 44)
-    monkeypatch.setattr(outage, "ONE_BAD_IN", 4)
-    rows = outage.outage(lambda _line: None, 2)
-    assert [row["retries"] for row in rows] == [12, 12, 12]
+    for name, value in {"HOUR": 10, "MINUTES": 50, "STEP": 5, "ONE_BAD_IN": 4}.items():
+        monkeypatch.setattr(outage, name, value)
+    rows = outage.outage(lambda _line: None, 4)
+    assert [row["retries"] for row in rows] == [6, 6, 6]
     assert outage.DOWN in render({"machine": {"processor": "one of a kind"}, "outage": rows})
 
 
