@@ -180,7 +180,8 @@ class HttpDestination(BaseModel, ABC):
         """One request for these records, of one route. Never raises for what the network or the vendor does."""
         started = time.monotonic()
         method, path = records[0].route
-        answer = await self.exchange(client, method, path, self.body_of_request(records))
+        own_headers, body = self.headers_of_request(records), self.body_of_request(records)
+        answer = await self.exchange(client, method, path, body, headers=own_headers)
         milliseconds = round((time.monotonic() - started) * 1000)
         if isinstance(answer, Failed):
             failed = [self._attempt(record, answer, None, milliseconds, len(records)) for record in records]
@@ -221,6 +222,10 @@ class HttpDestination(BaseModel, ABC):
         """The JSON of a request that carries these records; None for a request without a body."""
         (record,) = records
         return record.body or None
+
+    def headers_of_request(self, records: Sequence[Record]) -> Mapping[str, str]:  # noqa: ARG002 # for subclasses
+        """What a request that carries these records bears beside `headers`, such as their idempotency key."""
+        return {}
 
     def reading(self, records: Sequence[Record], answer: Answer) -> Reading:
         """What an answer means for each record. A success of many is read by `results_in`."""
@@ -284,7 +289,8 @@ class HttpDestination(BaseModel, ABC):
         """
         if answer.status != 429:
             return 0.0
-        return clamp_pause(number_in(answer.headers, "retry-after") or 1.0)
+        asked = number_in(answer.headers, "retry-after")
+        return clamp_pause(1.0 if asked is None else asked)
 
     def request_id(self, answer: Answer) -> str | None:
         """The vendor's id of the request, for its support; None where it gives none."""

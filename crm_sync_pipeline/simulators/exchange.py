@@ -17,11 +17,12 @@ _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: status, body and its content type (none where there is no body to label)."""
+    """What goes back: status, body, its content type (none where there is no body to label) and headers of its own."""
 
     status: int
     body: bytes = b""
     content_type: bytes | None = None
+    headers: Headers = ()
 
     @property
     def wrote(self) -> bool:

@@ -78,7 +78,7 @@ async def break_off(fault: Fault, scope: Scope, receive: Receive) -> None:
 
 async def send_answer(answer: Answer, headers: Headers, send: Send, drip_seconds: float = 0) -> None:
     """Send an answer whole, or in drips. A body that is not there cannot drip: then the answer comes late."""
-    labelled = list(headers)
+    labelled = [*headers, *answer.headers]
     if answer.content_type is not None:
         labelled.append((b"content-type", answer.content_type))
     if answer.status != 204:

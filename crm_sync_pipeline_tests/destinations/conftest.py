@@ -15,11 +15,16 @@ from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
+from crm_sync_pipeline.destinations.mautic.destination import Mautic
+from crm_sync_pipeline.destinations.n8n.destination import N8n
 from crm_sync_pipeline.domain.batch import Attempt
 from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.domain.outcome import Failed, Outcome, Synced
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.hubspot import PLANS as HUBSPOT_PLANS
 from crm_sync_pipeline.simulators.hubspot import HubspotConfig, HubspotSimulator
+from crm_sync_pipeline.simulators.mautic import DEFAULT_CLIENT, MauticConfig, MauticSimulator
+from crm_sync_pipeline.simulators.n8n import PATH, N8nConfig, N8nSimulator
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline.simulators.simulator import Simulator
 
@@ -38,8 +43,9 @@ PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
 
 @dataclass(frozen=True)
 class Vendor:
-    """One destination as the contract sees it. `reasons` are those of its own; the others are shared by all.
+    """One destination as the contract sees it: its simulator, and what it reads otherwise than most do.
 
+    `reasons` are those of its own, and `outcomes` those that another vendor's answer to the same fault would not have.
     `odd_successes` are faults after which the answer still has the form that the vendor documents for a success.
     """
 
@@ -47,7 +53,9 @@ class Vendor:
     destination: Callable[..., HttpDestination]
     holds: Callable[[Any, str], bool]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[str, type[Outcome]] = field(default_factory=dict)
     odd_successes: frozenset[str] = frozenset({"wrong-content-type", "megabyte-body"})
+    names_requests: bool = True
 
 
 VENDORS: dict[str, Vendor] = {
@@ -74,6 +82,32 @@ VENDORS: dict[str, Vendor] = {
             "status-403": "missing_scopes",
         },
         odd_successes=frozenset({"wrong-content-type"}),  # a 201 is none of a batch of upserts
+    ),
+    "mautic": Vendor(
+        simulator=lambda: MauticSimulator(MauticConfig(clients={DEFAULT_CLIENT: KEY})),
+        destination=lambda base_url, **changes: Mautic(
+            base_url=base_url, **{"client_id": DEFAULT_CLIENT, "client_secret": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: email in simulator.contacts,
+        reasons={"status-400": "invalid_email", "status-401-key": "wrong_client", "status-401-ip": "wrong_client"},
+        odd_successes=frozenset({"wrong-content-type"}),  # a 201 without rows is not a batch's
+        names_requests=False,
+    ),
+    "n8n": Vendor(
+        simulator=lambda: N8nSimulator(N8nConfig(secret=KEY)),
+        destination=lambda base_url, **changes: N8n(
+            webhook_url=f"{base_url}/webhook/{PATH}", **{"webhook_secret": KEY, "timeout_seconds": 5, **changes}
+        ),
+        holds=lambda simulator, email: any(body["email"] == email for body in simulator.contacts.values()),
+        reasons={
+            "status-400": "http_400",
+            "status-401-key": "wrong_secret",
+            "status-401-ip": "ip_not_allowed",
+            "status-403": "wrong_secret",
+            "empty-201": "no_answer",
+            "unexpected-200": "accepted",
+        },
+        outcomes={"status-404": Failed, "unexpected-200": Synced},
     ),
 }
 
