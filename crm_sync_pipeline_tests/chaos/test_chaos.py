@@ -36,6 +36,8 @@ def test_a_seed_gives_the_same_plan_each_time() -> None:
         ("brevo", "locks", "I5"),
         ("batches", "matching", "I3/I4"),
         ("hubspot", "matching", "I3/I4"),
+        ("mautic", "matching", "I3/I4"),
+        ("n8n", "keys", "I15"),
     ],
 )
 def test_a_product_without_a_safeguard_is_found_out(here: Site, destination: str, ablation: str, seen_by: str) -> None:
