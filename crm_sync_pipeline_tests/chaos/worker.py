@@ -24,6 +24,7 @@ from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
+from crm_sync_pipeline.destinations.client import client_for  # noqa: F401 # here, or each worker imports it for itself
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS
