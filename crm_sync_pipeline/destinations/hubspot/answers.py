@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crm_sync_pipeline.domain.contact import Contact
+
 EMAIL_IN_USE = "email_in_use"
 INVALID_EMAIL = "invalid_email"
 OPTED_OUT = "opted_out_at_old_address"
@@ -127,6 +129,13 @@ def words_of(body: Mapping[str, Any]) -> str:
     """The error's own words: the sentences in the JSON that its message holds, else the message as it is."""
     said = [str(each.get("message")) for each in _listed(str(body.get("message"))) if each.get("message")]
     return "; ".join(dict.fromkeys(said)) or str(body.get("message") or "")
+
+
+def without_data(text: str, contact: Contact) -> str:
+    """The text without what stands in the contact's row: HubSpot quotes the value that it refuses, whatever it is."""
+    values = [contact.email.strip(), contact.address, contact.name, contact.phone_number]
+    own = sorted({re.escape(each.strip()) for each in values if each and each.strip()}, key=len, reverse=True)
+    return re.sub(rf"(?<!\w)(?:{'|'.join(own)})(?!\w)", "…", text, flags=re.IGNORECASE) if own else text
 
 
 def codes_of(body: Mapping[str, Any]) -> list[str]:
