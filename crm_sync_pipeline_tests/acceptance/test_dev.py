@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -135,9 +137,7 @@ def test_each_crm_without_an_account_of_its_own_is_simulated_and_gets_its_contac
     world.select(*contacts, crms=simulated)
     for name in simulated:
         until(
-            lambda name=name: {world.status(each, name)[1] for each in contacts} == {"Complete"},
-            60,
-            f"the sensor of {name} starts a run that delivers them",
+            partial(_have_arrived, world, contacts, name), 60, f"the sensor of {name} starts a run that delivers them"
         )
         requests = httpx.get(f"{at[name]}/simulator/requests", trust_env=False).text
         assert requests.count("everywhere") >= len(contacts), name
@@ -184,6 +184,10 @@ def _simulator_in(log: str, title: str) -> str:
     """Where the simulator of this CRM is, as `./run dev` says; "" where there is none."""
     said = re.search(rf"^{title}: simulated; what it was sent is at (\S+)/simulator/requests", log, re.MULTILINE)
     return said[1] if said else ""
+
+
+def _have_arrived(world: World, contacts: list[UUID], crm: str) -> bool:
+    return {world.status(each, crm)[1] for each in contacts} == {"Complete"}
 
 
 def _complete(world: World) -> int:
