@@ -12,6 +12,7 @@ import click
 from benchmarks.bulk import bulk
 from benchmarks.chart import draw
 from benchmarks.hubspot import hubspot
+from benchmarks.idle import idle
 from benchmarks.latency import latency
 from benchmarks.limits import limits
 from benchmarks.machine import describe_machine
@@ -23,7 +24,7 @@ from benchmarks.throughput import throughput
 
 HERE = Path(__file__).parent
 PARTS = {
-    "brevo": ("throughput", "limits", "latency", "memory", "bulk", "tables"),
+    "brevo": ("throughput", "limits", "latency", "memory", "bulk", "tables", "idle"),
     "hubspot": ("hubspot", "outage"),
 }
 """What is measured of each destination; "tables" is about the queue, whoever is behind it."""
@@ -58,6 +59,7 @@ def bench(quick: bool, destination: str, only: tuple[str, ...], into: Path) -> N
         "memory": lambda: memory(click.echo, (500,) if quick else (500, 1_000_000)),
         "hubspot": lambda: hubspot(click.echo, 3_000 if quick else 10_000),
         "outage": lambda: outage(click.echo, 10 if quick else 100),
+        "idle": lambda: idle(click.echo, 30 if quick else 120),
         "tables": lambda: list(map(asdict, measure_tables((10_000,) if quick else SIZES, click.echo))),
     }
     into.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,7 @@ def goals(results: Mapping[str, Any]) -> list[Goal]:
         *_of_bulk(results.get("bulk")),
         *_of_hubspot(results.get("hubspot") or []),
         *_of_outage(results.get("outage") or []),
+        *_of_idle(results.get("idle")),
         *_of_tables(results.get("tables") or []),
     ]
 
@@ -115,6 +116,15 @@ def _of_outage(rows: Sequence[Row]) -> Iterator[Goal]:
         yield Goal(f"{what}: Brevo's time, of that alone", down["seconds"] / alone["seconds"], 1.1)
         yield Goal(f"{what}: Brevo's retries beyond those alone", down["retries"] - alone["retries"], 0)
         yield Goal(f"{what}: healthy contacts in Error there", down["hubspot_errors"] - down["refused"], 0)
+
+
+def _of_idle(row: Row | None) -> Iterator[Goal]:
+    if row:
+        one, four = row["one"], row["four"]
+        ratio = sum(four["statements_a_second"].values()) / sum(one["statements_a_second"].values())
+        yield Goal("idle with four destinations: statements per second, of those with one", ratio, 1.5)
+        ratio = four["cpu_percent"]["daemon"] / one["cpu_percent"]["daemon"]
+        yield Goal("idle with four destinations: CPU of the daemon, of that with one", ratio, 1.5)
 
 
 def _of_tables(rows: Sequence[Row]) -> Iterator[Goal]:

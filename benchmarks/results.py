@@ -72,6 +72,14 @@ step to the last: claim, journal and settling included. Whoever has no database 
 second after its 429. A contender that loses a contact stops the benchmark. Each contender once.
 """
 
+IDLE = """\
+## With nothing to do
+
+A real daemon with its code server, schedules and sensors on, nothing selected, Dagster's storage in the same
+PostgreSQL, for {seconds} seconds: statements per second, as PostgreSQL logs them, and CPU in percent of a core. One
+destination is Brevo.
+"""
+
 OUTAGE = """\
 ## HubSpot is down for an hour
 
@@ -215,6 +223,18 @@ def _hubspot_row(row: Row) -> Sequence[str]:
     )
 
 
+def _idle(row: Row) -> Iterator[str]:
+    yield IDLE.format(**row)
+    heads = ("destinations", "contacts' database", "Dagster's database", "daemon", "code server")
+    yield _table(heads, (_idle_row(title, row[title]) for title in ("one", "four")))
+
+
+def _idle_row(title: str, row: Row) -> Sequence[str]:
+    statements, cpu = row["statements_a_second"], row["cpu_percent"]
+    asked = (f"{statements.get(name, 0):.1f}" for name in ("contacts_of_users", "dagster"))
+    return (title, *asked, *(f"{cpu[name]:.1f} %" for name in ("daemon", "code server")))
+
+
 def _outage(rows: Sequence[Row]) -> Iterator[str]:
     yield OUTAGE
     heads = ("", "contacts", "Brevo: attempts", "retries", "in Error", "contacts/s", "HubSpot: requests", "in Error")
@@ -257,6 +277,7 @@ PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "bulk": _bulk,
     "hubspot": _hubspot,
     "outage": _outage,
+    "idle": _idle,
     "tables": _tables,
 }
 

@@ -8,7 +8,11 @@ from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED, UNCHANGED
 
+NO_EMAIL = "no_email"
+"""The reason of a contact that was not sent, because it has no e-mail address."""
+
 _REMEDIES = {
+    NO_EMAIL: "Fill in its e-mail address",
     "invalid_domain": "Correct its e-mail address",
     "address_not_ascii": "Correct its e-mail address",
 }
@@ -42,7 +46,8 @@ class Twin:
 class Facts:
     """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's.
 
-    `overwritten_by`: who was delivered to the same address since, with other data.
+    `by_address`: whether the destination knows its contacts by their addresses. `overwritten_by`: who was delivered to
+    the same address since, with other data.
     """
 
     contact_id: str
@@ -64,6 +69,7 @@ class Facts:
     remote_id: str | None = None
     down: Down | None = None
     held_at: datetime | None = None
+    by_address: bool = True
     overwritten_by: Twin | None = None
     attempts: tuple[AttemptRecord, ...] = ()
 
@@ -73,9 +79,10 @@ class Facts:
         return self.attempts[-1] if self.attempts else None
 
     @property
-    def has_address(self) -> bool:
-        """Whether there is anything to send it by."""
-        return bool(normal_form(self.email))
+    def lacks_address(self) -> bool:
+        """Whether it can't be sent because there is no address; another destination may send it all the same."""
+        was_refused = self.last is not None and self.last.reason == NO_EMAIL
+        return not normal_form(self.email) and (self.by_address or was_refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,7 @@ def _queued(facts: Facts, to_do: str) -> Explanation:
             "Selected again while a run is delivering it.",
             f"It goes out once more when that run is done, by {_clock(facts.lease_expires_at)} at the latest.",
         )
-    if not facts.has_address:
+    if facts.lacks_address:
         return Explanation("Can't be sent: it has no e-mail address.", f"{to_do}; {_next_look(facts)}.")
     if facts.down:
         return Explanation(
@@ -194,8 +201,8 @@ def _complete(facts: Facts) -> Explanation:
 
 def _to_do(facts: Facts, remedies: Mapping[str, str]) -> str:
     """What a person does about the cause; "" where only the destination's own words say it."""
-    if not facts.has_address:
-        return "Fill in its e-mail address"
+    if facts.lacks_address:
+        return remedies[NO_EMAIL]
     last = facts.last
     return remedies.get(last.reason, "") if last and last.outcome == "rejected" else ""
 

@@ -66,11 +66,6 @@ class N8n(HttpDestination):
             }
         )
 
-    @classmethod
-    def missing_setting(cls, settings: Settings) -> str | None:
-        """N8N_WEBHOOK_URL where it is not set: nothing can be sent without it."""
-        return None if settings.of(N8nSettings).webhook_url else "N8N_WEBHOOK_URL"
-
     @property
     def webhook(self) -> Webhook:
         """The webhook by its URL and secret."""

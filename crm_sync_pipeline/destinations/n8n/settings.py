@@ -1,7 +1,8 @@
 """n8n's settings, N8N_...: each with its default, bounds and meaning, once."""
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -26,6 +27,8 @@ class N8nSettings(DeliveryOptions):
     """The n8n webhook. Whoever knows its address may call it, so the address counts as a secret."""
 
     model_config = SettingsConfigDict(env_prefix="N8N_")
+
+    required: ClassVar[Sequence[str]] = ("webhook_url",)
 
     webhook_url: WebhookUrl = Field(None, description="The production URL of the workflow's webhook.")
     webhook_secret: Secret = Field(None, description="Sent as Authorization: Bearer.")

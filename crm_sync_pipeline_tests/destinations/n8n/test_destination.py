@@ -94,7 +94,7 @@ def test_of_the_url_nothing_shows_but_scheme_and_host() -> None:
 
 
 def test_the_environment_sets_it_and_a_missing_url_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert N8n.missing_setting(load_settings()) == "N8N_WEBHOOK_URL"
+    assert load_settings().destinations["n8n"].missing == ("N8N_WEBHOOK_URL",)
     with pytest.raises(NotReadyError, match="N8N_WEBHOOK_URL is not set"):
         N8n.from_settings(load_settings()).require_ready()
 
@@ -104,7 +104,7 @@ def test_the_environment_sets_it_and_a_missing_url_is_named(monkeypatch: pytest.
     monkeypatch.setenv("N8N_REQUESTS_PER_SECOND", "3")
     destination = N8n.from_settings(load_settings())
 
-    assert N8n.missing_setting(load_settings()) is None
+    assert load_settings().destinations["n8n"].missing == ()
     destination.require_ready()
     assert (destination.webhook_url, destination.webhook_secret) == (URL, "s3cret")
     assert (destination.base_url, destination.requests_per_second) == ("https://n8n.example.com", 3)
