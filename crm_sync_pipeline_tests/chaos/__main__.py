@@ -25,7 +25,11 @@ LONG_DAGSTER = {"kills": 200, "restarts": 20, "cuts": 20}
 @click.option("--trials", type=click.IntRange(1), help="How many trials on the process level.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the first trial; the next has the next.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Trials at the same time.")
-@click.option("--ablate", metavar="NAME", help="Take a safeguard out: violations must show.")
+@click.option(
+    "--ablate",
+    type=click.Choice(sorted({*ABLATIONS, *(name for vendor in VENDORS.values() for name in vendor.ablations)})),
+    help="Take a safeguard out: violations must show. Some belong to one destination.",
+)
 @click.option(
     "--destination", type=click.Choice(list(VENDORS)), default="brevo", show_default=True, help="Whom it delivers to."
 )

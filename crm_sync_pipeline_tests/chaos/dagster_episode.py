@@ -248,5 +248,6 @@ def _evidence(
         hopeless=filling.hopeless,
         clashing=filling.clashing,
         killers=filling.killers,
+        ids=simulator.ids(),
         idle_in_transaction=clockwork.idle_in_transaction,
     )

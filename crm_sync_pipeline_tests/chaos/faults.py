@@ -39,12 +39,13 @@ class Faults:
         database: Proxy,
         vendor_proxy: Proxy,
         simulator: Watched,
+        title: str,
     ) -> None:
         self.done: Counter[str] = Counter()
         self.disturbed: list[Window] = []
         self.killed_at: dict[str, float] = {}
         self._site, self._crew, self._database, self._simulator = site, crew, database, simulator
-        self._vendor_proxy, self._clockwork = vendor_proxy, clockwork
+        self._vendor_proxy, self._clockwork, self._title = vendor_proxy, clockwork, title
         self._dice = random.Random(f"faults {plan.seed}")  # noqa: S311  # repeatable on purpose
         self._started_at = time.monotonic()
         self._numbers = itertools.count()
@@ -167,5 +168,5 @@ class Faults:
 
     def _name(self, act: Act) -> str:
         if act.kind == "vendor_fault":
-            return f"{self._simulator.name} answers {Fault.parse(act.detail).kind}"
+            return f"{self._title} answers {Fault.parse(act.detail).kind}"
         return act.kind.replace("vendor", self._simulator.name).replace("_", " ")

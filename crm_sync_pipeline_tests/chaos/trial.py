@@ -87,7 +87,7 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None, destination: 
         clockwork = Clockwork(world, vendor.crm)
         crew = stack.enter_context(Crew(orders))
         _wait_for_work(notes / "trace")
-        faults = Faults(plan, site, crew, clockwork, database_proxy, vendor_proxy, simulator)
+        faults = Faults(plan, site, crew, clockwork, database_proxy, vendor_proxy, simulator, vendor.title)
         with people:
             _disturb(faults, clockwork, plan.fault_seconds)
         drain_seconds = _drain(faults, clockwork, plan.drain_seconds)
