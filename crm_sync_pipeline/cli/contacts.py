@@ -132,8 +132,6 @@ def _attempt_cells(each: AttemptRecord) -> tuple[str, ...]:
 
 def _destination(crm: str) -> "HttpDestination":
     entry = DESTINATIONS[crm]
-    if entry.import_destination is None:
-        raise click.UsageError(f"{entry.title} is not delivered to by this version. Nothing was sent.")
     return entry.destination().from_settings(load_settings())
 
 

@@ -1,6 +1,5 @@
 """select, unselect, requeue, status, explain, sync-now, resume."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,7 +8,6 @@ import pytest
 
 from crm_sync_pipeline.cli import contacts
 from crm_sync_pipeline.contact_queue.reading import figures
-from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Rejected
 from crm_sync_pipeline_tests.builders import one_run
 from crm_sync_pipeline_tests.cli.conftest import Command, Shop
@@ -400,22 +398,6 @@ def test_sync_now_of_a_contact_that_a_run_holds_is_refused(crm_sync: Command, sh
     assert shop.simulator.requests.total == 0
 
 
-def without_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a version has it that knows a CRM's columns, and does not deliver to it yet."""
-    known = {**DESTINATIONS, "n8n": replace(DESTINATIONS["n8n"], import_destination=None)}
-    monkeypatch.setattr(contacts, "DESTINATIONS", known)
-
-
-def test_sync_now_to_a_crm_that_nothing_delivers_to_is_wrong_use(
-    crm_sync: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (contact,) = shop.world.add(ADDRESS)
-    without_delivery(monkeypatch)
-    said = crm_sync("sync-now", contact, "--crm", "n8n")
-    assert said.code == 2
-    assert "n8n is not delivered to by this version. Nothing was sent." in said.err
-
-
 def test_status_after_a_wrong_key_is_that_of_sync_now(crm_sync: Command, shop: Shop) -> None:
     (contact,) = shop.world.add(ADDRESS)
     one_run(shop.world.queue(), DestinationDown("wrong_api_key", "Brevo API error (401): Key not found"))
@@ -445,13 +427,3 @@ def test_resume_fails_with_the_reason_while_the_crm_is_down(crm_sync: Command, s
     assert said.code == 1
     assert said.out.startswith("Brevo is down: Brevo API error (401): ")
     assert "https://app.brevo.com/security/authorised_ips" in said.out
-
-
-@pytest.mark.usefixtures("shop")
-def test_resume_of_a_crm_that_is_not_delivered_to_is_refused(
-    crm_sync: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_delivery(monkeypatch)
-    said = crm_sync("resume", "n8n")
-    assert said.code == 2
-    assert "n8n is not delivered to by this version. Nothing was sent." in said.err

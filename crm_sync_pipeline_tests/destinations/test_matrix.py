@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_sync_pipeline.destinations import DESTINATIONS, delivered, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline_tests.destinations.conftest import CONTACT
@@ -77,7 +77,7 @@ FROM_THE_CODE: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("row", FROM_THE_CODE)
 def test_the_matrix_says_what_the_code_does(row: str) -> None:
-    assert cells(row) == {name: FROM_THE_CODE[row](name) for name in delivered()}
+    assert cells(row) == {name: FROM_THE_CODE[row](name) for name in DESTINATIONS}
 
 
 def overrides(name: str, method: str) -> bool:
@@ -88,13 +88,13 @@ def test_it_says_where_there_is_an_import_and_where_unchanged_contacts_can_be_lo
     says_bulk = {name: not cell.startswith("no") for name, cell in cells("bulk import").items()}
     says_skip = {name: not cell.startswith("no") for name, cell in cells("`…_SKIP_UNCHANGED`").items()}
 
-    assert says_bulk == {name: destination(name).bulk() is not None for name in delivered()}
-    assert says_skip == {name: overrides(name, "missing") for name in delivered()}
+    assert says_bulk == {name: destination(name).bulk() is not None for name in DESTINATIONS}
+    assert says_skip == {name: overrides(name, "missing") for name in DESTINATIONS}
 
 
 def test_it_says_where_a_copy_is_moved_and_emptied() -> None:
     """Both are what follows a first request: where nothing does, the same body goes out again."""
-    follows = {name: overrides(name, "next_request") for name in delivered()}
+    follows = {name: overrides(name, "next_request") for name in DESTINATIONS}
 
     assert {name: "is moved" in cell for name, cell in cells("changed address").items()} == follows
     assert {name: cell == "emptied once" for name, cell in cells("cleared fields").items()} == follows
@@ -104,7 +104,7 @@ def test_it_says_where_fields_are_made() -> None:
     """Whoever makes fields asks for `create_fields` beyond the signature that all share."""
     made = {
         name: any("create" in page.read_text() for page in PRODUCT.glob(f"destinations/{name}/readiness.py"))
-        for name in delivered()
+        for name in DESTINATIONS
     }
 
     assert {
@@ -127,7 +127,7 @@ def test_the_links_of_the_matrix_are_used_and_each_names_the_vendors_own_site() 
         assert target.startswith(f"https://{sites[name[0]]}/"), name
 
 
-@pytest.mark.parametrize("name", delivered())
+@pytest.mark.parametrize("name", DESTINATIONS)
 def test_the_pages_of_all_crms_have_one_form(name: str) -> None:
     title = DESTINATIONS[name].title
     headings = re.findall(r"^## (.+)$", (PAGES / f"{name}.md").read_text(), re.MULTILINE)
@@ -145,7 +145,7 @@ def test_the_pages_of_all_crms_have_one_form(name: str) -> None:
     assert all(each.fullmatch(heading) for each, heading in zip(form, of_all, strict=True)), "in this order"
 
 
-@pytest.mark.parametrize("name", delivered())
+@pytest.mark.parametrize("name", DESTINATIONS)
 def test_each_page_tells_the_reasons_that_a_person_is_helped_with(name: str) -> None:
     told = (PAGES / f"{name}.md").read_text()
 
