@@ -10,7 +10,9 @@ import pytest
 from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.contract import Record
 from crm_sync_pipeline.destinations.destination import HttpDestination
-from crm_sync_pipeline_tests.destinations.conftest import CONTACT
+from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
+from crm_sync_pipeline_tests.destinations.conftest import CONTACT, VENDORS
+from crm_sync_pipeline_tests.destinations.test_contract import READINGS
 
 PAGES = Path(__file__).parents[2] / "docs" / "destinations"
 MATRIX = PAGES / "README.md"
@@ -150,3 +152,19 @@ def test_each_page_tells_the_reasons_that_a_person_is_helped_with(name: str) -> 
     told = (PAGES / f"{name}.md").read_text()
 
     assert [reason for reason in DESTINATIONS[name].remedies if f"`{reason}`" not in told] == []
+
+
+@pytest.mark.parametrize("name", delivered())
+@pytest.mark.parametrize(
+    ("fault", "outcome"), [(fault, outcome) for fault, _, outcome, _ in READINGS if fault.startswith("status-")]
+)
+def test_each_page_has_a_row_for_each_status_with_the_outcome_that_the_contract_suite_sees(
+    name: str, fault: str, outcome: type[Outcome]
+) -> None:
+    status = fault.split("-")[1]
+    names = [status, "5xx"] if status[0] == "5" else [status, "any other status"]
+    rows = [line.strip("| ").split(" | ") for line in (PAGES / f"{name}.md").read_text().splitlines()]
+
+    told = {row[1] for row in rows if len(row) == 5 and any(re.search(rf"\b{each}\b", row[0]) for each in names)}
+
+    assert OUTCOME_NAMES[VENDORS[name].outcomes.get(fault, outcome)] in told
