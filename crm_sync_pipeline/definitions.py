@@ -57,7 +57,7 @@ def build_definitions(
         destination = destinations[name].destination().from_settings(settings)
         sync = settings.sync[name]
         off_because = _off_because(destination.title, [*no_database, *settings.destinations[name].missing])
-        job = build_sync_job(destination, sync, owner, tags)
+        job = build_sync_job(destination, sync, owner, tags, off_because)
         resources[name] = resource_of(destination, destination.secrets)
         jobs.append(job)
         schedules.append(build_schedule(destination, job, sync, owner, off_because))

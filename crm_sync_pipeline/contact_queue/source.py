@@ -193,7 +193,7 @@ class Database(BaseModel):
 
     def report(self) -> Report:
         """What people ask: status, explain."""
-        return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds))
+        return Report(self.engine, self.contacts(), timedelta(seconds=self.lease_seconds), self.off)
 
 
 def _policy(sync: SyncSettings) -> RetryPolicy:

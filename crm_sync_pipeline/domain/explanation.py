@@ -47,7 +47,8 @@ class Facts:
     """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's.
 
     `by_address`: whether the destination knows its contacts by their addresses. `overwritten_by`: who was delivered to
-    the same address since, with other data.
+    the same address since, with other data. `off`: the variables that are not set here, without which nothing is
+    delivered. `needs_address`: whether it can't be sent without an e-mail address.
     """
 
     contact_id: str
@@ -71,6 +72,8 @@ class Facts:
     held_at: datetime | None = None
     by_address: bool = True
     overwritten_by: Twin | None = None
+    off: str = ""
+    needs_address: bool = True
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property
@@ -79,10 +82,18 @@ class Facts:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def has_address(self) -> bool:
+        """Whether its row has an e-mail address."""
+        return bool(normal_form(self.email))
+
+    @property
     def lacks_address(self) -> bool:
-        """Whether it can't be sent because there is no address; another destination may send it all the same."""
-        was_refused = self.last is not None and self.last.reason == NO_EMAIL
-        return not normal_form(self.email) and (self.by_address or was_refused)
+        """Whether it can't be sent because it has no e-mail address."""
+        return self.needs_address and not self.has_address
+
+    def command(self, verb: str) -> str:
+        """What to type for this delivery, and for no other destination's."""
+        return f"`crm-sync {verb} {self.contact_id} --crm {self.destination}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +107,27 @@ class Explanation:
 def explain(facts: Facts, remedies: Mapping[str, str] | None = None) -> Explanation:
     """The one explanation for a delivery, whatever its state.
 
-    `remedies` says what a person does about each of the destination's own refusals, by its reason.
+    `remedies` says what a person does about each of the destination's own refusals, by its reason: of a contact's data,
+    and of our set-up.
     """
-    to_do = _to_do(facts, {**_REMEDIES, **(remedies or {})})
+    known = {**_REMEDIES, **(remedies or {})}
+    to_do = _to_do(facts, known)
     if not facts.held_at or facts.processing_status == "Processing":
-        return _as_it_stands(facts, to_do)
-    release = f"`crm-sync release {facts.contact_id} --crm {facts.destination}`"
+        return _as_it_stands(facts, to_do, known)
+    release = facts.command("release")
     if facts.processing_status == "Queued" and facts.sync_status in ("Selected", "Queued"):
         return Explanation(f"On hold since {_clock(facts.held_at)}.", f"Nothing by itself. {release} releases it.")
-    explanation = _as_it_stands(facts, to_do)
+    explanation = _as_it_stands(facts, to_do, known)
     return Explanation(
         explanation.verdict,
         f"{explanation.next_step} It has been on hold since {_clock(facts.held_at)}; nothing is sent until {release}.",
     )
 
 
-def _as_it_stands(facts: Facts, to_do: str) -> Explanation:
+def _as_it_stands(facts: Facts, to_do: str, remedies: Mapping[str, str]) -> Explanation:
     state, decision = facts.processing_status, facts.sync_status
     if state == "Queued":
-        return _queued(facts, to_do)
+        return _queued(facts, to_do, remedies)
     if state == "Processing":
         return _processing(facts)
     if state == "Complete":
@@ -122,32 +135,32 @@ def _as_it_stands(facts: Facts, to_do: str) -> Explanation:
     if state == "Error":
         return Explanation(
             f"Given up: {facts.error or 'no reason was recorded'}",
-            f"Nothing by itself. {to_do or 'Fix the cause'}, then `crm-sync requeue {facts.contact_id}`.",
+            f"Nothing by itself. {to_do or 'Fix the cause'}, then {facts.command('requeue')}.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         return Explanation(
             f"Not selected for {facts.title} any more (sync status {decision}): taken back after a run had claimed it.",
             "Nothing, unless it was sent before: then its attempt shows here, and its status stays as it is.",
         )
-    select = f"Nothing. `crm-sync select {facts.contact_id}` sends it."
+    select = f"Nothing. {facts.command('select')} sends it."
     if facts.attempts or facts.run_id or facts.selected_at:
         what = "was attempted before and then taken back" if facts.attempts else "was taken back before it was sent"
         return Explanation(f"Not selected for {facts.title} (sync status {decision}); it {what}.", select)
     return Explanation(f"Never selected for {facts.title} (sync status {decision}).", select)
 
 
-def _queued(facts: Facts, to_do: str) -> Explanation:
+def _queued(facts: Facts, to_do: str, remedies: Mapping[str, str]) -> Explanation:
     if facts.sync_status not in ("Selected", "Queued"):
         return Explanation(
             f"Not wanted: its sync status is {facts.sync_status}, though its processing status is still Queued.",
-            f"Nothing. `crm-sync select {facts.contact_id}` sends it, `crm-sync unselect` clears it.",
+            f"Nothing. {facts.command('select')} sends it, {facts.command('unselect')} clears it.",
         )
     if facts.lease_expires_at and facts.lease_expires_at > facts.now:
         if facts.last and facts.last.reason == NOT_CLAIMED:
             return Explanation(
                 f"Put aside, because the database refuses to change its row: {facts.last.message}",
                 "Fix the row, or the constraint or trigger of the table. It is tried again at "
-                f"{_clock(facts.lease_expires_at)}, or at once by `crm-sync sync-now {facts.contact_id}`.",
+                f"{_clock(facts.lease_expires_at)}, or at once by {facts.command('sync-now')}.",
             )
         return Explanation(
             "Selected again while a run is delivering it.",
@@ -156,15 +169,16 @@ def _queued(facts: Facts, to_do: str) -> Explanation:
     if facts.lacks_address:
         return Explanation("Can't be sent: it has no e-mail address.", f"{to_do}; {_next_look(facts)}.")
     if facts.down:
+        first = f"{remedies[facts.down.reason]}. " if facts.down.reason in remedies else ""
         return Explanation(
             f"Waiting, because {facts.title} is down: {facts.down.message}",
-            f"{facts.title} is tried again {_within(facts.down.next_probe_in)}; the contact has lost nothing.",
+            f"{first}{facts.title} is tried again {_within(facts.down.next_probe_in)}; the contact has lost nothing.",
         )
     if facts.next_retry_at and facts.next_retry_at > facts.now and facts.sync_status == "Queued":
         if facts.next_retry_at.year == MAXYEAR:
             return Explanation(
                 "Not due: another program put its next retry off for ever, in the contacts table.",
-                f"Nothing by itself. `crm-sync unselect {facts.contact_id}` and then `crm-sync select` make it due.",
+                f"Nothing by itself. {facts.command('unselect')} and then {facts.command('select')} make it due.",
             )
         if not facts.retry_count:
             return Explanation(
@@ -175,6 +189,11 @@ def _queued(facts: Facts, to_do: str) -> Explanation:
             f"Waiting for retry {facts.retry_count} of {facts.max_retries}. Last error: {facts.error}",
             f"{first}Attempt {facts.retry_count + 1} is due at {_clock(facts.next_retry_at)} "
             f"({_within(facts.next_retry_at - facts.now)}). It reads the row afresh, so a correction counts.",
+        )
+    if facts.off:
+        return Explanation(
+            f"Queued and due, but {facts.title} is off here: {facts.off} not set.",
+            "It waits until that is set, or another machine delivers it.",
         )
     return Explanation(
         "Queued and due.", "The next run takes it: the sensor looks every few seconds, the schedule every few minutes."

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 
 import dagster as dg
@@ -148,9 +149,8 @@ def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncCont
             database.acts(actor_of(context)).record("sync-now", [name], str(contact_id), tally.outcomes["synced"])
             if tally.down:
                 raise CrmSyncError(tally.down)
-            answer = explain(
-                database.report().facts(entry.crm, contact_id, database.policy(name).max_retries), entry.remedies
-            )
+            facts = database.report().facts(entry.crm, contact_id, database.policy(name).max_retries)
+            answer = explain(replace(facts, needs_address=destination.needs_address), entry.remedies)
         metadata = {"contact": str(contact_id), "verdict": answer.verdict, "next": answer.next_step}
         if not tally.outcomes["synced"]:
             said = f"{answer.verdict.rstrip('.')}. Next: {answer.next_step}"

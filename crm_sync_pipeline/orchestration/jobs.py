@@ -24,7 +24,11 @@ def claim_config(destination: str, batch_size: int) -> dg.RunConfig:
 
 
 def build_sync_job(
-    destination: HttpDestination, sync: SyncSettings, owner: str, tags: Mapping[str, str]
+    destination: HttpDestination,
+    sync: SyncSettings,
+    owner: str,
+    tags: Mapping[str, str],
+    off_because: str | None = None,
 ) -> dg.JobDefinition:
     """The job `<destination>_sync`: claim_batch, sync_to_<destination>, record_results, in one process.
 
@@ -37,7 +41,8 @@ def build_sync_job(
 
     @dg.job(
         name=f"{name}_sync",
-        description=f"Deliver the selected contacts that are due to {destination.title}: claim a batch, send it, "
+        description=(f"Off: {off_because} " if off_because else "")
+        + f"Deliver the selected contacts that are due to {destination.title}: claim a batch, send it, "
         "record what came of each. Schedule and sensor start it; with a contact_id in its config it delivers that one.",
         owners=[owner],
         config=claim_config(name, sync.scheduler_batch_size),

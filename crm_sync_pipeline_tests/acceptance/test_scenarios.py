@@ -57,6 +57,7 @@ def test_without_a_key_everything_loads_and_stays_off_and_says_why(
     said = [line for line in map(logging.LogRecord.getMessage, caplog.records) if line.startswith(f"{each.crm}_")]
     assert said == [f"{each.crm}_off {why}"]
     assert schedule.description == sensor.description == f"Off: {why}"
+    assert (definitions.resolve_job_def(f"{each.crm}_sync").description or "").startswith(f"Off: {why} Deliver the")
 
 
 def test_without_a_key_a_trigger_switched_on_by_hand_starts_nothing(each: Product, vendor: Vendor) -> None:

@@ -27,7 +27,10 @@ def test_a_hold_keeps_contacts_back_until_their_release_and_everything_says_so(c
     on_hold, other = shop.world.add(ADDRESS, "x@other.org")
     said = crm_sync("hold", "--email-contains", ADDRESS)
     assert (said.code, said.out) == (0, "Put on hold 1 contacts for Brevo.\n")
-    assert "Brevo: 1 on hold; `crm-sync release` releases them." in crm_sync("status", "--crm", "brevo").out
+    assert (
+        "Brevo: 1 on hold; `crm-sync release --all --crm brevo` releases them."
+        in crm_sync("status", "--crm", "brevo").out
+    )
     assert crm_sync("status", "--crm", "brevo", "--json").json[0]["held"] == 1
     assert f"Next: Nothing by itself. `crm-sync release {on_hold} --crm brevo` releases it." in crm_sync(
         "explain", on_hold

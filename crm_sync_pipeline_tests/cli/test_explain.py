@@ -32,7 +32,7 @@ def test_never_selected(why: Any, shop: Shop) -> None:
     verdict, then = why(contact)
 
     assert verdict == "Never selected for Brevo (sync status New)."
-    assert then == f"Nothing. `crm-sync select {contact}` sends it."
+    assert then == f"Nothing. `crm-sync select {contact} --crm brevo` sends it."
 
 
 def test_queued_and_due(why: Any, shop: Shop) -> None:
@@ -118,7 +118,7 @@ def test_in_error(why: Any, shop: Shop) -> None:
     verdict, then = why(contact)
 
     assert verdict.startswith("Given up: Max retries exceeded (3). Last error: Brevo API error (400)")
-    assert then == f"Nothing by itself. Correct its e-mail address, then `crm-sync requeue {contact}`."
+    assert then == f"Nothing by itself. Correct its e-mail address, then `crm-sync requeue {contact} --crm brevo`."
 
 
 def test_destination_down(why: Any, shop: Shop) -> None:

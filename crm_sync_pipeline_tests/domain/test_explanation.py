@@ -38,17 +38,21 @@ TRIED = AttemptRecord(NOW, 1, "synced", "created", "", 201, None, 80, "run-7")
 CASES = {
     "never selected": (
         NEW,
-        Explanation("Never selected for Brevo (sync status New).", f"Nothing. `crm-sync select {ID}` sends it."),
+        Explanation(
+            "Never selected for Brevo (sync status New).", f"Nothing. `crm-sync select {ID} --crm brevo` sends it."
+        ),
     ),
     "skipped": (
         replace(NEW, sync_status="Skipped"),
-        Explanation("Never selected for Brevo (sync status Skipped).", f"Nothing. `crm-sync select {ID}` sends it."),
+        Explanation(
+            "Never selected for Brevo (sync status Skipped).", f"Nothing. `crm-sync select {ID} --crm brevo` sends it."
+        ),
     ),
     "unselected after an attempt": (
         replace(NEW, attempts=(TRIED,)),
         Explanation(
             "Not selected for Brevo (sync status New); it was attempted before and then taken back.",
-            f"Nothing. `crm-sync select {ID}` sends it.",
+            f"Nothing. `crm-sync select {ID} --crm brevo` sends it.",
         ),
     ),
     "queued and due": (
@@ -97,6 +101,13 @@ CASES = {
             "Brevo is tried again in 4 min; the contact has lost nothing.",
         ),
     ),
+    "destination down for something that a person does": (
+        replace(WAITING, down=replace(DOWN, reason="invalid_phone")),
+        Explanation(
+            "Waiting, because Brevo is down: Brevo refused BREVO_API_KEY.",
+            "Correct or clear its phone number. Brevo is tried again in 4 min; the contact has lost nothing.",
+        ),
+    ),
     "destination down, probe due": (
         replace(QUEUED, down=replace(DOWN, next_probe_in=timedelta(seconds=-3))),
         Explanation(
@@ -115,7 +126,7 @@ CASES = {
         replace(QUEUED, sync_status="Skipped"),
         Explanation(
             "Not wanted: its sync status is Skipped, though its processing status is still Queued.",
-            f"Nothing. `crm-sync select {ID}` sends it, `crm-sync unselect` clears it.",
+            f"Nothing. `crm-sync select {ID} --crm brevo` sends it, `crm-sync unselect {ID} --crm brevo` clears it.",
         ),
     ),
     "processing": (
@@ -181,6 +192,20 @@ CASES = {
             "Fill in its e-mail address; the next run reads the row afresh.",
         ),
     ),
+    "no e-mail address, and none is needed": (
+        replace(QUEUED, email=" ", needs_address=False),
+        Explanation(
+            "Queued and due.",
+            "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
+        ),
+    ),
+    "destination off": (
+        replace(QUEUED, off="BREVO_API_KEY"),
+        Explanation(
+            "Queued and due, but Brevo is off here: BREVO_API_KEY not set.",
+            "It waits until that is set, or another machine delivers it.",
+        ),
+    ),
     "no e-mail address, tried": (
         replace(WAITING, email=""),
         Explanation(
@@ -219,14 +244,14 @@ CASES = {
         ),
         Explanation(
             "Given up: Max retries exceeded (3).",
-            f"Nothing by itself. Correct or clear its phone number, then `crm-sync requeue {ID}`.",
+            f"Nothing by itself. Correct or clear its phone number, then `crm-sync requeue {ID} --crm brevo`.",
         ),
     ),
     "unselected before it was sent": (
         replace(NEW, run_id="run-7"),
         Explanation(
             "Not selected for Brevo (sync status New); it was taken back before it was sent.",
-            f"Nothing. `crm-sync select {ID}` sends it.",
+            f"Nothing. `crm-sync select {ID} --crm brevo` sends it.",
         ),
     ),
     "unselected meanwhile": (
@@ -247,13 +272,14 @@ CASES = {
         ),
         Explanation(
             "Given up: Max retries exceeded (3). Last error: Brevo API error (400): bad",
-            f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`.",
+            f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID} --crm brevo`.",
         ),
     ),
     "in Error without a text": (
         replace(NEW, sync_status="Error", processing_status="Error"),
         Explanation(
-            "Given up: no reason was recorded", f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID}`."
+            "Given up: no reason was recorded",
+            f"Nothing by itself. Fix the cause, then `crm-sync requeue {ID} --crm brevo`.",
         ),
     ),
 }

@@ -1,5 +1,6 @@
 """What people ask: how does the queue stand, and what became of one contact."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,10 +58,13 @@ class ErrorGroup:
 class Report:
     """Reads the tables and changes nothing. `status` counts the whole table: for people, not for the sensor."""
 
-    def __init__(self, engine: sa.Engine, contacts: ContactsTable, lease: timedelta) -> None:
+    def __init__(
+        self, engine: sa.Engine, contacts: ContactsTable, lease: timedelta, off: Mapping[str, str] | None = None
+    ) -> None:
         self._engine = engine
         self._contacts = contacts
         self._lease = lease
+        self._off = off or {}
 
     def crms(self) -> list[Crm]:
         """The CRMs that this contacts table has columns for."""
@@ -155,6 +159,7 @@ class Report:
                 by_address=crm.by_address,
                 overwritten_by=_overwritten_by(connection, columns, row, contact_id),
                 down=BreakerRecord(self._engine, crm.name).state(),
+                off=self._off.get(crm.name, ""),
                 attempts=attempts,
             )
 

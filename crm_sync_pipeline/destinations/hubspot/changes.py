@@ -153,12 +153,15 @@ def _after_found(request: Request, found: Found) -> Request:
     return _upsert_of_new(request, note)
 
 
-def _after_taken(request: Request, taken: Taken) -> Request | None:
+def leads_on(request: Request) -> bool:
+    """Whether another request follows where HubSpot says that somebody else has the address; else that is the end."""
+    return request.step is Step.MOVE or (request.step is Step.UPSERT and not request.was_taken)
+
+
+def _after_taken(request: Request, taken: Taken) -> Request:
     if request.step is Step.MOVE:
         note = f"HubSpot had a contact of the new address already, and keeps that of the old one ({request.remote_id})"
         return _upsert_of_new(request, note)
-    if request.was_taken or request.step is not Step.UPSERT:
-        return None
     known = replace(request, was_taken=True, alone=False, note=request.note or _secondary(taken.existing_id))
     if taken.existing_id:
         return _of_copy(replace(known, remote_id=taken.existing_id), Step.UPDATE)

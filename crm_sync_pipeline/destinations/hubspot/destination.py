@@ -38,6 +38,7 @@ from crm_sync_pipeline.destinations.hubspot.changes import (
     Step,
     Taken,
     first_request,
+    leads_on,
     next_request,
     still_there,
 )
@@ -175,7 +176,7 @@ class Hubspot(HttpDestination):
             if request.step is Step.FIND:
                 return Rejected(EMAIL_IN_USE, "HubSpot says that another contact has its address, and names none")
             return Gone("not_there") if request.step is not Step.UPSERT else None
-        if answer.status == 409:
+        if answer.status == 409 and leads_on(request):
             return Taken(EMAIL_IN_USE, self.error_text(answer), existing_id=existing_id(answer.data))
         return None
 
