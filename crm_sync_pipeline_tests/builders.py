@@ -180,11 +180,11 @@ class World:
             self.select(*ids)
         return ids
 
-    def add_many(self, count: int) -> None:
-        """So many contacts of the user's table, selected for Brevo, by one statement."""
+    def add_many(self, count: int, crm: str = "brevo") -> None:
+        """So many contacts of the user's table, selected for one CRM, by one statement."""
         self.execute(
-            """
-            INSERT INTO contacts (email, domain_id, page_id, brevo_sync_status, brevo_processing_status)
+            f"""
+            INSERT INTO contacts (email, domain_id, page_id, {crm}_sync_status, {crm}_processing_status)
             SELECT n || '@example.com', domains.id, pages.id, 'Selected', 'Queued'
             FROM generate_series(1, :count) n,
                  (SELECT id FROM domains LIMIT 1) domains, (SELECT id FROM pages LIMIT 1) pages

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,6 +22,7 @@ from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY, PLANS, BrevoConfig, 
 from crm_sync_pipeline.simulators.server import RunningSimulator, running
 from crm_sync_pipeline_tests.builders import BREVO_ONLY_TABLE, USERS_TABLE, World
 from crm_sync_pipeline_tests.product import SETTINGS, Product
+from crm_sync_pipeline_tests.vendors import VENDORS, Vendor
 from crm_sync_pipeline_tests.worlds import Worlds
 
 
@@ -221,5 +223,31 @@ def product(
         BREVO_API_BASE_URL=f"{brevo_server.base_url}/v3",
         BREVO_REQUESTS_PER_SECOND="1000",
     )
+    yield made
+    _instance_in_memory.wipe()
+
+
+@pytest.fixture(params=list(VENDORS))
+def vendor(request: pytest.FixtureRequest) -> Vendor:
+    """Each CRM in turn."""
+    return VENDORS[request.param]
+
+
+@pytest.fixture
+def each(
+    vendor: Vendor,
+    monkeypatch: pytest.MonkeyPatch,
+    world: World,
+    _switchboard: tuple[Switchboard, RunningSimulator],
+    _instance_in_memory: dg.DagsterInstance,
+    instance_on_disk: dg.DagsterInstance,
+) -> Iterator[Product]:
+    """The product with the settings of one CRM alone, as `product` is with Brevo's."""
+    monkeypatch.setattr(sensors, "LOOKS_FOR", timedelta(0))
+    switchboard, server = _switchboard
+    simulator: Any = vendor.simulator()
+    switchboard.app = simulator.app
+    made = Product(monkeypatch, world, simulator, _instance_in_memory, instance_on_disk, vendor.name)
+    made.set(DATABASE_URL=world.url, **vendor.settings_at(server.base_url))
     yield made
     _instance_in_memory.wipe()

@@ -1,9 +1,11 @@
-"""The product as its users meet it: settings in the environment, Dagster around it, the simulator as Brevo."""
+"""The product as its users meet it: settings in the environment, Dagster around it, a simulator as the CRM."""
 
 import os
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
+from uuid import UUID
 
 import dagster as dg
 import pytest
@@ -21,7 +23,7 @@ READ_BY_DAGSTER = ("CRM_SYNC_DATABASE_URL", "DATABASE_URL", "BREVO_API_KEY")
 """Secrets of which the definitions know only whether they are set."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _loaded(_variables: frozenset[tuple[str, str]]) -> dg.Definitions:
     return build_definitions(load_settings())
 
@@ -38,6 +40,34 @@ class Product:
     simulator: BrevoSimulator
     instance: dg.DagsterInstance
     on_disk: dg.DagsterInstance
+    crm: str = "brevo"
+    """Whose job runs here, whom contacts are selected for."""
+
+    def add(self, *emails: str, **columns: Any) -> list[UUID]:
+        """Contacts that are selected for its CRM."""
+        ids = self.world.add(*emails, selected=False, **columns)
+        self.select(*ids)
+        return ids
+
+    def select(self, *ids: UUID) -> None:
+        """Select them for its CRM."""
+        self.world.select(*ids, crms=(self.crm,))
+
+    def status(self, contact: UUID) -> tuple[str, str | None]:
+        """Both statuses for its CRM."""
+        return self.world.status(contact, self.crm)
+
+    def error(self, contact: UUID) -> str | None:
+        """What its CRM's column says went wrong."""
+        said: str | None = self.world.contact(contact)[f"{self.crm}_processing_error"]
+        return said
+
+    def reasons(self) -> list[str]:
+        """Why each attempt at its CRM ended as it did, the oldest first."""
+        attempts = self.world.rows(
+            "SELECT reason FROM crm_sync.attempts WHERE destination = :crm ORDER BY id", crm=self.crm
+        )
+        return [attempt["reason"] for attempt in attempts]
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -55,13 +85,13 @@ class Product:
     @property
     def installation_tag(self) -> dict[str, str]:
         """What the runs of this installation are known by."""
-        tags = self.definitions.resolve_job_def("brevo_sync").tags
+        tags = self.definitions.resolve_job_def(f"{self.crm}_sync").tags
         return {INSTALLATION_TAG: tags[INSTALLATION_TAG]}
 
     def run(self, **claim: object) -> dg.ExecuteInProcessResult:
         """One run of the job, with the scheduled cycle's config unless told otherwise."""
-        config = {"ops": {"claim_batch": {"config": {"destination": "brevo", **claim}}}} if claim else None
-        return self.definitions.resolve_job_def("brevo_sync").execute_in_process(
+        config = {"ops": {"claim_batch": {"config": {"destination": self.crm, **claim}}}} if claim else None
+        return self.definitions.resolve_job_def(f"{self.crm}_sync").execute_in_process(
             instance=self.instance, run_config=config, raise_on_error=False
         )
 
@@ -86,7 +116,7 @@ class Product:
     def run_requested(self, request: dg.RunRequest | dg.SkipReason) -> dg.ExecuteInProcessResult:
         """The run that a tick asked for."""
         assert isinstance(request, dg.RunRequest)
-        return self.definitions.resolve_job_def("brevo_sync").execute_in_process(
+        return self.definitions.resolve_job_def(f"{self.crm}_sync").execute_in_process(
             instance=self.instance, run_config=request.run_config, tags=request.tags, raise_on_error=False
         )
 

@@ -16,7 +16,7 @@ from crm_sync_pipeline.simulators import SIMULATIONS
 PRODUCT = Path(crm_sync_pipeline.__file__).parent
 ROOT, TESTS = PRODUCT.parent, Path(__file__).parent
 
-OF_TESTS_ALONE = {"acceptance", "batch_vendor", "chaos", "dirty"}
+OF_TESTS_ALONE = {"acceptance", "batch_vendor", "chaos", "dirty", "fifth_destination"}
 
 
 def contract(name: str) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def demo(contacts: int, only: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Of Dagster's UI.")
 def dev(port: int) -> None:
-    """Run Dagster with schedule and sensor on, with simulators for whatever is not set.
+    """Run Dagster with schedules and sensors on, with simulators for whatever is not set.
 
     CRM_SYNC_DATABASE_URL or DATABASE_URL, and the account of a CRM, where set, are used as they are.
     """

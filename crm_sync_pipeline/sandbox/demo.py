@@ -23,6 +23,7 @@ from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline.domain.explanation import explain
 from crm_sync_pipeline.orchestration.jobs import claim_config
+from crm_sync_pipeline.sandbox.accounts import simulated_account
 from crm_sync_pipeline.sandbox.postgres import temporary
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.settings import Settings
@@ -77,7 +78,7 @@ def run_demo(size: int, console: Console, only: Sequence[str] = ()) -> None:
         )
         for part in parts:
             server = stack.enter_context(running(part.simulator.app))
-            os.environ.update(part.simulation.settings_at(server.base_url))
+            os.environ.update(simulated_account(part.crm.name, server.base_url))
             os.environ.update(part.simulation.demo_settings)
         settings = load_settings()  # that reach nothing but the simulators, whatever the environment and .env say
         demo = Demo(Database.from_settings(settings, CRMS), parts, console)

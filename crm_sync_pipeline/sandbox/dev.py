@@ -1,4 +1,4 @@
-"""`./run dev`: Dagster's UI, schedule and sensor, with simulators for whatever is not set."""
+"""`./run dev`: Dagster's UI, schedules and sensors, with simulators for whatever is not set."""
 
 import os
 import signal
@@ -19,6 +19,7 @@ from rich.console import Console
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
+from crm_sync_pipeline.sandbox.accounts import simulated_account
 from crm_sync_pipeline.sandbox.postgres import start
 from crm_sync_pipeline.sandbox.sample_contacts import load, sample_contacts
 from crm_sync_pipeline.simulators import SIMULATIONS
@@ -67,7 +68,7 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         elif name in SIMULATIONS:
             simulation = SIMULATIONS[name]
             simulator = parts.enter_context(running(simulation.build(simulation.plan, ()).app))
-            environment.update(simulation.settings_at(simulator.base_url))
+            environment.update(simulated_account(name, simulator.base_url))
             environment["NO_PROXY"] = f"127.0.0.1,{environment.get('NO_PROXY', '')}"
             console.print(f"{title}: simulated; what it was sent is at {simulator.base_url}/simulator/requests")
     if settings.general.database:
@@ -82,7 +83,9 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         load(database, sample_contacts(SAMPLE_SIZE))
     console.print("Database: an embedded PostgreSQL with sample contacts, kept in var/postgres. In another terminal:")
     console.print(f"  export DATABASE_URL='{postgres.url}'")
-    console.print("  .venv/bin/crm-sync select --all --anyway     (then watch the sensor start a run)")
+    crms = " ".join(f"--crm {name}" for name in delivered())
+    console.print(f"  .venv/bin/crm-sync select --all --anyway {crms}")
+    console.print("Then watch the sensors start runs.")
     return environment
 
 

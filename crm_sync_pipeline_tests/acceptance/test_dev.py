@@ -1,16 +1,20 @@
 """`./run dev` as a real process, with a real daemon and webserver: what a person does in its UI, and how it ends.
 
-Both tests share one, because Dagster needs ten seconds of two cores to come up; the second ends it.
+The tests share one, because Dagster needs ten seconds of two cores to come up; the last ends it.
 """
 
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
+import httpx
 import pytest
 
+from crm_sync_pipeline.destinations import DESTINATIONS, delivered
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
 from crm_sync_pipeline.simulators.server import running
@@ -77,6 +81,7 @@ def installation(
             "BREVO_API_BASE_URL": f"{brevo.base_url}/v3",
             "BREVO_REQUESTS_PER_SECOND": "50",
             "CRM_SYNC_DAGSTER_DB_URL": instance.url,
+            "MAUTIC_USERNAME": "half-of-an-account",
         }
         with dev(folder, environment) as installation:
             yield installation
@@ -121,6 +126,24 @@ def test_a_person_selects_contacts_watches_them_arrive_and_is_refused_a_bad_id(
 
 
 @pytest.mark.timeout(240)
+def test_each_crm_without_an_account_of_its_own_is_simulated_and_gets_its_contacts(
+    world: World, installation: Dev
+) -> None:
+    log = (installation.folder / "dev.log").read_text()
+    at = {name: _simulator_in(log, DESTINATIONS[name].title) for name in delivered()}
+    assert [name for name, address in at.items() if not address] == ["brevo"], "whose account is set"
+    simulated = [name for name, address in at.items() if address]
+    contacts = world.add("everywhere1@example.com", "everywhere2@example.com", selected=False)
+    world.select(*contacts, crms=simulated)
+    for name in simulated:
+        until(
+            partial(_have_arrived, world, contacts, name), 60, f"the sensor of {name} starts a run that delivers them"
+        )
+        requests = httpx.get(f"{at[name]}/simulator/requests", trust_env=False).text
+        assert requests.count("everywhere") >= len(contacts), name
+
+
+@pytest.mark.timeout(240)
 def test_it_delivers_by_sensor_keeps_secrets_and_stops_at_once(
     world: World, simulator: BrevoSimulator, installation: Dev, instance: World
 ) -> None:
@@ -155,6 +178,16 @@ def test_it_delivers_by_sensor_keeps_secrets_and_stops_at_once(
         assert KEY.encode() not in content, f"the key is in {where}"
         assert PASSWORD.encode() not in content, f"the database's password is in {where}"
         assert ADDRESS.findall(content) == [], f"an e-mail address is in {where}"
+
+
+def _simulator_in(log: str, title: str) -> str:
+    """Where the simulator of this CRM is, as `./run dev` says; "" where there is none."""
+    said = re.search(rf"^{title}: simulated; what it was sent is at (\S+)/simulator/requests", log, re.MULTILINE)
+    return said[1] if said else ""
+
+
+def _have_arrived(world: World, contacts: list[UUID], crm: str) -> bool:
+    return {world.status(each, crm)[1] for each in contacts} == {"Complete"}
 
 
 def _complete(world: World) -> int:

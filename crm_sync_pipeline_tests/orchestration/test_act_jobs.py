@@ -38,7 +38,11 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("requeue", {"crms": [], "everything": True}, "No CRM was named. Nothing was changed."),
     ("sync_contact_now", {"contact_id": "jane"}, "'jane' is not a contact id. Nothing was changed."),
     ("sync_contact_now", {"contact_id": str(UUID(int=1))}, "There is no contact 00000000-0000-0000-0000-"),
-    ("sync_contact_now", {"contact_id": str(UUID(int=1)), "crm": "n8n"}, "n8n is not delivered to by this version"),
+    (
+        "sync_contact_now",
+        {"contact_id": str(UUID(int=1)), "crm": "n8n"},
+        "N8N_WEBHOOK_URL is not set. Nothing was sent",
+    ),
 ]
 
 

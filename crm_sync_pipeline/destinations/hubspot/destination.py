@@ -54,7 +54,6 @@ from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.settings.values import plain
 
 MOST_PER_REQUEST = 100
 
@@ -86,13 +85,7 @@ class Hubspot(HttpDestination):
     def from_settings(cls, settings: Settings) -> "Hubspot":
         """HubSpot as the environment sets it."""
         hubspot = settings.of(HubspotSettings)
-        return cls(
-            **cls.alike(hubspot)
-            | {
-                "base_url": hubspot.api_base_url,
-                "api_key": hubspot.api_key.get_secret_value() if hubspot.api_key else "",
-            }
-        )
+        return cls(**cls.alike(hubspot) | {"base_url": hubspot.api_base_url})
 
     @property
     def names(self) -> Names:
@@ -109,8 +102,7 @@ class Hubspot(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """The headers that every request carries, with the key."""
-        json_alone = {"Content-Type": "application/json", "Accept": "application/json"}
-        return {"Authorization": f"Bearer {plain(self.api_key)}", **json_alone}
+        return {"Authorization": f"Bearer {self.api_key}"}
 
     def call_for(self, contact: Contact) -> Call:
         """One input of a batch of upserts. The address is its id alone: as a property it might replace another one."""

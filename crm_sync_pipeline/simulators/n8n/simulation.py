@@ -23,4 +23,5 @@ N8N = Simulation(
     build=_build,
     settings_at=_settings_at,
     demo_plan="shipped",
+    demo_settings={"N8N_REQUESTS_PER_SECOND": "60"},
 )
