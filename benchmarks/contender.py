@@ -11,14 +11,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Task:
-    """Deliver these contacts. `brevo_url` ends in /v3; the sensor's own batch is 500."""
+    """Deliver these contacts. Brevo's `api_url` ends in /v3; the sensor's own batch is 500."""
 
     contacts: int
-    brevo_url: str
+    api_url: str
     database_url: str = ""
     in_the_air: int = 1
     requests_per_second: float = 100_000
     batch_size: int = 500
+    destination: str = "brevo"
     api_key: str = "xkeysib-simulator"
 
 

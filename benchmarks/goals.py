@@ -46,6 +46,9 @@ def goals(results: Mapping[str, Any]) -> list[Goal]:
         *_of_latency(results.get("latency")),
         *_of_memory(results.get("memory") or []),
         *_of_bulk(results.get("bulk")),
+        *_of_hubspot(results.get("hubspot") or []),
+        *_of_outage(results.get("outage") or []),
+        *_of_idle(results.get("idle")),
         *_of_tables(results.get("tables") or []),
     ]
 
@@ -94,6 +97,34 @@ def _of_bulk(row: Row | None) -> Iterator[Goal]:
         rate = row["contacts_a_second_while_not_waiting"]
         yield Goal(f"{what}: contacts per second while it does not wait", rate, 2500, at_least=True)
         yield Goal(f"{what}: peak memory of the worker", row["peak_mib"] * 2**20 / 10**6, 350, "MB")
+
+
+def _of_hubspot(rows: Sequence[Row]) -> Iterator[Goal]:
+    ours = [row for row in rows if row["letter"] == "a"]
+    if ours:
+        best = max(ours, key=lambda row: row["sustained_share"])
+        what = f"HubSpot, {best['contacts']:,} contacts"
+        yield Goal(f"{what}: sustained share of the limit", best["sustained_share"], 0.95, "%", at_least=True)
+        yield Goal(f"{what}: requests", best["requests"], 100 * best["contacts"] / 10_000)
+        yield Goal(f"{what}: 429s", max(row["too_many_requests"] for row in ours), 0)
+
+
+def _of_outage(rows: Sequence[Row]) -> Iterator[Goal]:
+    if rows:
+        alone, _, down = rows
+        what = "HubSpot down for an hour"
+        yield Goal(f"{what}: Brevo's time, of that alone", down["seconds"] / alone["seconds"], 1.1)
+        yield Goal(f"{what}: Brevo's retries beyond those alone", down["retries"] - alone["retries"], 0)
+        yield Goal(f"{what}: healthy contacts in Error there", down["hubspot_errors"] - down["refused"], 0)
+
+
+def _of_idle(row: Row | None) -> Iterator[Goal]:
+    if row:
+        one, four = row["one"], row["four"]
+        ratio = sum(four["statements_a_second"].values()) / sum(one["statements_a_second"].values())
+        yield Goal("idle with four destinations: statements per second, of those with one", ratio, 1.5)
+        ratio = four["cpu_percent"]["daemon"] / one["cpu_percent"]["daemon"]
+        yield Goal("idle with four destinations: CPU of the daemon, of that with one", ratio, 1.5)
 
 
 def _of_tables(rows: Sequence[Row]) -> Iterator[Goal]:

@@ -1,7 +1,7 @@
 """The contacts that every contender delivers: the same people, whoever sends them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -57,15 +57,18 @@ def people(count: int) -> Iterator[Person]:
         )
 
 
-def load_people(engine: sa.Engine, count: int, *, selected: bool = True) -> list[UUID]:
-    """Put them into the contacts table, selected for Brevo or not, and let PostgreSQL know how many; their ids."""
+def load_people(
+    engine: sa.Engine, count: int, *, selected: bool = True, crms: Sequence[str] = ("brevo",)
+) -> list[UUID]:
+    """Put them into the contacts table, selected for these CRMs or not, and let PostgreSQL know how many; their ids."""
     rows = [asdict(person) for person in people(count)]
-    statuses = "'Selected', 'Queued'" if selected else "'New', NULL"
+    columns = "".join(f", {crm}_sync_status, {crm}_processing_status" for crm in crms)
+    statuses = ", 'Selected', 'Queued'" if selected else ", 'New', NULL"
     insert = sa.text(
-        "INSERT INTO contacts (email, name, phone_number, email_type, has_gmail, source_url, domain_id, page_id,"
-        " brevo_sync_status, brevo_processing_status)"
-        " SELECT email, name, phone_number, email_type, has_gmail, source_url, domain_id, page_id, "
-        f"{statuses} FROM jsonb_to_recordset(CAST(:people AS jsonb)) AS person (email text, name text,"
+        "INSERT INTO contacts (email, name, phone_number, email_type, has_gmail, source_url, domain_id, page_id"
+        f"{columns})"
+        " SELECT email, name, phone_number, email_type, has_gmail, source_url, domain_id, page_id"
+        f"{statuses * len(crms)} FROM jsonb_to_recordset(CAST(:people AS jsonb)) AS person (email text, name text,"
         " phone_number text, email_type text, has_gmail boolean, source_url text, domain_id uuid, page_id uuid)"
         " RETURNING id"
     )

@@ -62,6 +62,33 @@ BULK = """\
 in Error, or the benchmark stops. The worker is a process of its own.
 """
 
+HUBSPOT = """\
+## HubSpot: a hundred requests in ten seconds
+
+{contacts:,} contacts, a hundred in a request. The HubSpot simulator keeps HubSpot's limit of any ten seconds and
+answers after 100 ms; the account has been used evenly before, so that no burst passes for a pace. Sustained: contacts
+per second from the first request to the last; a thousand is the limit. Seconds, and CPU per contact, are from the first
+step to the last: claim, journal and settling included. Whoever has no database sends the same batches, and each again a
+second after its 429. A contender that loses a contact stops the benchmark. Each contender once.
+"""
+
+IDLE = """\
+## With nothing to do
+
+A real daemon with its code server, schedules and sensors on, nothing selected, Dagster's storage in the same
+PostgreSQL, for {seconds} seconds: statements per second, as PostgreSQL logs them, and CPU in percent of a core. One
+destination is Brevo.
+"""
+
+OUTAGE = """\
+## HubSpot is down for an hour
+
+Three installations live through the same hour, minute by minute, and 40 minutes more. Contacts are selected every
+minute: for Brevo alone, for both, and for both while HubSpot answers 503 for that hour. Brevo and HubSpot refuse one
+contact in fifty. Brevo's attempts (whose, in which minute, with what result) are the same in all three, or the
+benchmark stops.
+"""
+
 TABLES = """\
 ## As the table grows
 
@@ -176,6 +203,57 @@ def _bulk(row: Row) -> Iterator[str]:
     yield _table(("bulk import", ""), figures)
 
 
+def _hubspot(rows: Sequence[Row]) -> Iterator[str]:
+    yield HUBSPOT.format(**rows[0])
+    heads = ("", "sustained", "of the limit", "seconds", "requests", "429s", "CPU ms/contact", "PostgreSQL", "peak MiB")
+    yield _table(heads, (_hubspot_row(row) for row in rows))
+
+
+def _hubspot_row(row: Row) -> Sequence[str]:
+    return (
+        f"({row['letter']}) {row['title']}",
+        f"{row['sustained']:.0f}",
+        f"{row['sustained_share']:.0%}",
+        f"{row['seconds']:.1f}",
+        f"{row['requests']}",
+        f"{row['too_many_requests']}",
+        f"{row['cpu_ms']:.2f}",
+        f"{row['postgres_cpu_ms']:.2f}" if row["postgres_cpu_ms"] else "",
+        f"{row['peak_mib']:.0f}",
+    )
+
+
+def _idle(row: Row) -> Iterator[str]:
+    yield IDLE.format(**row)
+    heads = ("destinations", "contacts' database", "Dagster's database", "daemon", "code server")
+    yield _table(heads, (_idle_row(title, row[title]) for title in ("one", "four")))
+
+
+def _idle_row(title: str, row: Row) -> Sequence[str]:
+    statements, cpu = row["statements_a_second"], row["cpu_percent"]
+    asked = (f"{statements.get(name, 0):.1f}" for name in ("contacts_of_users", "dagster"))
+    return (title, *asked, *(f"{cpu[name]:.1f} %" for name in ("daemon", "code server")))
+
+
+def _outage(rows: Sequence[Row]) -> Iterator[str]:
+    yield OUTAGE
+    heads = ("", "contacts", "Brevo: attempts", "retries", "in Error", "contacts/s", "HubSpot: requests", "in Error")
+    yield _table(heads, (_outage_row(row) for row in rows))
+
+
+def _outage_row(row: Row) -> Sequence[str]:
+    return (
+        row["title"],
+        f"{row['contacts']:,}",
+        f"{row['attempts']:,}",
+        f"{row['retries']}",
+        f"{row['brevo_errors']}",
+        f"{row['contacts_a_second']:.0f}",
+        f"{row['hubspot_requests']}",
+        f"{row['hubspot_errors']}",
+    )
+
+
 def _tables(rows: Sequence[Row]) -> Iterator[str]:
     yield TABLES.format(huge_pages=rows[0]["huge_pages"])
     sizes = sorted({row["rows"] for row in rows})
@@ -197,6 +275,9 @@ PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "latency": _latency,
     "memory": _memory,
     "bulk": _bulk,
+    "hubspot": _hubspot,
+    "outage": _outage,
+    "idle": _idle,
     "tables": _tables,
 }
 

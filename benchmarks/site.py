@@ -72,7 +72,7 @@ class Databases:
 
     home: Path
     parts: ExitStack
-    _templates: dict[int, str] = field(default_factory=dict)
+    _templates: dict[tuple[int, str], str] = field(default_factory=dict)
     _made: int = 0
 
     @cached_property
@@ -81,33 +81,33 @@ class Databases:
         return self.parts.enter_context(start(self.home))
 
     @contextmanager
-    def with_selected(self, contacts: int) -> Iterator[str]:
-        """The URL of a database in which this many contacts are selected."""
-        if contacts not in self._templates:
-            self._templates[contacts] = self._template(contacts)
+    def with_selected(self, contacts: int, crm: str = "brevo") -> Iterator[str]:
+        """The URL of a database in which this many contacts are selected for a CRM."""
+        if (contacts, crm) not in self._templates:
+            self._templates[contacts, crm] = self._template(contacts, crm)
         self._made += 1
         name = f"benchmark_{self._made}"
-        url = self.server.create_database(name, self._templates[contacts])
+        url = self.server.create_database(name, self._templates[contacts, crm])
         try:
             yield url
         finally:
             engine_for(url).dispose()
             self.server.drop_database(name)
 
-    def _template(self, contacts: int) -> str:
-        name = f"with_{contacts}"
+    def _template(self, contacts: int, crm: str) -> str:
+        name = f"with_{contacts}_{crm}"
         database = Database(url=self.server.create_database(name), crms=CRMS)
         database.upgrade(lambda _line: None)
-        load_people(database.engine, contacts)
+        load_people(database.engine, contacts, crms=[crm])
         database.engine.dispose()
         return name
 
-    def unfinished(self, url: str) -> int:
+    def unfinished(self, url: str, crm: str = "brevo") -> int:
         """How many contacts of that database are not Complete."""
         with engine_for(url).connect() as connection:
             query = (
                 "SELECT count(*) FROM contacts"
-                " WHERE (brevo_sync_status, brevo_processing_status) IS DISTINCT FROM ('Complete', 'Complete')"
+                f" WHERE ({crm}_sync_status, {crm}_processing_status) IS DISTINCT FROM ('Complete', 'Complete')"
             )
             return int(connection.exec_driver_sql(query).scalar_one())
 
@@ -152,6 +152,6 @@ def run_contender(name: str, task: Task) -> Measured:
 
 def environment() -> dict[str, str]:
     """This process's environment without the project's own settings, and with no proxy on the way to loopback."""
-    ours = ("DATABASE_URL", "BREVO_", "CRM_SYNC_", "DAGSTER_HOME")
+    ours = ("DATABASE_URL", *(f"{name.upper()}_" for name in CRMS), "CRM_SYNC_", "DAGSTER_HOME")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, delivered, load_settings, off_in
+from crm_sync_pipeline.destinations import DESTINATIONS, crms_of, load_settings, off_in
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.monitoring.alerts import limits_of
 from crm_sync_pipeline.orchestration.acts import build_act_jobs
@@ -39,7 +39,7 @@ def build_definitions(
     `destinations` may have one of another package, beside ours or alone. Without `settings` the environment is read.
     """
     settings = settings or load_settings(destinations)
-    served = delivered(destinations)
+    served = list(destinations)
     no_database = [] if settings.general.database else [settings.general.database_variable]
     jobs, schedules, sensors, assets, checks = [], [], [], [], []
     owner, tags = settings.general.crm_sync_owner, installation_tag(settings)

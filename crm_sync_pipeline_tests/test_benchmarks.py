@@ -1,16 +1,22 @@
 from collections.abc import Iterator
 from importlib import import_module
+from uuid import uuid4
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 
+from benchmarks import hubspot, outage
 from benchmarks.chart import draw
 from benchmarks.contender import Measured, Task
-from benchmarks.people import load_people
+from benchmarks.people import load_people, people
 from benchmarks.results import render
 from benchmarks.site import BenchmarkError, LoopbackServer, loopback_server
 from benchmarks.throughput import CONTENDERS, Contender, require_all, throughput
+from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
+from crm_sync_pipeline.domain.contact import Contact
+from crm_sync_pipeline.simulators.hubspot import DEFAULT_KEY, PLANS, HubspotConfig, HubspotSimulator
+from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 
 CONTACTS = 20
@@ -42,6 +48,45 @@ def test_the_results_tell_of_each_contender_that_took_part() -> None:
     page = render({"machine": {"processor": "one of a kind"}, "throughput": rows})
     assert all(contender.title in page for contender in bare)
     assert "one of a kind" in page
+
+
+def test_hubspots_limit_is_kept_by_ours_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubspot, "USED_REQUESTS", 1)
+    ours = [each for each in hubspot.CONTENDERS if each.runs == 2]
+    rows = hubspot.hubspot(lambda _line: None, 400, ours)
+    assert [(row["requests"], row["too_many_requests"]) for row in rows] == [(4, 0)]
+    page = render({"machine": {"processor": "one of a kind"}, "hubspot": rows})
+    assert f"(a) {ours[0].title}" in page
+
+
+@pytest.mark.parametrize("module", ["hubspot_official", "hubspot_bare"])
+def test_whoever_sends_the_same_batches_to_hubspot_sends_the_values_that_the_product_sends(module: str) -> None:
+    simulator = HubspotSimulator(HubspotConfig(limits=PLANS["unlimited"]))
+    with running(simulator.app) as server:
+        task = Task(150, server.base_url, in_the_air=8, api_key=DEFAULT_KEY)
+        assert import_module(f"benchmarks.contenders.{module}").run(task) == 150
+    person = list(people(150))[140]
+    contact = Contact(
+        uuid4(),
+        person.email,
+        person.name,
+        phone_number=person.phone_number,
+        domain_id=person.domain_id,
+        page_id=person.page_id,
+    )
+    sent = Hubspot().call_for(contact).payload["properties"]
+    held = simulator.contacts[person.email].properties
+    assert {name: held[name] for name in sent if "date" not in name} == {
+        name: value for name, value in sent.items() if "date" not in name
+    }
+
+
+def test_an_outage_of_hubspot_changes_no_attempt_at_brevo(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOUR": 10, "MINUTES": 50, "STEP": 5, "ONE_BAD_IN": 4}.items():
+        monkeypatch.setattr(outage, name, value)
+    rows = outage.outage(lambda _line: None, 4)
+    assert [row["retries"] for row in rows] == [6, 6, 6]
+    assert outage.DOWN in render({"machine": {"processor": "one of a kind"}, "outage": rows})
 
 
 def test_the_chart_cuts_a_bar_that_is_far_longer_than_the_others() -> None:

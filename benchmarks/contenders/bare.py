@@ -19,7 +19,7 @@ async def _send_all(task: Task) -> int:
             nonlocal delivered
             for person in waiting:
                 body = {"email": person.email, "attributes": person.attributes, "updateEnabled": True}
-                async with session.post(f"{task.brevo_url}/contacts", json=body) as answer:
+                async with session.post(f"{task.api_url}/contacts", json=body) as answer:
                     await answer.read()
                     delivered += answer.status in (201, 204)
 

@@ -54,7 +54,7 @@ async def _deliver_one(engine: sa.Engine, task: Task, contact_id: UUID) -> bool:
         contact = connection.execute(_MARK, {"id": contact_id}).one()
     async with httpx.AsyncClient(timeout=30) as client:
         answer = await client.post(
-            f"{task.brevo_url}/contacts",
+            f"{task.api_url}/contacts",
             json={"email": contact.email, "attributes": _attributes(contact), "updateEnabled": True},
             headers={"api-key": task.api_key, "Accept": "application/json"},
         )

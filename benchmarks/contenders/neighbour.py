@@ -19,7 +19,7 @@ def run(task: Task) -> int:
         due = time.monotonic()
         for number in count():
             body = {"email": f"{PREFIX}{number:06d}@example.com", "attributes": {}, "updateEnabled": True}
-            answer = client.post(f"{task.brevo_url}/contacts", json=body)
+            answer = client.post(f"{task.api_url}/contacts", json=body)
             now = time.monotonic()
             wait = float(answer.headers["x-sib-ratelimit-reset"]) if answer.status_code == 429 else 0.0
             due = max(due + 1 / task.requests_per_second, now + wait)

@@ -13,7 +13,7 @@ from benchmarks.people import Person, people
 def run(task: Task) -> int:
     """Send every contact with one client; returns how many it did not raise for."""
     with httpx.Client(timeout=60, follow_redirects=True) as connections:  # its own defaults
-        client = Brevo(api_key=task.api_key, base_url=task.brevo_url, httpx_client=connections)
+        client = Brevo(api_key=task.api_key, base_url=task.api_url, httpx_client=connections)
 
         def send(person: Person) -> bool:
             try:

@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "demo": (
         "sandbox",
         "demo",
-        "Deliver sample contacts to a simulated CRM, through real Dagster runs, and show what became of them.",
+        "Deliver sample contacts to simulated CRMs, through real Dagster runs, and show what became of them.",
     ),
     "dev": ("sandbox", "dev", "Run Dagster with schedules and sensors on, with simulators for whatever is not set."),
     "explain": (

@@ -11,7 +11,7 @@ from crm_sync_pipeline.cli.output import as_json, print_json, say
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.reading.alert_ledger import AlertLedger
-from crm_sync_pipeline.destinations import delivered, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.monitoring.alerts import Watch, limits_of
 from crm_sync_pipeline.monitoring.channels import AlertNotSentError, Channel, channels_of, missing_for_channels
 
@@ -59,7 +59,7 @@ def _try(channel: Channel) -> str | None:
 def list_alerts(json_wanted: bool) -> None:
     """Show what is wrong now, and what was told of it to whom. Runs that failed in a row are known to Dagster alone."""
     source, settings = database(), load_settings()
-    watch = Watch(source, dict.fromkeys(delivered()), limits=limits_of(settings))
+    watch = Watch(source, dict.fromkeys(DESTINATIONS), limits=limits_of(settings))
     with progress("Looking at the queue"):
         wrong = [each for each in watch.conditions() if each.holds]
     told = AlertLedger(source.engine).open_alerts()

@@ -10,7 +10,7 @@ from crm_sync_pipeline.cli.output import as_json, print_json
 from crm_sync_pipeline.cli.progress import progress
 from crm_sync_pipeline.cli.terminal import terminal
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.check import CheckReport, Line, State
 from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.settings import SettingsError
@@ -19,7 +19,7 @@ _MARKS = {State.GREEN: "[green]ok[/]", State.YELLOW: "[yellow]note[/]", State.RE
 
 
 @click.command(name="check")
-@click.option("--crm", type=click.Choice(delivered()), default=delivered()[0], show_default=True)
+@click.option("--crm", type=click.Choice(list(DESTINATIONS)), default=next(iter(DESTINATIONS)), show_default=True)
 @click.option("--create-fields", is_flag=True, help="Create the fields that the CRM lacks. Changes nothing else.")
 @click.option("--create-attributes", "create_fields", is_flag=True, hidden=True, help="The former name.")
 @as_json

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from crm_sync_pipeline.cli.db import database
-from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.monitoring.metrics import QueueCollector
 
@@ -28,7 +28,7 @@ def show_metrics(serve: bool, port: int, host: str) -> None:
     """
     registry = CollectorRegistry()
     source = database().giving_up_after(CONNECT_SECONDS)
-    registry.register(QueueCollector(source, delivered()))
+    registry.register(QueueCollector(source, list(DESTINATIONS)))
     try:
         if serve:
             _serve(registry, host, port)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crm_sync_pipeline.cli.terminal import terminal
-from crm_sync_pipeline.destinations import delivered
+from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.domain.errors import CrmSyncError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _command(name: str, simulation: "Simulation") -> click.Command:
 
 @click.command()
 @click.option("--contacts", type=click.IntRange(50, 100_000), default=300, show_default=True, help="How many to load.")
-@click.option("--only", type=click.Choice(delivered()), multiple=True, help="This CRM alone; repeatable.")
+@click.option("--only", type=click.Choice(list(DESTINATIONS)), multiple=True, help="This CRM alone; repeatable.")
 def demo(contacts: int, only: tuple[str, ...]) -> None:
     """Deliver sample contacts to simulated CRMs, through real Dagster runs, and show what became of them."""
     with _from_the_extra():

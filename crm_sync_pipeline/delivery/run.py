@@ -173,7 +173,7 @@ class _Calls:
         finally:
             self._throttle.release(was_pushed_back)
         self._engine.tally.requests += 1
-        self._verdicts.observe(result.outcome)
+        self._verdicts.observe(result.outcome, len(records))
         further = halves_of(records) if result.is_split else await self._results(records, result)
         if self._verdicts.is_open:
             self._throttle.stop()

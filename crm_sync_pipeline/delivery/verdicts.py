@@ -37,10 +37,10 @@ class Verdicts:
         """Whether nothing more should be sent."""
         return self._breaker.is_open
 
-    def observe(self, outcome: Outcome) -> None:
-        """Take note of an answer, also of one that is not its contact's last one in this run."""
+    def observe(self, outcome: Outcome, contacts: int = 1) -> None:
+        """Take note of the answer to a request, also of one that is not its contacts' last one in this run."""
         if not (isinstance(outcome, DestinationDown) and outcome.answer):  # of these, `take` decides
-            self._breaker.observe(outcome)
+            self._breaker.observe(outcome, contacts)
 
     def observe_shared(self, outcome: Outcome) -> None:
         """Take note of an answer that is about many contacts: what it refuses is not one contact's."""
@@ -75,6 +75,7 @@ class Verdicts:
 
     def remember(self) -> str | None:
         """Write down how the destination was found; the sentence of one that is down."""
+        self._breaker.end()
         if opened_by := self._breaker.opened_by:
             said = sentences(opened_by.message)
             wait = opened_by.wait if isinstance(opened_by, DestinationDown) else timedelta(0)

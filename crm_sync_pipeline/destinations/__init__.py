@@ -27,11 +27,6 @@ def off_in(settings: Settings, destinations: Mapping[str, Entry] = DESTINATIONS)
     return {name: " and ".join(variables) for name, variables in missing.items() if variables}
 
 
-def delivered(destinations: Mapping[str, Entry] = DESTINATIONS) -> list[str]:
-    """The names of those that are delivered to."""
-    return [name for name, entry in destinations.items() if entry.import_destination]
-
-
 def load_settings(destinations: Mapping[str, Entry] = DESTINATIONS) -> Settings:
     """Read the environment, with each destination's own settings. SettingsError names each variable that is wrong."""
     return reading.load_settings({name: entry.settings for name, entry in destinations.items()})

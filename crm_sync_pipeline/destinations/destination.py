@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from crm_sync_pipeline.destinations.bulk import BulkImport
 from crm_sync_pipeline.destinations.contract import (
@@ -43,11 +43,15 @@ from crm_sync_pipeline.domain.delivered import NEVER, Delivered, mark_of
 from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import UNCHANGED, Deferred, DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.pacing import clamp_pause
+from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings, SettingsError
 from crm_sync_pipeline.settings.base import FromEnvironment
 from crm_sync_pipeline.settings.groups import DeliveryOptions
+from crm_sync_pipeline.settings.values import plain
 
 MESSAGE_LIMIT = 300
+
+JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json", "Accept": "application/json"}
 
 LOOKED_UP_AT_ONCE = 20
 """How many contacts `missing` is asked for at most."""
@@ -100,12 +104,27 @@ class HttpDestination(BaseModel, ABC):
 
     @classmethod
     def alike(cls, group: FromEnvironment) -> dict[str, Any]:
-        """The values of all settings in the group that the destination has a field of the same name for."""
-        return {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
+        """The settings of the group that are set and that the destination has a field of the same name for.
+
+        A secret is handed on as its text.
+        """
+        found = {name: getattr(group, name) for name in type(group).model_fields if name in cls.model_fields}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in found.items()
+            if value is not None
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_are_plain(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A secret without the quotes and blanks around it: a run is given the variable's raw text."""
+        found = {name: plain(values[name]) for name in cls.secrets if isinstance(values.get(name), str)}
+        return {**values, **found}
 
     @abstractmethod
     def headers(self) -> dict[str, str]:
-        """What every request carries, the key included."""
+        """What every request carries beside the JSON headers, the key included."""
 
     @abstractmethod
     def call_for(self, contact: Contact) -> Call:
@@ -122,9 +141,13 @@ class HttpDestination(BaseModel, ABC):
         `Failed` where the answer is not the vendor's: that of a proxy, a firewall.
         """
 
-    @abstractmethod
     def read_setup_fault(self, answer: Answer) -> DestinationDown:
-        """What a 401, 402, 403, 404, 405, 407 or a redirect means, and what a person must do."""
+        """What a 401, 402, 403, 404, 405, 407 or a redirect means, and what a person must do.
+
+        A vendor whose answers tell more says more.
+        """
+        check = f"Check {' and '.join([*self.secrets.values(), 'the address'])}; requests go to {self.base_url} now"
+        return DestinationDown(f"http_{answer.status}", sentences(self.error_text(answer), check))
 
     @property
     def needs_address(self) -> bool:
@@ -142,7 +165,13 @@ class HttpDestination(BaseModel, ABC):
         return printable(message) if isinstance(message, str) else ""
 
     def require_ready(self) -> None:
-        """CrmSyncError where a setting is missing without which nothing can be sent."""
+        """NotReadyError where a setting is missing without which nothing can be sent: any of `secrets`."""
+        if missing := [variable for field, variable in self.secrets.items() if not getattr(self, field)]:
+            names, it = " and ".join(missing), "it" if len(missing) == 1 else "them"
+            are = "is" if len(missing) == 1 else "are"
+            raise NotReadyError(
+                f"{names} {are} not set. Nothing was sent, no contact was touched. Set {it} and start again."
+            )
 
     def error_text(self, answer: Answer, instead: str = "") -> str:
         """'{title} API error (400): Invalid email address', without personal data."""
@@ -156,7 +185,7 @@ class HttpDestination(BaseModel, ABC):
         """One client for a whole run: it keeps its connections. The time limit of a call is `send`'s, for all of it."""
         from crm_sync_pipeline.destinations.client import client_for  # a tenth of a second, for who sends to spend
 
-        return client_for(self.base_url, self.headers(), self.concurrency)
+        return client_for(self.base_url, {**JSON_HEADERS, **self.headers()}, self.concurrency)
 
     def prepare(self, contact: Contact, before: Delivered = NEVER) -> "Record | Attempt":
         """The request that an attempt begins with; the attempt that ends it where none can be made.

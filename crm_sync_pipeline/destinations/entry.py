@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crm_sync_pipeline.domain.crm import Crm
-from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.settings.base import FromEnvironment
 
 if TYPE_CHECKING:
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
 class Entry:
     """One destination.
 
-    `import_destination` imports its class; None where this version does not deliver to it yet. `remedies` says what a
-    person does about its own refusals, by their reasons.
+    `import_destination` imports its class. `remedies` says what a person does about its own refusals, by their reasons.
     """
 
     crm: Crm
     settings: type[FromEnvironment]
-    import_destination: "Callable[[], type[HttpDestination]] | None" = None
+    import_destination: "Callable[[], type[HttpDestination]]"
     remedies: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -36,7 +34,5 @@ class Entry:
         return self.crm.title
 
     def destination(self) -> "type[HttpDestination]":
-        """The class that delivers to it. CrmSyncError where there is none yet."""
-        if self.import_destination is None:
-            raise CrmSyncError(f"{self.title} is not delivered to by this version. Nothing was sent.")
+        """The class that delivers to it."""
         return self.import_destination()

@@ -13,6 +13,7 @@ def sync_status_of(name: str) -> str:
 class Crm:
     """A CRM's columns on the contacts table, and what they become there.
 
+    `by_address`: it knows a contact by the e-mail address, so that two rows with one address are one contact there.
     `holds_address`: its id column holds the e-mail address that was sent. `carries`: its fields that each optional
     column of the contacts table fills, where that is known.
     """
@@ -21,7 +22,12 @@ class Crm:
     title: str
     id_column: str
     holds_address: bool = False
+    by_address: bool = True
     carries: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
+
+    def carried_by(self, column: str) -> Sequence[str]:
+        """Its fields that a column of the contacts table fills: none for one that it is not sent."""
+        return self.carries.get(column, ()) if self.carries else (column,)
 
     @property
     def sync_status(self) -> str:

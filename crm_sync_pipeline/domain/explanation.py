@@ -8,7 +8,11 @@ from crm_sync_pipeline.domain.address import normal_form
 from crm_sync_pipeline.domain.health import Down
 from crm_sync_pipeline.domain.outcome import NOT_CLAIMED, UNCHANGED
 
+NO_EMAIL = "no_email"
+"""The reason of a contact that was not sent, because it has no e-mail address."""
+
 _REMEDIES = {
+    NO_EMAIL: "Fill in its e-mail address",
     "invalid_domain": "Correct its e-mail address",
     "address_not_ascii": "Correct its e-mail address",
 }
@@ -42,8 +46,9 @@ class Twin:
 class Facts:
     """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's.
 
-    `overwritten_by`: who was delivered to the same address since, with other data. `off`: the variables that are not
-    set here, without which nothing is delivered. `needs_address`: whether it can't be sent without an e-mail address.
+    `by_address`: whether the destination knows its contacts by their addresses. `overwritten_by`: who was delivered to
+    the same address since, with other data. `off`: the variables that are not set here, without which nothing is
+    delivered.
     """
 
     contact_id: str
@@ -65,9 +70,9 @@ class Facts:
     remote_id: str | None = None
     down: Down | None = None
     held_at: datetime | None = None
+    by_address: bool = True
     overwritten_by: Twin | None = None
     off: str = ""
-    needs_address: bool = True
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property
@@ -76,14 +81,10 @@ class Facts:
         return self.attempts[-1] if self.attempts else None
 
     @property
-    def has_address(self) -> bool:
-        """Whether its row has an e-mail address."""
-        return bool(normal_form(self.email))
-
-    @property
     def lacks_address(self) -> bool:
-        """Whether it can't be sent because it has no e-mail address."""
-        return self.needs_address and not self.has_address
+        """Whether it can't be sent because there is no address; another destination may send it all the same."""
+        was_refused = self.last is not None and self.last.reason == NO_EMAIL
+        return not normal_form(self.email) and (self.by_address or was_refused)
 
     def command(self, verb: str) -> str:
         """What to type for this delivery, and for no other destination's."""
@@ -215,7 +216,7 @@ def _complete(facts: Facts) -> Explanation:
 def _to_do(facts: Facts, remedies: Mapping[str, str]) -> str:
     """What a person does about the cause; "" where only the destination's own words say it."""
     if facts.lacks_address:
-        return remedies.get("no_email", "Fill in its e-mail address")
+        return remedies[NO_EMAIL]
     last = facts.last
     return remedies.get(last.reason, "") if last and last.outcome == "rejected" else ""
 

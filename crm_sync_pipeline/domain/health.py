@@ -14,10 +14,16 @@ LONGEST_PROBE_DELAY = timedelta(minutes=15)
 class Breaker:
     """Opens at the first refusal of our set-up, or at five `Failed` in a row. `opened_by` is that outcome.
 
+    A run in which nothing got through may have had fewer requests than that, with many contacts in each: `end` counts
+    the contacts.
+
     A refusal that one contact may have caused is shown to it only once `Blame` has decided that it is everybody's.
     """
 
     failures_in_a_row: int = 0
+    contacts_failed: int = 0
+    got_through: bool = False
+    last_failure: Failed | None = None
     opened_by: Failed | DestinationDown | None = None
 
     @property
@@ -25,16 +31,24 @@ class Breaker:
         """Whether nothing more should be sent."""
         return self.opened_by is not None
 
-    def observe(self, outcome: Outcome) -> None:
-        """Take note of an outcome; one that is neither success nor failure leaves the count alone."""
+    def observe(self, outcome: Outcome, contacts: int = 1) -> None:
+        """Take note of the outcome of a request; one that is neither success nor failure leaves the count alone."""
         if isinstance(outcome, DestinationDown):
             self.opened_by = self.opened_by or outcome
         elif isinstance(outcome, Failed):
             self.failures_in_a_row += 1
+            self.contacts_failed += contacts
+            self.last_failure = outcome
             if self.failures_in_a_row >= FAILURES_UNTIL_OPEN:
                 self.opened_by = self.opened_by or outcome
         elif isinstance(outcome, (Synced, Rejected)):
             self.failures_in_a_row = 0
+            self.got_through = True
+
+    def end(self) -> None:
+        """The run is over: where nobody got through and five contacts failed, the next ones are not to be spent."""
+        if not self.got_through and self.contacts_failed >= FAILURES_UNTIL_OPEN:
+            self.opened_by = self.opened_by or self.last_failure
 
 
 @dataclass(frozen=True, slots=True)

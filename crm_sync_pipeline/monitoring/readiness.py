@@ -71,10 +71,11 @@ def _of_database(database: Database, name: str, clock: Clock) -> tuple[list[Line
 
 
 def _of_missing_columns(contacts: ContactsTable, crm: Crm) -> list[Line]:
-    missing = missing_columns(contacts)
+    carried = {column.name: crm.carried_by(column.name) for column in missing_columns(contacts)}
+    missing = [column for column in missing_columns(contacts) if carried[column.name]]
     if not missing:
         return []
-    unsent = [attribute for column in missing for attribute in crm.carries.get(column.name, (column.name,))]
+    unsent = [attribute for column in missing for attribute in carried[column.name]]
     says = (
         f"{contacts.qualified} has no {', '.join(column.name for column in missing)}; contacts are delivered without "
         f"{', '.join(unsent)}"

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import Enum
 
 import dagster as dg
@@ -13,7 +12,6 @@ from crm_sync_pipeline.contact_queue.people.chunks import RowProgress
 from crm_sync_pipeline.contact_queue.people.selection import parse_ids
 from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery.door import deliver_contact
-from crm_sync_pipeline.destinations import delivered
 from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.domain.errors import CrmSyncError
@@ -132,8 +130,8 @@ def _build_job(
 
 
 def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncContactConfig]) -> dg.OpDefinition:
-    """The op `deliver_contact` of the job `sync_contact_now`, for any of these that is delivered to."""
-    known = sorted(delivered(destinations))
+    """The op `deliver_contact` of the job `sync_contact_now`, for any of these."""
+    known = sorted(destinations)
 
     @dg.op(name="deliver_contact", required_resource_keys={"database", *known})
     def deliver_one(context: dg.OpExecutionContext, config: form) -> None:  # type: ignore[valid-type] # Dagster reads it
@@ -144,7 +142,6 @@ def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncCont
             (contact_id,) = parse_ids([wanted.contact_id])
             database: Database = context.resources.database
             entry = destinations[name]
-            entry.destination()
             destination: HttpDestination = getattr(context.resources, name)
             destination.require_ready()
             tally = deliver_contact(database.queue(name, PATIENCE_FOR_RESULTS), destination, contact_id, context.run_id)
@@ -152,7 +149,7 @@ def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncCont
             if tally.down:
                 raise CrmSyncError(tally.down)
             facts = database.report().facts(entry.crm, contact_id, database.policy(name).max_retries)
-            answer = explain(replace(facts, needs_address=destination.needs_address), entry.remedies)
+            answer = explain(facts, entry.remedies)
         metadata = {"contact": str(contact_id), "verdict": answer.verdict, "next": answer.next_step}
         if not tally.outcomes["synced"]:
             said = f"{answer.verdict.rstrip('.')}. Next: {answer.next_step}"

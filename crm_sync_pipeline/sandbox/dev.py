@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 
 from crm_sync_pipeline.contact_queue.source import Database
-from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, delivered, load_settings
+from crm_sync_pipeline.destinations import CRMS, DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.errors import CrmSyncError
 from crm_sync_pipeline.sandbox.accounts import simulated_account
 from crm_sync_pipeline.sandbox.postgres import start
@@ -60,7 +60,7 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # it says so at every start
         **{name: value for name, value in os.environ.items() if value},
     }
-    for name in delivered():
+    for name in DESTINATIONS:
         title = DESTINATIONS[name].title
         if not settings.destinations[name].missing:
             account = DESTINATIONS[name].destination().from_settings(settings)
@@ -83,7 +83,7 @@ def _prepare(parts: ExitStack, var: Path, console: Console) -> dict[str, str]:
         load(database, sample_contacts(SAMPLE_SIZE))
     console.print("Database: an embedded PostgreSQL with sample contacts, kept in var/postgres. In another terminal:")
     console.print(f"  export DATABASE_URL='{postgres.url}'")
-    crms = " ".join(f"--crm {name}" for name in delivered())
+    crms = " ".join(f"--crm {name}" for name in DESTINATIONS)
     console.print(f"  .venv/bin/crm-sync select --all --anyway {crms}")
     console.print("Then watch the sensors start runs.")
     return environment

@@ -9,7 +9,8 @@ from crm_sync_pipeline.simulators.brevo import BrevoConfig
 from crm_sync_pipeline.simulators.brevo.answers import Refused, error
 from crm_sync_pipeline.simulators.brevo.contacts import upsert
 from crm_sync_pipeline.simulators.exchange import Answer, Request, json_answer
-from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, WatchedBrevo, part_of_request
+from crm_sync_pipeline_tests.chaos.vendors.brevo import WatchedBrevo
+from crm_sync_pipeline_tests.chaos.watched import call_of, part_of_request
 
 MOST = 3
 
@@ -34,6 +35,11 @@ class BatchSimulator(WatchedBrevo):
     def __init__(self, config: BrevoConfig | None = None, ways: Sequence[str] = ("whole",)) -> None:
         self.ways = ways
         super().__init__(config)
+
+    def calm(self) -> None:
+        """See Watched."""
+        super().calm()
+        self.ways = ("whole",)
 
     def clear(self) -> None:
         """Forget every contact, and draw the same answers again."""
@@ -63,8 +69,8 @@ class BatchSimulator(WatchedBrevo):
             answer = refused.answer
         email = str(row.get("email")).strip().lower()
         if answer.wrote:
-            number = request.header(CALL_HEADER.encode()) or ""
-            self._note(number if size == 1 else part_of_request(number, email), payload)
+            number = call_of(request)
+            self.note_upsert(number if size == 1 else part_of_request(number, email), payload)
         body = json.loads(answer.body) if answer.body else None
         return {"key": row.get("key"), "email": email, "status": answer.status, "body": body}
 

@@ -10,6 +10,7 @@ from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS
 from crm_sync_pipeline_tests.chaos.figures import Figures
 from crm_sync_pipeline_tests.chaos.process_level import run_process_level
 from crm_sync_pipeline_tests.chaos.report import show, write_markdown
+from crm_sync_pipeline_tests.chaos.vendors.registry import REAL, VENDORS
 
 FAST_TRIALS, FAST_SECONDS = 8, 10.0
 LONG_TRIALS = 300
@@ -24,8 +25,15 @@ LONG_DAGSTER = {"kills": 200, "restarts": 20, "cuts": 20}
 @click.option("--trials", type=click.IntRange(1), help="How many trials on the process level.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the first trial; the next has the next.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Trials at the same time.")
-@click.option("--ablate", type=click.Choice(list(ABLATIONS)), help="Take a safeguard out: violations must show.")
-@click.option("--batches", is_flag=True, help="Against a vendor that takes three contacts in a request.")
+@click.option(
+    "--ablate",
+    type=click.Choice(sorted({*ABLATIONS, *(name for vendor in VENDORS.values() for name in vendor.ablations)})),
+    help="Take a safeguard out: violations must show. Some belong to one destination.",
+)
+@click.option(
+    "--destination", type=click.Choice(list(VENDORS)), default="brevo", show_default=True, help="Whom it delivers to."
+)
+@click.option("--batches", is_flag=True, help="The same as --destination batches: a vendor that does not exist.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables into this file too.")
 def main(
     is_long: bool,
@@ -34,6 +42,7 @@ def main(
     seed: int,
     jobs: int,
     ablate: str | None,
+    destination: str,
     batches: bool,
     markdown: Path | None,
 ) -> None:
@@ -42,16 +51,25 @@ def main(
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
+    destination = "batches" if batches else destination
+    ablations = [*ABLATIONS, *VENDORS[destination].ablations]
+    if ablate and ablate not in ablations:
+        raise click.BadParameter(f"for '{destination}' it is one of {', '.join(ablations)}.", param_hint="--ablate")
+    if level == "dagster" and destination not in REAL:
+        raise click.UsageError(f"Dagster runs no job for '{destination}'; there are {', '.join(REAL)}.")
     done: list[Figures] = []
     if level in ("process", "both") or ablate:
         count = trials or (ABLATED_TRIALS if ablate else LONG_TRIALS if is_long else FAST_TRIALS)
         until = 0.0 if trials or is_long or ablate else time.monotonic() + FAST_SECONDS
         seeds = range(seed, seed + count)
-        done.append(run_process_level(seeds=seeds, jobs=jobs, say=say, ablation=ablate, until=until, batches=batches))
-    if level in ("dagster", "both") and not ablate:
+        done.append(
+            run_process_level(seeds=seeds, jobs=jobs, say=say, ablation=ablate, until=until, destination=destination)
+        )
+    if level in ("dagster", "both") and not ablate and destination in REAL:
         from crm_sync_pipeline_tests.chaos.dagster_level import run_dagster_level
 
-        done.append(run_dagster_level(**(LONG_DAGSTER if is_long else FAST_DAGSTER), seed=seed, say=say))
+        amount = LONG_DAGSTER if is_long else FAST_DAGSTER
+        done.append(run_dagster_level(**amount, seed=seed, say=say, destination=destination))
     show(console, done)
     if ablate:
         caught = len({violation.seed for figures in done for violation in figures.violations})

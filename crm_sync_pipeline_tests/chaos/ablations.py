@@ -3,8 +3,7 @@
 SQLAlchemy has no public way to take something out of a statement, so two of its private attributes are used.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +14,7 @@ from crm_sync_pipeline.contact_queue.database.columns import SIZE, TOKEN, Destin
 from crm_sync_pipeline.contact_queue.database.tables import attempts, deliveries
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.contact_queue.worker import claim_sql, settle_sql
-from crm_sync_pipeline.destinations.contract import Answer, Record
 from crm_sync_pipeline.domain.batch import Attempt, LeaseStatus, Settlement
-from crm_sync_pipeline.domain.outcome import Outcome
-from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
 from crm_sync_pipeline_tests.chaos.plan import Act
 
 
@@ -112,43 +108,33 @@ def without_journal() -> None:
     _replace(ContactQueue, "settle", write_and_settle)
 
 
-def with_results_by_position() -> None:
-    """The first result of a batch is taken for that of the first contact, and so on, whatever it names."""
-
-    def by_position(self: BatchResource, records: Sequence[Record], answer: Answer) -> Iterator[tuple[UUID, Outcome]]:
-        results = answer.data.get("results", []) if isinstance(answer.data, dict) else []
-        for record, result in zip(records, results, strict=False):
-            body = b"" if result["body"] is None else json.dumps(result["body"]).encode()
-            yield record.contact.id, self.read(Answer(result["status"], {}, body))
-
-    _replace(BatchResource, "results_in", by_position)
-
-
 ABLATIONS: Mapping[str, Callable[[], None]] = {
     "token": without_token_check,
     "lease": without_lease,
     "locks": without_locks,
     "journal": without_journal,
-    "matching": with_results_by_position,
 }
-
-OF_BATCHES = frozenset({"matching"})
-"""Those that show only where a request carries many contacts."""
+"""Those of the product itself; a vendor may have more, which are its destination's."""
 
 
-_SLEEPERS = (Act(0.0, "brevo_fault", detail="latency=200:for=15"), *(Act(0.3, "stop_until_taken", 6.0),) * 2)
+_SLEEPERS = (Act(0.0, "vendor_fault", detail="latency=200:for=15"), *(Act(0.3, "stop_until_taken", 6.0),) * 2)
 
 STRUCK_BY: Mapping[str, tuple[Sequence[Act], Mapping[str, float]]] = {
     "token": (_SLEEPERS, {}),
     "lease": ((), {}),
     "locks": ((), {}),
     "journal": ((), {"before_settle": 0.4}),
-    "matching": ((), {}),
+    "keys": ((Act(0.3, "vendor_fault", detail="reset-after-write:times=20"),), {}),
 }
 """The faults that a safeguard is there for, acts and odds: an ablated trial has these and no others.
 
 The token is what stops a worker that slept with calls in flight; those that it has not made, its own clock stops.
 """
+
+
+def struck_by(ablation: str) -> tuple[Sequence[Act], Mapping[str, float]]:
+    """Those of one ablation; a vendor's own show without any."""
+    return STRUCK_BY.get(ablation, ((), {}))
 
 
 def _replace(owner: object, name: str, instead: Any) -> None:

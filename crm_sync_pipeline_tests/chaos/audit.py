@@ -4,13 +4,15 @@ It belongs to the harness: the product's migrations know nothing of it. Who did 
 `chaos.actor` of the session, which `as_actor` puts into a URL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import sqlalchemy as sa
+
+from crm_sync_pipeline.domain.crm import Crm
 
 PEOPLE = "people"
 HARNESS = "harness"
@@ -35,9 +37,6 @@ DECLARE
     new_row jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
     the_row jsonb := coalesce(new_row, old_row);
 BEGIN
-    IF TG_TABLE_NAME = 'deliveries' AND the_row->>'destination' <> 'brevo' THEN
-        RETURN NULL;
-    END IF;
     INSERT INTO chaos.history (table_name, contact_id, before, after)
     VALUES (TG_TABLE_NAME, coalesce(the_row->>'contact_id', the_row->>'id')::uuid, old_row, new_row);
     RETURN NULL;
@@ -74,6 +73,7 @@ class Change:
     contact: UUID
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    crm: Crm
 
     @property
     def is_by_the_product(self) -> bool:
@@ -81,12 +81,12 @@ class Change:
         return self.actor not in (PEOPLE, HARNESS)
 
     def status_before(self) -> tuple[str | None, str | None]:
-        """Brevo's sync and processing status of a contact."""
-        return _status(self.before)
+        """Sync and processing status of a contact, of the CRM that the trial is about."""
+        return status_in(self.before, self.crm)
 
     def status_after(self) -> tuple[str | None, str | None]:
         """The same, afterwards."""
-        return _status(self.after)
+        return status_in(self.after, self.crm)
 
 
 def as_actor(url: str, actor: str) -> str:
@@ -94,14 +94,16 @@ def as_actor(url: str, actor: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}options={quote(f'-c chaos.actor={actor}')}"
 
 
-def read_history(engine: sa.Engine) -> list[Change]:
-    """Everything that was written and committed since the trigger was made."""
+def read_history(engine: sa.Engine, crm: Crm) -> list[Change]:
+    """Everything that was written and committed since the trigger was made; of deliveries, those to one CRM."""
     query = """
         SELECT id, transaction_id, began_at, at, committed_at, actor, table_name, contact_id, before, after
-        FROM chaos.history ORDER BY id
+        FROM chaos.history
+        WHERE table_name = 'contacts' OR coalesce(after, before)->>'destination' = :destination
+        ORDER BY id
     """
     with engine.connect() as connection:
-        return [Change(*row) for row in connection.exec_driver_sql(query)]
+        return [Change(*(*row, crm)) for row in connection.execute(sa.text(query), {"destination": crm.name})]
 
 
 def by_contact(history: Sequence[Change], table: str) -> dict[UUID, list[Change]]:
@@ -113,5 +115,6 @@ def by_contact(history: Sequence[Change], table: str) -> dict[UUID, list[Change]
     return found
 
 
-def _status(row: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    return (row["brevo_sync_status"], row["brevo_processing_status"]) if row else (None, None)
+def status_in(row: Mapping[str, Any] | None, crm: Crm) -> tuple[str | None, str | None]:
+    """Sync and processing status of a row of `contacts`; None and None where there is none."""
+    return (row[crm.sync_status], row[crm.processing_status]) if row else (None, None)

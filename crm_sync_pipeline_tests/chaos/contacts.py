@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from crm_sync_pipeline_tests.builders import World
+from crm_sync_pipeline_tests.chaos.vendor import Vendor
 from crm_sync_pipeline_tests.chaos.wrapping import KILLER, KILLERS_ADDRESS
 
 _ODD_NAMES = (
@@ -14,6 +15,7 @@ _ODD_NAMES = (
     "\u202e\u0000".replace("\0", ""),
     "  ",
 )
+_ODD_ADDRESSES = ("no address at all", "   ")
 _SAME_NUMBER = "+14155550123"
 
 
@@ -27,7 +29,7 @@ class Filling:
     killers: frozenset[UUID]
 
 
-def fill(world: World, healthy: int, *, has_killer: bool) -> Filling:
+def fill(world: World, vendor: Vendor, healthy: int, *, has_killer: bool) -> Filling:
     """Add and select them all, in one statement each."""
     world.execute(
         """
@@ -40,15 +42,17 @@ def fill(world: World, healthy: int, *, has_killer: bool) -> Filling:
     )
     ids = [row["id"] for row in world.rows("SELECT id FROM contacts ORDER BY length(email), email")]
     odd = [_add(world, f"odd{number}@example.com", name=name) for number, name in enumerate(_ODD_NAMES)]
-    hopeless = {
-        _add(world, "no address at all"): "Max retries exceeded (3). Last error: Brevo API error (400)",
-        _add(world, "   "): "Max retries exceeded (3). Last error: Contact has no email address",
+    oddly_addressed = {
+        _add(world, address): vendor.hopeless.get(address)
+        for address in {**dict.fromkeys(_ODD_ADDRESSES), **vendor.hopeless}
     }
-    clashing = frozenset(_add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER) for number in (1, 2))
+    same_number = [_add(world, f"number{number}@example.com", phone_number=_SAME_NUMBER) for number in (1, 2)]
     killers = frozenset([_add(world, KILLERS_ADDRESS, name=KILLER)] if has_killer else [])
-    # Both CRMs are selected, and only one has workers: the other's columns must stay as they are.
-    world.select(*ids, *odd, *hopeless, *clashing, *killers, crms=("brevo", "hubspot"))
-    return Filling(ids, hopeless, clashing, killers)
+    # Two CRMs are selected, and only one has workers: the other's columns must stay as they are.
+    neighbour = next(name for name in ("hubspot", "brevo") if name != vendor.name)
+    world.select(*ids, *odd, *oddly_addressed, *same_number, *killers, crms=(vendor.name, neighbour))
+    hopeless = {contact: words for contact, words in oddly_addressed.items() if words}
+    return Filling(ids, hopeless, frozenset(same_number if vendor.numbers_are_unique else []), killers)
 
 
 def _add(world: World, email: str, **columns: str) -> UUID:

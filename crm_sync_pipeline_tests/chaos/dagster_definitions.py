@@ -14,31 +14,36 @@ from crm_sync_pipeline_tests.chaos.dagster_watching import watch_this_process
 LEASE_SECONDS = "CHAOS_LEASE_SECONDS"
 CALL_SECONDS = "CHAOS_CALL_SECONDS"
 TRIGGERS = "CHAOS_TRIGGERS"
+DESTINATION = "CHAOS_DESTINATION"
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Schedules and sensors are left out where TRIGGERS is "off", so that a test starts every run by hand."""
+    """What delivers to DESTINATION, which is brevo unless it is set.
+
+    Schedules and sensors are left out where TRIGGERS is "off", so that a test starts every run by hand.
+    """
     watch_this_process()
+    destination = os.environ.get(DESTINATION, "brevo")
     settings = load_settings()
     # Past the settings' own bounds, which are meant for a real account.
     general = settings.general.model_copy(update={"crm_sync_lease_seconds": int(os.environ[LEASE_SECONDS])})
     product = build_definitions(replace(settings, general=general))
     resources = dict(product.resources or {})
-    resources["brevo"] = _changed(resources["brevo"], timeout_seconds=float(os.environ[CALL_SECONDS]))
+    resources[destination] = _changed(resources[destination], timeout_seconds=float(os.environ[CALL_SECONDS]))
     triggered = os.environ[TRIGGERS] == "on"
     return dg.Definitions(
-        jobs=_of_brevo(product.jobs),
-        schedules=_of_brevo(product.schedules) if triggered else None,
-        sensors=_of_brevo(product.sensors) if triggered else None,
+        jobs=_of(destination, product.jobs),
+        schedules=_of(destination, product.schedules) if triggered else None,
+        sensors=_of(destination, product.sensors) if triggered else None,
         assets=product.assets,
         resources=resources,
     )
 
 
-def _of_brevo(definitions: Iterable[Any] | None) -> list[Any]:
-    """What delivers to Brevo; acts, checks and alerts start no run here."""
-    return [each for each in definitions or () if each.name.startswith(("brevo_", "resume_"))]
+def _of(destination: str, definitions: Iterable[Any] | None) -> list[Any]:
+    """What delivers to it; acts, checks and alerts start no run here."""
+    return [each for each in definitions or () if each.name.startswith((f"{destination}_", "resume_"))]
 
 
 def _changed(resource: Any, **values: object) -> Any:

@@ -8,27 +8,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
 from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
-from crm_sync_pipeline_tests.chaos.dagster_definitions import CALL_SECONDS, LEASE_SECONDS, TRIGGERS
+from crm_sync_pipeline_tests.chaos.dagster_definitions import CALL_SECONDS, DESTINATION, LEASE_SECONDS, TRIGGERS
 from crm_sync_pipeline_tests.chaos.dagster_faults import DagsterFaults, Plan
 from crm_sync_pipeline_tests.chaos.dagster_keeps import everything_kept, failures_in, secrets_in
 from crm_sync_pipeline_tests.chaos.dagster_people import Impatient
 from crm_sync_pipeline_tests.chaos.dagster_runs import Runs
 from crm_sync_pipeline_tests.chaos.dagster_services import dagster_services
 from crm_sync_pipeline_tests.chaos.dagster_watching import CALM, DATABASE_URL, FOLDER, ODDS
-from crm_sync_pipeline_tests.chaos.evidence import LIST_ID, Evidence, Life, calls_in, read_tables
+from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, calls_in, read_tables
 from crm_sync_pipeline_tests.chaos.people import People
 from crm_sync_pipeline_tests.chaos.proxy import Port, Proxy
 from crm_sync_pipeline_tests.chaos.site import Site, folder
 from crm_sync_pipeline_tests.chaos.time_passing import Clockwork
 from crm_sync_pipeline_tests.chaos.trace import read_trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
+from crm_sync_pipeline_tests.chaos.vendor import Vendor
+from crm_sync_pipeline_tests.chaos.watched import Watched
 
-KEY = "xkeysib-4f1d0secret0never0to0be0seen"
 BATCH_SIZE = 12
 RUNS_AT_A_TIME = 3
 REQUESTS_PER_SECOND = 15
@@ -83,7 +82,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run_episode(site: Site, plan: Plan, say: Callable[[str], None]) -> Outcome:
+def run_episode(site: Site, vendor: Vendor, plan: Plan, say: Callable[[str], None]) -> Outcome:
     """Do one episode, from an empty database to the evidence."""
     started_at = time.monotonic()
 
@@ -93,30 +92,30 @@ def run_episode(site: Site, plan: Plan, say: Callable[[str], None]) -> Outcome:
     with ExitStack() as stack:
         notes, home = stack.enter_context(folder()), stack.enter_context(folder())
         world = stack.enter_context(site.database(f"episode_{plan.seed}", LEASE))
-        filling = fill(world, 20 + 6 * plan.kills, has_killer=plan.has_killer)
-        brevo = WatchedBrevo(BrevoConfig(api_keys=frozenset({KEY}), limits=PLANS["unlimited"], seed=plan.seed))
-        brevo.inject(LATENCY)
-        server = stack.enter_context(running(brevo.app))
+        filling = fill(world, vendor, 20 + 6 * plan.kills, has_killer=plan.has_killer)
+        simulator = vendor.simulate(plan.seed)
+        simulator.inject(LATENCY)
+        server = stack.enter_context(running(simulator.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
-        brevo_proxy = stack.enter_context(Proxy(Port(server.port)))
+        vendor_proxy = stack.enter_context(Proxy(Port(server.port)))
         instance = stack.enter_context(_instance_database(site, plan.seed))
-        environment = _environment(plan, instance, database_proxy, brevo_proxy, notes)
+        environment = _environment(vendor, plan, instance, database_proxy, vendor_proxy, notes)
         services = stack.enter_context(dagster_services(home, environment, RUNS_AT_A_TIME))
         services.start_code_server()
         services.start_daemon()
         services.start_webserver()
         tell("Dagster is up")
-        runs = Runs(services.graphql)
+        runs = Runs(services.graphql, vendor.name)
         playing = World(as_actor(site.postgres.url_of(f"episode_{plan.seed}"), PEOPLE))
-        people = People(playing, filling.healthy, plan.seed, PEOPLE_PAUSES)
-        clockwork = Clockwork(world)
+        people = People(playing, vendor.crm, filling.healthy, plan.seed, PEOPLE_PAUSES)
+        clockwork = Clockwork(world, vendor.crm)
         faults = DagsterFaults(
             plan,
             services,
             site.postgres,
             database_proxy,
-            brevo_proxy,
-            brevo,
+            vendor_proxy,
+            simulator,
             notes / "trace",
             _each(_LOOK_SECONDS, lambda: _let_time_pass(clockwork)),
         )
@@ -131,13 +130,13 @@ def run_episode(site: Site, plan: Plan, say: Callable[[str], None]) -> Outcome:
         left = _runs_left(runs)
         services.stop()
         return Outcome(
-            evidence=_evidence(world, brevo, faults, notes, filling, clockwork),
+            evidence=_evidence(world, vendor, simulator, faults, notes, filling, clockwork),
             faults=faults.done,
-            requests=brevo.requests.total,
+            requests=simulator.requests.total,
             drain_seconds=drain_seconds,
             runs_left=left,
             failures=failures_in(instance),
-            secrets=list(secrets_in(everything_kept(home, instance), KEY)),
+            secrets=list(secrets_in(everything_kept(home, instance), vendor.secret)),
             people=people.done,
             seconds=time.monotonic() - started_at,
         )
@@ -155,18 +154,20 @@ def _instance_database(site: Site, seed: int) -> Iterator[World]:
         site.postgres.drop_database(name)
 
 
-def _environment(plan: Plan, instance: World, database: Proxy, brevo: Proxy, notes: Path) -> dict[str, str]:
+def _environment(
+    vendor: Vendor, plan: Plan, instance: World, database: Proxy, server: Proxy, notes: Path
+) -> dict[str, str]:
     behind_proxy = database.url_of_database(f"dagster_{plan.seed}")
     url = database.url_of_database(f"episode_{plan.seed}")
+    its = vendor.name.upper()
     return {
         "DATABASE_URL": url,
-        "BREVO_API_KEY": KEY,
-        "BREVO_API_BASE_URL": f"http://127.0.0.1:{brevo.port}/v3",
-        "BREVO_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND),
-        "BREVO_CONCURRENCY": "4",
-        "BREVO_LIST_ID": str(LIST_ID),
-        "BREVO_SYNC_SENSOR_BATCH_LIMIT": str(BATCH_SIZE),
-        "BREVO_SYNC_SCHEDULER_MAX_INSTANCES": str(RUNS_AT_A_TIME),
+        **vendor.settings(f"http://127.0.0.1:{server.port}"),
+        f"{its}_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND),
+        f"{its}_CONCURRENCY": "4",
+        f"{its}_SYNC_SENSOR_BATCH_LIMIT": str(BATCH_SIZE),
+        f"{its}_SYNC_SCHEDULER_MAX_INSTANCES": str(RUNS_AT_A_TIME),
+        DESTINATION: vendor.name,
         "CRM_SYNC_DAGSTER_DB_URL": behind_proxy if plan.storage_is_behind_proxy else instance.url,
         LEASE_SECONDS: str(LEASE),
         CALL_SECONDS: str(CALL),
@@ -226,7 +227,8 @@ def _runs_left(runs: Runs) -> Mapping[str, str]:
 
 def _evidence(
     world: World,
-    brevo: WatchedBrevo,
+    vendor: Vendor,
+    simulator: Watched,
     faults: DagsterFaults,
     notes: Path,
     filling: Filling,
@@ -235,8 +237,9 @@ def _evidence(
     events = read_trace(notes / "trace")
     killed = faults.killed_at | {event.worker: event.at for event in events if event.name == "killed"}
     return Evidence(
-        **read_tables(world),
-        obeyed=tuple(getattr(brevo, "obeyed", ())),
+        vendor=vendor,
+        **read_tables(world, vendor.crm),
+        obeyed=tuple(simulator.obeyed),
         epoch=time.time() - time.monotonic(),
         calls=calls_in(events),
         lives={event.worker: Life(killed.get(event.worker)) for event in events},
@@ -245,5 +248,6 @@ def _evidence(
         hopeless=filling.hopeless,
         clashing=filling.clashing,
         killers=filling.killers,
+        ids=simulator.ids(),
         idle_in_transaction=clockwork.idle_in_transaction,
     )

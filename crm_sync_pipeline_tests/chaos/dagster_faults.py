@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.chaos.dagster_watching import name_of
 from crm_sync_pipeline_tests.chaos.evidence import Window
 from crm_sync_pipeline_tests.chaos.proxy import Proxy
 from crm_sync_pipeline_tests.chaos.trace import read_trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
+from crm_sync_pipeline_tests.chaos.watched import Watched
 
 LONGEST_HOLE_SECONDS = 6.0
 HAZE_SECONDS = 3.0
@@ -38,10 +38,10 @@ KILLS: Mapping[str, float] = {
 CUTS: Mapping[str, float] = {
     "database cut": 3,
     "database black hole": 3,
-    "brevo cut": 2,
-    "brevo black hole": 2,
+    "vendor cut": 2,
+    "vendor black hole": 2,
 }
-BREVO_FAULTS = (
+VENDOR_FAULTS = (
     "reset-after-write:times=2",
     "reset-before-write:times=2",
     "hang:times=1",
@@ -83,8 +83,8 @@ class DagsterFaults:
         services: DagsterServices,
         postgres: EmbeddedPostgres,
         database: Proxy,
-        brevo_proxy: Proxy,
-        brevo: WatchedBrevo,
+        vendor_proxy: Proxy,
+        simulator: Watched,
         trace: Path,
         meanwhile: Callable[[], None],
     ) -> None:
@@ -92,23 +92,23 @@ class DagsterFaults:
         self.disturbed: list[Window] = []
         self.killed_at: dict[str, float] = {}
         self._plan, self._services, self._postgres = plan, services, postgres
-        self._database, self._brevo_proxy, self._brevo = database, brevo_proxy, brevo
+        self._database, self._vendor_proxy, self._simulator = database, vendor_proxy, simulator
         self._trace, self._meanwhile = trace, meanwhile
         self._spared: set[str] = set()
         self._dice = random.Random(f"dagster {plan.seed}")  # noqa: S311  # repeatable on purpose
 
     def do_all(self) -> None:
-        """Every act of the plan, each after a pause; with every third a fault of Brevo, and a COMMIT without answer."""
+        """Every act of the plan, each after a pause; with every third a vendor fault, and a COMMIT without answer."""
         for number, act in enumerate(self._acts()):
             self._pause(self._dice.uniform(*PAUSES))
             if number % 3 == 0:
-                fault = self._dice.choice(BREVO_FAULTS)
-                self._brevo.inject(fault)
+                fault = self._dice.choice(VENDOR_FAULTS)
+                self._simulator.inject(fault)
                 self._disturbs()
                 self._database.lose_commits()
-                self.done[f"brevo {fault.partition('=')[0].partition(':')[0]}"] += 1
+                self.done[f"{self._simulator.name} {fault.partition('=')[0].partition(':')[0]}"] += 1
             getattr(self, f"_{act.replace(' ', '_')}")()
-            self.done[act] += 1
+            self.done[act.replace("vendor", self._simulator.name)] += 1
 
     def _acts(self) -> Sequence[str]:
         acts = self._dice.choices(list(KILLS), weights=list(KILLS.values()), k=self._plan.kills)
@@ -120,8 +120,8 @@ class DagsterFaults:
     def heal(self) -> None:
         """End every fault, and see that all services are up."""
         self._database.heal()
-        self._brevo_proxy.heal(cut=True)
-        self._brevo.heal()
+        self._vendor_proxy.heal(cut=True)
+        self._simulator.calm()
         self.done["commit answer lost"] = self._database.done["commits_lost"]
 
     def _pause(self, seconds: float) -> None:
@@ -208,10 +208,10 @@ class DagsterFaults:
         self._database.release(cut=self._dice.random() < 0.5)
         self.disturbed[-1] = (self.disturbed[-1][0], time.monotonic() + HAZE_SECONDS)
 
-    def _brevo_cut(self) -> None:
-        self._brevo_proxy.cut()
+    def _vendor_cut(self) -> None:
+        self._vendor_proxy.cut()
 
-    def _brevo_black_hole(self) -> None:
-        self._brevo_proxy.black_hole()
+    def _vendor_black_hole(self) -> None:
+        self._vendor_proxy.black_hole()
         time.sleep(self._dice.uniform(0.5, LONGEST_HOLE_SECONDS))
-        self._brevo_proxy.release(cut=True)
+        self._vendor_proxy.release(cut=True)

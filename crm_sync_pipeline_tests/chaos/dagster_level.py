@@ -18,23 +18,26 @@ from crm_sync_pipeline_tests.chaos.invariants import violations_in
 from crm_sync_pipeline_tests.chaos.losses import lost_four_times_in_a_row
 from crm_sync_pipeline_tests.chaos.repeats import repeats_in
 from crm_sync_pipeline_tests.chaos.site import site
+from crm_sync_pipeline_tests.chaos.vendors.registry import VENDORS
 
 KILLS_PER_EPISODE = 25
 SHOWN = 10
 
 
-def run_dagster_level(*, kills: int, restarts: int, cuts: int, seed: int, say: Callable[[str], None]) -> Figures:
+def run_dagster_level(
+    *, kills: int, restarts: int, cuts: int, seed: int, say: Callable[[str], None], destination: str = "brevo"
+) -> Figures:
     """So many SIGKILLs, restarts of PostgreSQL and network cuts, in episodes with a fresh database each.
 
     The episode number i has the seed `seed` + i.
     """
-    total = Figures("dagster")
+    total = Figures("dagster", destination)
     failures: Counter[str] = Counter()
     started_at = time.monotonic()
     with site() as place:
         for plan in plans(kills, restarts, cuts, seed):
             try:
-                outcome = run_episode(place, plan, say)
+                outcome = run_episode(place, VENDORS[destination], plan, say)
             except (ServicesError, RunsError, httpx.HTTPError) as error:
                 total.violations.append(Violation(plan.seed, "I1", f"the episode was broken off: {error}"))
                 say(f"seed {plan.seed}: broken off: {error}")
@@ -42,7 +45,7 @@ def run_dagster_level(*, kills: int, restarts: int, cuts: int, seed: int, say: C
             figures = _figures_of(plan, outcome)
             total.add(figures)
             if figures.violations:
-                keep(outcome.evidence, "dagster", plan.seed)
+                keep(outcome.evidence, f"dagster-{destination}", plan.seed)
             failures.update(outcome.failures)
             say(
                 f"seed {plan.seed}: {figures.kills} kills, {figures.requests} requests, {figures.repeats} sent again, "
@@ -82,6 +85,7 @@ def _figures_of(plan: Plan, outcome: Outcome) -> Figures:
     faults.update({f"people {act}": count for act, count in outcome.people.items()})
     return Figures(
         "dagster",
+        outcome.evidence.vendor.name,
         trials=1,
         seeds=[plan.seed],
         faults=faults,
@@ -94,8 +98,8 @@ def _figures_of(plan: Plan, outcome: Outcome) -> Figures:
         violations=[Violation(plan.seed, name, sentence) for name, sentence in _violations(outcome)],
         lost_to_error=sum(
             lost_four_times_in_a_row(evidence, contact)
-            for contact, row in evidence.contacts.items()
-            if row["brevo_processing_status"] == "Error" and contact not in evidence.killers
+            for contact in evidence.ended_in_error()
+            if contact not in evidence.killers
         ),
     )
 

@@ -36,21 +36,22 @@ class RunsError(RuntimeError):
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of `brevo_sync`, through one webserver."""
+    """The runs of one destination's job, through one webserver."""
 
     graphql: str
+    destination: str = "brevo"
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(**_NOTHING_KEPT), repr=False)
 
     def launch(self, batch_size: int, **resources: dict[str, Any]) -> str:
         """What the launchpad does; `resources` changes their fields for this run. Returns the run's id."""
         config = {
-            "ops": {"claim_batch": {"config": {"destination": "brevo", "batch_size": batch_size}}},
+            "ops": {"claim_batch": {"config": {"destination": self.destination, "batch_size": batch_size}}},
             "resources": {name: {"config": fields} for name, fields in resources.items()},
         }
         selector = {
             "repositoryLocationName": LOCATION,
             "repositoryName": "__repository__",
-            "jobName": "brevo_sync",
+            "jobName": f"{self.destination}_sync",
         }
         answer = self._ask(_LAUNCH, params={"selector": selector, "runConfigData": config})["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":

@@ -10,19 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline.contact_queue.database.tables import attempts as attempts_table
-from crm_sync_pipeline.destinations.brevo.destination import Brevo
-from crm_sync_pipeline.destinations.contract import body_of, payload_hash
 from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline_tests.builders import World
-from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history
+from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history, status_in
 from crm_sync_pipeline_tests.chaos.trace import Event
-from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
+from crm_sync_pipeline_tests.chaos.vendor import Vendor
+from crm_sync_pipeline_tests.chaos.watched import Obeyed
 
 _FRACTION = re.compile(r"\.(\d+)")
-LIST_ID = 1
-"""Every contact joins it: an import has to name one."""
-
-_BREVO = Brevo(list_id=LIST_ID)
 
 KEPT = Path("chaos-evidence")
 """Where the evidence of a trial that violated something is kept: what a seed fixes is the plan, not the moment."""
@@ -68,11 +64,11 @@ class Evidence:
 
     `calls` and `lives` are empty where workers write nothing down (under Dagster). `disturbed` says when workers could
     not reach their database. `hopeless` contacts must end in Error with these words. `clashing` ones have one phone
-    number, which Brevo lets one of them have. `killers` are contacts that no worker survives. `ids` are
-    Brevo's own of its contacts, by address. `epoch` is what to add to
-    a monotonic time for seconds since 1970.
+    number, which the vendor lets one of them have. `killers` are contacts that no worker survives. `ids` are those
+    that deliveries must name, by address. `epoch` is what to add to a monotonic time for seconds since 1970.
     """
 
+    vendor: Vendor
     history: Sequence[Change]
     contacts: Mapping[UUID, dict[str, Any]]
     deliveries: Mapping[UUID, dict[str, Any]]
@@ -86,7 +82,7 @@ class Evidence:
     hopeless: Mapping[UUID, str] = field(default_factory=dict)
     clashing: frozenset[UUID] = frozenset()
     killers: frozenset[UUID] = frozenset()
-    ids: Mapping[str, int] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
     hung: Sequence[str] = ()
     idle_in_transaction: Sequence[tuple[float, float]] = ()
 
@@ -112,6 +108,14 @@ class Evidence:
             if contact is not None:
                 found.setdefault(contact, []).append(each)
         return found
+
+    def status(self, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Sync and processing status of a row of `contacts`."""
+        return status_in(row, self.vendor.crm)
+
+    def ended_in_error(self) -> Iterator[UUID]:
+        """The contacts that stand in Error."""
+        return (contact for contact, row in self.contacts.items() if self.status(row)[1] == "Error")
 
     def attempt_of(self, call: Call) -> dict[str, Any] | None:
         """What was journaled of a call, under whichever token."""
@@ -158,34 +162,19 @@ def contact_in(row: Mapping[str, Any]) -> Contact:
     return Contact(id=UUID(str(row["id"])), **{name: row[name] for name in SENT_FIELDS})
 
 
-def expected_payload(row: Mapping[str, Any]) -> str:
-    """The hash of what Brevo is to hold of this row."""
-    return payload_hash(body_of(_BREVO.call_for(contact_in(row)).payload))
-
-
-def expected_by_import(row: Mapping[str, Any]) -> str:
-    """The hash that the delivery keeps of this row where it went by import."""
-    payload = _BREVO.call_for(contact_in(row)).payload
-    return _BREVO.bulk().hash_of(payload, payload_hash(body_of(payload)))
-
-
-def expected_without_number(row: Mapping[str, Any]) -> str:
-    """The hash of what Brevo is to hold of this row where another contact has its number."""
-    return expected_payload({**row, "phone_number": None})
-
-
-def read_tables(world: World) -> dict[str, Any]:
+def read_tables(world: World, crm: Crm) -> dict[str, Any]:
     """The part of the evidence that lies in the database."""
+    name = crm.name
     return {
-        "history": read_history(world.engine),
+        "history": read_history(world.engine, crm),
         "contacts": {row["id"]: row for row in world.rows("SELECT * FROM contacts")},
         "deliveries": {
             row["contact_id"]: row
-            for row in world.rows("SELECT * FROM crm_sync.deliveries WHERE destination = 'brevo'")
+            for row in world.rows("SELECT * FROM crm_sync.deliveries WHERE destination = :name", name=name)
         },
         "attempts": {
             (row["claim_token"], row["contact_id"]): row
-            for row in world.rows(f"SELECT * FROM {attempts_table.fullname} WHERE destination = 'brevo'")
+            for row in world.rows(f"SELECT * FROM {attempts_table.fullname} WHERE destination = :name", name=name)
         },
     }
 

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline_tests.chaos.audit import HARNESS, PEOPLE, Change
-from crm_sync_pipeline_tests.chaos.evidence import Call, Evidence, Life, expected_payload
-from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
+from crm_sync_pipeline_tests.chaos.evidence import Call, Evidence, Life, contact_in
+from crm_sync_pipeline_tests.chaos.vendors.brevo import BREVO
+from crm_sync_pipeline_tests.chaos.watched import Obeyed
 
 CONTACT = UUID(int=1)
 TOKEN = UUID(int=2)
@@ -91,6 +92,7 @@ class Story:
                 CONTACT,
                 before,
                 after,
+                BREVO.crm,
             )
         )
 
@@ -123,6 +125,11 @@ def healthy_story() -> Story:
     return story
 
 
+def expected_payload(row: dict[str, Any]) -> str:
+    """The hash of what Brevo is to hold of this row."""
+    return BREVO.expected(contact_in(row))
+
+
 def obeyed(at: float, call: str, name: str = "Ann") -> Obeyed:
     """A call that the simulator carried out."""
     return Obeyed(at, call, "ann@example.com", expected_payload(contact_row(name=name)), {})
@@ -138,10 +145,11 @@ def evidence(story: Story | None = None, **changed: Any) -> Evidence:
     """All that is known of the healthy contact, but for what is changed."""
     wanted = expected_payload(contact_row())
     known: dict[str, Any] = {
+        "vendor": BREVO,
         "history": (story or healthy_story()).changes,
         "contacts": {CONTACT: contact_row("Complete", "Complete")},
         "deliveries": {CONTACT: delivery_row() | {"payload_hash": wanted, "synced_at": time_at(3), "remote_id": "17"}},
-        "ids": {"ann@example.com": 17},
+        "ids": {"ann@example.com": "17"},
         "attempts": {(TOKEN, CONTACT): {"outcome": "synced", "attempted_at": time_at(3.5)}},
         "obeyed": [obeyed(3, "0.1/1")],
         "epoch": EPOCH,

@@ -16,7 +16,7 @@ from crm_sync_pipeline_tests.chaos.plan import LEASE_SECONDS, Act, Plan
 from crm_sync_pipeline_tests.chaos.proxy import Proxy
 from crm_sync_pipeline_tests.chaos.site import Site
 from crm_sync_pipeline_tests.chaos.time_passing import Clockwork
-from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
+from crm_sync_pipeline_tests.chaos.watched import Watched
 
 LONGEST_SLEEP_SECONDS = LEASE_SECONDS + 5.0
 
@@ -37,14 +37,15 @@ class Faults:
         crew: Crew,
         clockwork: Clockwork,
         database: Proxy,
-        brevo_proxy: Proxy,
-        brevo: WatchedBrevo,
+        vendor_proxy: Proxy,
+        simulator: Watched,
+        title: str,
     ) -> None:
         self.done: Counter[str] = Counter()
         self.disturbed: list[Window] = []
         self.killed_at: dict[str, float] = {}
-        self._site, self._crew, self._database, self._brevo = site, crew, database, brevo
-        self._brevo_proxy, self._clockwork = brevo_proxy, clockwork
+        self._site, self._crew, self._database, self._simulator = site, crew, database, simulator
+        self._vendor_proxy, self._clockwork, self._title = vendor_proxy, clockwork, title
         self._dice = random.Random(f"faults {plan.seed}")  # noqa: S311  # repeatable on purpose
         self._started_at = time.monotonic()
         self._numbers = itertools.count()
@@ -66,8 +67,8 @@ class Faults:
         """End every fault, and do none any more."""
         self._waiting.clear()
         self._database.heal()
-        self._brevo_proxy.heal(cut=True)
-        self._brevo.heal()
+        self._vendor_proxy.heal(cut=True)
+        self._simulator.calm()
         self._crew.calm()
         now = time.monotonic()
         self.disturbed = [(begin, min(end, now + HAZE_SECONDS)) for begin, end in self.disturbed]
@@ -78,7 +79,7 @@ class Faults:
 
     def _doing(self, act: Act) -> Callable[[], None]:
         def do() -> None:
-            self.done[_name(act)] += 1
+            self.done[self._name(act)] += 1
             getattr(self, f"_{act.kind}")(act)
 
         return do
@@ -151,22 +152,21 @@ class Faults:
         self._disturbs(1)
         self._database.lose_commits()
 
-    def _brevo_cut(self, _: Act) -> None:
-        self._brevo_proxy.cut()
+    def _vendor_cut(self, _: Act) -> None:
+        self._vendor_proxy.cut()
 
-    def _brevo_black_hole(self, act: Act) -> None:
-        self._brevo_proxy.black_hole()
-        self._ends(act, lambda: self._brevo_proxy.release(cut=True))
+    def _vendor_black_hole(self, act: Act) -> None:
+        self._vendor_proxy.black_hole()
+        self._ends(act, lambda: self._vendor_proxy.release(cut=True))
 
-    def _brevo_delay(self, act: Act) -> None:
-        self._brevo_proxy.delay(self._dice.uniform(0.02, 0.3))
-        self._ends(act, lambda: self._brevo_proxy.delay(0))
+    def _vendor_delay(self, act: Act) -> None:
+        self._vendor_proxy.delay(self._dice.uniform(0.02, 0.3))
+        self._ends(act, lambda: self._vendor_proxy.delay(0))
 
-    def _brevo_fault(self, act: Act) -> None:
-        self._brevo.inject(act.detail)
+    def _vendor_fault(self, act: Act) -> None:
+        self._simulator.inject(act.detail)
 
-
-def _name(act: Act) -> str:
-    if act.kind == "brevo_fault":
-        return f"Brevo answers {Fault.parse(act.detail).kind}"
-    return act.kind.replace("_", " ")
+    def _name(self, act: Act) -> str:
+        if act.kind == "vendor_fault":
+            return f"{self._title} answers {Fault.parse(act.detail).kind}"
+        return act.kind.replace("vendor", self._simulator.name).replace("_", " ")

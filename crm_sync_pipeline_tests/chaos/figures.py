@@ -24,6 +24,7 @@ class Figures:
     """
 
     level: str
+    destination: str
     trials: int = 0
     seeds: list[int] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)

@@ -1,22 +1,19 @@
 """What must hold of every trial. Each function returns one sentence for each time that it did not.
 
-The names I1 to I14 are those of the table in docs/reliability.md.
+The names I1 to I15 are those of the table in docs/reliability.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, Change
-from crm_sync_pipeline_tests.chaos.evidence import (
-    Evidence,
-    expected_by_import,
-    expected_payload,
-    expected_without_number,
-)
+from crm_sync_pipeline_tests.chaos.evidence import Evidence, contact_in
 from crm_sync_pipeline_tests.chaos.invariants_of_calls import (
     nothing_is_sent_again_without_a_cause,
     nothing_is_sent_that_was_unselected_before,
     nothing_is_sent_without_a_claim,
+    what_is_sent_again_is_done_once,
 )
 from crm_sync_pipeline_tests.chaos.invariants_of_claims import (
     claims_are_taken_from_the_queue_alone,
@@ -28,11 +25,7 @@ from crm_sync_pipeline_tests.chaos.losses import lost_four_times_in_a_row
 
 QUEUED = {("Selected", "Queued"), ("Queued", "Queued")}
 DONE = {("Complete", "Complete"), ("Error", "Error")}
-OURS = {
-    "brevo_sync_status",
-    "brevo_processing_status",
-    "brevo_processing_error",
-    "brevo_contact_id",
+SHARED = {
     "retry_count",
     "last_retry_at",
     "next_retry_at",
@@ -50,9 +43,9 @@ def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
         if last.after is not None and contact not in evidence.contacts:
             yield f"contact {contact} is gone, and nobody deleted it"
     for contact, row in evidence.contacts.items():
-        if row["brevo_processing_status"] in ("Queued", "Processing"):
-            standing = f"{row['brevo_sync_status']}/{row['brevo_processing_status']}"
-            yield f"contact {contact} stands {standing} long after everything was healed"
+        sync, processing = evidence.status(row)
+        if processing in ("Queued", "Processing"):
+            yield f"contact {contact} stands {sync}/{processing} long after everything was healed"
 
 
 def the_end_is_what_people_decided(evidence: Evidence) -> Iterator[str]:
@@ -66,7 +59,7 @@ def the_end_is_what_people_decided(evidence: Evidence) -> Iterator[str]:
         if not decisions:
             continue
         sync, _ = decisions[-1].status_after()
-        end = (row["brevo_sync_status"], row["brevo_processing_status"])
+        end = evidence.status(row)
         if sync in ("Selected", "Queued") and end not in DONE:
             yield f"contact {contact} was selected last, and stands {end}"
         if sync == "New" and end != ("New", None):
@@ -80,35 +73,42 @@ def nothing_is_claimed_at_the_end(evidence: Evidence) -> Iterator[str]:
             yield f"the delivery of {contact} is still claimed under {row['claim_token']}"
 
 
-def complete_means_that_brevo_holds_it(evidence: Evidence) -> Iterator[str]:
+def complete_means_that_the_vendor_holds_it(evidence: Evidence) -> Iterator[str]:
     """I3, I4: what was carried out last for a Complete contact is what its row said when it became Complete."""
     obeyed = evidence.obeyed_of_contact()
+    vendor = evidence.vendor
     for contact, row in evidence.contacts.items():
-        if row["brevo_processing_status"] != "Complete":
+        if evidence.status(row)[1] != "Complete":
             continue
         completed = [change for change in evidence.of_contacts[contact] if _completes(change)]
         if not completed:
             yield f"contact {contact} is Complete, and no worker made it so"
             continue
         end = completed[-1].after or {}
-        wanted = {expected_payload(end), *([expected_without_number(end)] if contact in evidence.clashing else [])}
+        as_it_stands = contact_in(end)
+        wanted = {vendor.expected(as_it_stands)}
+        if contact in evidence.clashing:
+            wanted.add(vendor.expected(replace(as_it_stands, phone_number=None)))
         calls = obeyed.get(contact, [])
         if not any(each.payload_hash in wanted for each in calls):
-            yield f"contact {contact} is Complete, and Brevo never got what it says ({len(calls)} calls obeyed)"
+            yield f"contact {contact} is Complete, and {vendor.title} never got that ({len(calls)} calls obeyed)"
         elif calls[-1].payload_hash not in wanted and not _is_beyond_help(evidence, calls[-1].call):
-            yield f"contact {contact} is Complete, and what Brevo got last, by call {calls[-1].call}, is something else"
+            last = calls[-1].call
+            yield f"contact {contact} is Complete, and what {vendor.title} got last, by call {last}, is something else"
         delivery = evidence.deliveries.get(contact)
         if (
             delivery is None
-            or delivery["payload_hash"] not in {*wanted, expected_by_import(end)}
+            or delivery["payload_hash"] not in {*wanted, vendor.expected_by_import(as_it_stands)}
             or delivery["synced_at"] is None
         ):
             yield f"contact {contact} is Complete, and its delivery does not say what was delivered"
-        own_id = evidence.ids.get(end["email"].strip().lower())
-        if own_id and delivery and delivery["remote_id"] not in (None, str(own_id)):
-            yield f"contact {contact} is Complete under the id {delivery['remote_id']}, and is {own_id} at Brevo"
-        if row["brevo_contact_id"] != end["email"]:
-            yield f"contact {contact} is Complete, and its brevo_contact_id is not set"
+        own_id = evidence.ids.get(as_it_stands.address)
+        if own_id and delivery and delivery["remote_id"] not in (None, own_id):
+            yield f"contact {contact} is Complete as {delivery['remote_id']}, and is {own_id} at {vendor.title}"
+        id_column = vendor.crm.id_column
+        known_as = end["email"] if vendor.crm.holds_address else own_id
+        if row[id_column] != known_as and (row[id_column] is not None or vendor.names_each_id):
+            yield f"contact {contact} is Complete, and its {id_column} is {row[id_column]}"
 
 
 def one_of_those_that_share_a_number_has_it(evidence: Evidence) -> Iterator[str]:
@@ -116,12 +116,13 @@ def one_of_those_that_share_a_number_has_it(evidence: Evidence) -> Iterator[str]
     with_number = 0
     for contact in evidence.clashing:
         completed = [change for change in evidence.of_contacts[contact] if _completes(change)]
-        if not completed or evidence.contacts[contact]["brevo_processing_status"] != "Complete":
+        if not completed or evidence.status(evidence.contacts[contact])[1] != "Complete":
             return
-        end = completed[-1].after or {}
-        with_number += evidence.deliveries[contact]["payload_hash"] in (expected_payload(end), expected_by_import(end))
+        end = contact_in(completed[-1].after or {})
+        with_it = (evidence.vendor.expected(end), evidence.vendor.expected_by_import(end))
+        with_number += evidence.deliveries[contact]["payload_hash"] in with_it
     if evidence.clashing and with_number != 1:
-        yield f"of {len(evidence.clashing)} contacts with one number, Brevo has it at {with_number}"
+        yield f"of {len(evidence.clashing)} contacts with one number, {evidence.vendor.title} has it at {with_number}"
 
 
 def _completes(change: Change) -> bool:
@@ -171,7 +172,7 @@ def _is_legal(before: tuple[str | None, str | None], after: tuple[str | None, st
 def errors_blame_the_right_ones(evidence: Evidence) -> Iterator[str]:
     """I8: what can't be delivered ends in Error with its reason, and nothing else does."""
     for contact, row in evidence.contacts.items():
-        is_error, text = row["brevo_processing_status"] == "Error", row["brevo_processing_error"] or ""
+        is_error, text = evidence.status(row)[1] == "Error", row[evidence.vendor.crm.processing_error] or ""
         must = "lease_expired" if contact in evidence.killers else evidence.hopeless.get(contact)
         if must is not None:
             if not is_error or not (must in text or _says_what_failed_last(evidence, contact, text)):
@@ -191,11 +192,12 @@ def _says_what_failed_last(evidence: Evidence, contact: UUID, text: str) -> bool
 
 
 def only_our_columns_are_written(evidence: Evidence) -> Iterator[str]:
-    """I11, I12: workers write Brevo's columns and the shared retry columns; people's data and other CRMs' stay."""
+    """I11, I12: workers write their CRM's columns and the shared retry columns; people's data and other CRMs' stay."""
+    ours = {*evidence.vendor.crm.columns, *SHARED}
     for change in evidence.history:
         if change.table == "contacts" and change.is_by_the_product and change.before and change.after:
             changed = {name for name, value in change.after.items() if change.before[name] != value}
-            if strange := changed - OURS:
+            if strange := changed - ours:
                 yield f"{change.actor} wrote {', '.join(sorted(strange))} of contact {change.contact}"
 
 
@@ -232,7 +234,7 @@ Invariant = Callable[[Evidence], Iterator[str]]
 INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     "I1": (nothing_is_lost, the_end_is_what_people_decided),
     "I2": (nothing_is_claimed_at_the_end, processing_is_always_claimed),
-    "I3/I4": (complete_means_that_brevo_holds_it, one_of_those_that_share_a_number_has_it),
+    "I3/I4": (complete_means_that_the_vendor_holds_it, one_of_those_that_share_a_number_has_it),
     "I5": (claims_are_taken_from_the_queue_alone,),
     "I6": (only_the_owner_settles_before_the_lease_runs_out,),
     "I7": (only_legal_transitions,),
@@ -246,6 +248,7 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     "I11/I12": (only_our_columns_are_written,),
     "I13": (no_error_surfaces_that_should_not, no_transaction_stays_open),
     "I14": (doing_it_twice_does_it_once,),
+    "I15": (what_is_sent_again_is_done_once,),
 }
 
 

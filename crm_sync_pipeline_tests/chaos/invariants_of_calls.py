@@ -1,6 +1,7 @@
 """What must hold of the calls, by the workers' own traces and by what the simulator carried out."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -70,3 +71,20 @@ def nothing_is_sent_again_without_a_cause(evidence: Evidence) -> Iterator[str]:
             yield f"contact {repeat.contact} was sent again: {repeat.story}"
     if evidence.calls and len(repeats) > (allowed := repeats_allowed(evidence)):
         yield f"{len(repeats)} calls were carried out again, and the faults allow {allowed}"
+
+
+def what_is_sent_again_is_done_once(evidence: Evidence) -> Iterator[str]:
+    """I15: whoever drops duplicates does the same for a contact once per selection, however often it is sent."""
+    if not evidence.vendor.drops_duplicates:
+        return
+    for contact, calls in evidence.obeyed_of_contact().items():
+        selections = sum(_is_selection(change) for change in evidence.of_contacts.get(contact, ()))
+        done = Counter(each.payload_hash for each in calls if not each.is_duplicate)
+        for times in done.values():
+            if times > selections:
+                yield f"contact {contact}: the same was done {times} times for {selections} selections"
+
+
+def _is_selection(change: Change) -> bool:
+    is_new = change.status_after() != change.status_before()
+    return not change.is_by_the_product and is_new and change.status_after()[0] == "Selected"

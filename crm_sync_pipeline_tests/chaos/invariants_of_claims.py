@@ -95,7 +95,7 @@ def retries_are_counted_rightly(evidence: Evidence) -> Iterator[str]:
                     yield f"the retries of {contact} went from {done} to {now_done} after '{outcome}'"
                 elif after["claim_token"] is None and not _waits_long_enough(change, done):
                     yield f"{contact} is due again too soon after its failure number {now_done}"
-            elif now_done == done and outcome == "failed" and done < _POLICY.max_retries and _is_claimed(row):
+            elif now_done == done < _POLICY.max_retries and outcome == "failed" and _is_claimed(evidence, row):
                 yield f"{contact} failed, and no retry was spent"
 
 
@@ -105,8 +105,8 @@ def _waits_long_enough(change: Change, retries_done: int) -> bool:
     return due is not None and abs(seconds_of(due) - change.began_at - wait) < 1
 
 
-def _is_claimed(row: dict[str, Any]) -> bool:
-    return (row.get("brevo_sync_status"), row.get("brevo_processing_status")) == ("Processing", "Processing")
+def _is_claimed(evidence: Evidence, row: dict[str, Any]) -> bool:
+    return evidence.status(row) == ("Processing", "Processing")
 
 
 def _to_processing(change: Change) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline_tests.builders import World
 
 IMPORT = "UPDATE contacts SET source_url = :source, context = 'imported' WHERE id = ANY(:ids)"
@@ -20,9 +21,12 @@ PAUSES = (0.01, 0.09)
 class People:
     """A thread that does what people do, to the contacts that it is given. `done` counts it."""
 
-    def __init__(self, world: World, contacts: Sequence[UUID], seed: int, pauses: tuple[float, float] = PAUSES) -> None:
+    def __init__(
+        self, world: World, crm: Crm, contacts: Sequence[UUID], seed: int, pauses: tuple[float, float] = PAUSES
+    ) -> None:
         self.done: Counter[str] = Counter()
         self._world = world
+        self._crm = crm
         self._contacts = list(contacts)
         self._pauses = pauses
         self._dice = random.Random(f"people {seed}")  # noqa: S311  # repeatable on purpose
@@ -67,13 +71,13 @@ class People:
         return self._dice.sample(self._contacts, min(len(self._contacts), self._dice.randint(1, most)))
 
     def _select(self) -> None:
-        self._world.select(*self._some(4))
+        self._world.select(*self._some(4), crms=[self._crm.name])
 
     def _unselect(self) -> None:
-        self._world.unselect(*self._some(2))
+        self._world.unselect(*self._some(2), crms=[self._crm.name])
 
     def _requeue(self) -> None:
-        self._world.act("requeue", self._some(10))
+        self._world.act("requeue", self._some(10), crms=[self._crm.name])
 
     def _edit(self) -> None:
         for contact in self._some(2):
@@ -95,9 +99,9 @@ class People:
 
     def _change_sync_status_alone(self) -> None:
         """By hand, in the table: it still wins over the result of a worker."""
+        status = self._dice.choice(["New", "Selected"])  # in the statement, as each CRM has an enum of its own
         self._world.execute(
-            "UPDATE contacts SET brevo_sync_status = CAST(:status AS crm_sync_status) "
-            "WHERE id = ANY(:ids) AND brevo_processing_status = 'Processing'",
-            status=self._dice.choice(["New", "Selected"]),
+            f"UPDATE contacts SET {self._crm.sync_status} = '{status}' "
+            f"WHERE id = ANY(:ids) AND {self._crm.processing_status} = 'Processing'",
             ids=self._some(3),
         )

@@ -27,10 +27,10 @@ _WEIGHTS: Mapping[str, float] = {
     "database_black_hole": 0.9,
     "database_delay": 0.7,
     "commit_answer_lost": 2,
-    "brevo_cut": 1,
-    "brevo_black_hole": 0.7,
-    "brevo_delay": 0.7,
-    "brevo_fault": 4,
+    "vendor_cut": 1,
+    "vendor_black_hole": 0.7,
+    "vendor_delay": 0.7,
+    "vendor_fault": 4,
 }
 
 _ODDS: Mapping[str, float] = {
@@ -59,8 +59,8 @@ _HOW_LONG: Mapping[str, tuple[float, float]] = {
     "stop": (LEASE_SECONDS + 0.2, LEASE_SECONDS + 1.0),
     "database_black_hole": (0.1, LEASE_SECONDS + 0.6),
     "database_delay": (0.2, 0.8),
-    "brevo_black_hole": (0.1, 0.9),
-    "brevo_delay": (0.2, 0.8),
+    "vendor_black_hole": (0.1, 0.9),
+    "vendor_delay": (0.2, 0.8),
 }
 
 
@@ -78,7 +78,7 @@ class Act:
 class Plan:
     """A trial's faults. `odds` are those of the named points; `moved` is how far each worker's clock is off.
 
-    With `imports` the workers send what is due together as one import, with `batches` three contacts in a request.
+    With `imports` the workers send what is due together as one import, if the vendor has such a thing.
     """
 
     seed: int
@@ -87,7 +87,6 @@ class Plan:
     moved: Sequence[float] = ()
     has_killer: bool = False
     imports: bool = False
-    batches: bool = False
     fault_seconds: float = FAULT_SECONDS
     drain_seconds: float = DRAIN_SECONDS
 
@@ -105,7 +104,7 @@ def plan_of(seed: int) -> Plan:
     kinds = dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=dice.randint(14, 24))
     acts = [_act(kind, dice) for kind in kinds]
     names = sorted(KINDS)
-    acts.append(Act(dice.uniform(0, FAULT_SECONDS), "brevo_fault", detail=_fault(names[seed % len(names)], dice)))
+    acts.append(Act(dice.uniform(0, FAULT_SECONDS), "vendor_fault", detail=_fault(names[seed % len(names)], dice)))
     deadliness = dice.choice([2.0, 4.0, 8.0, 12.0])
     return Plan(
         seed,
@@ -121,7 +120,7 @@ def _act(kind: str, dice: random.Random) -> Act:
     shortest, longest = _HOW_LONG.get(kind, (0.0, 0.0))
     at = dice.uniform(0.1, max(1.0, FAULT_SECONDS - longest * 2 / 3))
     detail = ""
-    if kind == "brevo_fault":
+    if kind == "vendor_fault":
         detail = _fault(dice.choice(sorted(KINDS)), dice)
     elif kind == "database_black_hole":
         detail = dice.choice(["late", "never"])

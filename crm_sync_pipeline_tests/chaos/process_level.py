@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import replace
 
-from crm_sync_pipeline_tests.chaos.ablations import OF_BATCHES, STRUCK_BY
+from crm_sync_pipeline_tests.chaos.ablations import struck_by
 from crm_sync_pipeline_tests.chaos.evidence import keep
 from crm_sync_pipeline_tests.chaos.figures import Figures
 from crm_sync_pipeline_tests.chaos.plan import plan_of, plan_of_only
@@ -25,16 +24,16 @@ def run_process_level(
     say: Callable[[str], None],
     ablation: str | None = None,
     until: float = 0.0,
-    batches: bool = False,
+    destination: str = "brevo",
 ) -> Figures:
     """Run one trial per seed; `say` hears a line for each. After `until`, a monotonic time, none but the first start.
 
     The first ones, as many as there are jobs, run however late it is: a run that tried nothing would prove nothing.
-    With `batches` it is against a vendor that takes three contacts in a request.
+    `destination` is a name in the registry of vendors.
     """
-    total = Figures("process")
+    total = Figures("process", destination)
     started_at = time.monotonic()
-    for figures in _trials(seeds, jobs, ablation, until, batches):
+    for figures in _trials(seeds, jobs, ablation, until, destination):
         total.add(figures)
         (seed,) = figures.seeds
         say(
@@ -47,18 +46,18 @@ def run_process_level(
     return total
 
 
-def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float, batches: bool) -> Iterator[Figures]:
+def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float, destination: str) -> Iterator[Figures]:
     if jobs == 1:
         with site() as here:
             for number, seed in enumerate(seeds):
                 if number and until and time.monotonic() > until:
                     return
-                yield _one(here, seed, ablation, batches)
+                yield _one(here, seed, ablation, destination)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_open_site) as pool:
         waiting = [
-            pool.submit(_one_in_a_job, seed, ablation, until if number >= jobs else 0.0, batches)
+            pool.submit(_one_in_a_job, seed, ablation, until if number >= jobs else 0.0, destination)
             for number, seed in enumerate(seeds)
         ]
         try:
@@ -69,13 +68,12 @@ def _trials(seeds: Sequence[int], jobs: int, ablation: str | None, until: float,
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is in progress is finished, and no more
 
 
-def _one(here: Site, seed: int, ablation: str | None, batches: bool) -> Figures:
-    plan = plan_of_only(seed, *STRUCK_BY[ablation]) if ablation else plan_of(seed)
-    plan = replace(plan, batches=batches or ablation in OF_BATCHES)
-    outcome = run_trial(here, plan, ablation)
-    figures = figures_of(plan, outcome)
+def _one(here: Site, seed: int, ablation: str | None, destination: str) -> Figures:
+    plan = plan_of_only(seed, *struck_by(ablation)) if ablation else plan_of(seed)
+    outcome = run_trial(here, plan, ablation, destination)
+    figures = figures_of(plan, outcome, destination)
     if figures.violations and ablation is None:
-        keep(outcome.evidence, "process", seed)
+        keep(outcome.evidence, f"process-{destination}", seed)
     return figures
 
 
@@ -84,7 +82,7 @@ def _open_site() -> None:
     _sites.append(_stack.enter_context(site()))
 
 
-def _one_in_a_job(seed: int, ablation: str | None, until: float, batches: bool) -> Figures | None:
+def _one_in_a_job(seed: int, ablation: str | None, until: float, destination: str) -> Figures | None:
     if until and time.monotonic() > until:
         return None
-    return _one(_sites[0], seed, ablation, batches)
+    return _one(_sites[0], seed, ablation, destination)

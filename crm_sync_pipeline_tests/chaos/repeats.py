@@ -8,7 +8,7 @@ from uuid import UUID
 from crm_sync_pipeline.domain.contact import SENT_FIELDS
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, Change
 from crm_sync_pipeline_tests.chaos.evidence import Call, Evidence
-from crm_sync_pipeline_tests.chaos.watched_brevo import Obeyed
+from crm_sync_pipeline_tests.chaos.watched import Obeyed
 
 EDITED = "edited"
 SELECTED = "selected again"

@@ -15,6 +15,7 @@ _SHOWN_OF_EACH = 5
 def rows_of(figures: Figures) -> list[tuple[str, str]]:
     """The table of one level, one row a figure."""
     rows = [
+        ("destination", figures.destination),
         ("trials", f"{figures.trials}"),
         ("seeds", _seeds(figures.seeds)),
         ("contacts", f"{figures.contacts:,}"),

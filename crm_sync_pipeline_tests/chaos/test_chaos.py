@@ -1,11 +1,10 @@
 """That the chaos harness can be repeated, and sees what it must; `./run chaos` is the real thing."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from crm_sync_pipeline_tests.chaos.ablations import OF_BATCHES, STRUCK_BY
+from crm_sync_pipeline_tests.chaos.ablations import struck_by
 from crm_sync_pipeline_tests.chaos.figures import Figures
 from crm_sync_pipeline_tests.chaos.plan import Plan, plan_of, plan_of_only
 from crm_sync_pipeline_tests.chaos.points import POINTS
@@ -19,8 +18,8 @@ def here() -> Iterator[Site]:
         yield made
 
 
-def trial(here: Site, plan: Plan, ablation: str | None = None) -> Figures:
-    return figures_of(plan, run_trial(here, plan, ablation))
+def trial(here: Site, plan: Plan, ablation: str, destination: str) -> Figures:
+    return figures_of(plan, run_trial(here, plan, ablation, destination), destination)
 
 
 def test_a_seed_gives_the_same_plan_each_time() -> None:
@@ -30,9 +29,18 @@ def test_a_seed_gives_the_same_plan_each_time() -> None:
 
 
 # The other two, token and journal, need a fault at the right moment: `./run chaos --ablate` shows them in a few trials.
-@pytest.mark.parametrize(("ablation", "seen_by"), [("lease", "I6"), ("locks", "I5"), ("matching", "I3/I4")])
-def test_a_product_without_a_safeguard_is_found_out(here: Site, ablation: str, seen_by: str) -> None:
-    bare = (plan_of_only(seed, *STRUCK_BY[ablation], drain_seconds=3) for seed in range(1, 7))
-    plans = (replace(plan, batches=ablation in OF_BATCHES) for plan in bare)
-    trials = (trial(here, plan, ablation) for plan in plans)  # two that must collide may miss each other in one
+@pytest.mark.parametrize(
+    ("destination", "ablation", "seen_by"),
+    [
+        ("brevo", "lease", "I6"),
+        ("brevo", "locks", "I5"),
+        ("batches", "matching", "I3/I4"),
+        ("hubspot", "matching", "I3/I4"),
+        ("mautic", "matching", "I3/I4"),
+        ("n8n", "keys", "I15"),
+    ],
+)
+def test_a_product_without_a_safeguard_is_found_out(here: Site, destination: str, ablation: str, seen_by: str) -> None:
+    plans = (plan_of_only(seed, *struck_by(ablation), drain_seconds=3) for seed in range(1, 7))
+    trials = (trial(here, plan, ablation, destination) for plan in plans)
     assert any(seen_by in {each.invariant for each in figures.violations} for figures in trials)

@@ -33,6 +33,7 @@ from crm_sync_pipeline_tests.chaos.invariants import (
 )
 from crm_sync_pipeline_tests.chaos.repeats import repeats_allowed, repeats_in
 from crm_sync_pipeline_tests.chaos.trace import Event
+from crm_sync_pipeline_tests.chaos.vendors.brevo import BREVO
 
 
 def test_a_healthy_life_violates_nothing() -> None:
@@ -73,7 +74,7 @@ def processing_without_a_holder() -> Evidence:
 
 
 def complete_under_the_id_of_another() -> Evidence:
-    return evidence(ids={"ann@example.com": 18})
+    return evidence(ids={"ann@example.com": "18"})
 
 
 def complete_and_never_sent() -> Evidence:
@@ -208,6 +209,14 @@ def transaction_left_open() -> Evidence:
     return evidence(idle_in_transaction=[(5.0, 2.0)])
 
 
+def done_twice_for_one_selection() -> Evidence:
+    return evidence(
+        vendor=replace(BREVO, drops_duplicates=True),
+        obeyed=[obeyed(3, "0.1/1"), obeyed(3.2, "0.1/2")],
+        calls={"0.1/1": call("0.1/1", 3, outcome="failed"), "0.1/2": call("0.1/2", 3.1)},
+    )
+
+
 def settled_twice() -> Evidence:
     return evidence(events=[Event(1, WORKER, "settled_twice", {"total": 3})])
 
@@ -244,12 +253,24 @@ def settled_twice() -> Evidence:
         ("I13", worker_hung),
         ("I13", transaction_left_open),
         ("I14", settled_twice),
+        ("I15", done_twice_for_one_selection),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_a_violation_is_seen(name: str, violated: Callable[[], Evidence]) -> None:
     seen = [check(violated()) for check in INVARIANTS[name]]
     assert [sentence for sentences in seen for sentence in sentences]
+
+
+def test_what_is_sent_again_may_be_dropped_as_a_duplicate_or_wanted_again() -> None:
+    dropped = done_twice_for_one_selection()
+    dropped.obeyed = [dropped.obeyed[0], replace(dropped.obeyed[1], is_duplicate=True)]
+    assert list(violations_in(dropped)) == []
+
+    story = healthy_story()
+    story.tell(5, PEOPLE, "contacts", contact_row("Selected", "Queued"))
+    wanted_again = replace(done_twice_for_one_selection(), history=story.changes)
+    assert list(INVARIANTS["I15"][0](wanted_again)) == []
 
 
 def test_a_transaction_may_stay_open_while_its_worker_cannot_reach_the_database() -> None:

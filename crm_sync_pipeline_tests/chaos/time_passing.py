@@ -9,23 +9,24 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync_pipeline.contact_queue.database.transactions import DatabaseError
+from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline_tests.builders import World
 
 _RETRIES = (
     # Like every writer of `deliveries`, it locks the contact first.
     """
-    SELECT c.id FROM contacts c JOIN crm_sync.deliveries d ON d.contact_id = c.id AND d.destination = 'brevo'
+    SELECT c.id FROM contacts c JOIN crm_sync.deliveries d ON d.contact_id = c.id AND d.destination = :destination
     WHERE d.next_retry_at > now() AND d.claim_token IS NULL ORDER BY c.id FOR NO KEY UPDATE OF c
     """,
     """
     UPDATE crm_sync.deliveries SET next_retry_at = now()
-    WHERE contact_id = ANY(:ids) AND claim_token IS NULL AND next_retry_at > now()
+    WHERE contact_id = ANY(:ids) AND destination = :destination AND claim_token IS NULL AND next_retry_at > now()
     """,
     "UPDATE contacts SET next_retry_at = now() WHERE id = ANY(:ids) AND next_retry_at > now()",
 )
 _PROBES = "UPDATE crm_sync.destinations SET next_probe_at = now() WHERE next_probe_at > now()"
 _UNFINISHED = """
-SELECT (SELECT count(*) FROM contacts WHERE brevo_processing_status IN ('Queued', 'Processing'))
+SELECT (SELECT count(*) FROM contacts WHERE {processing_status} IN ('Queued', 'Processing'))
      + (SELECT count(*) FROM crm_sync.deliveries WHERE claim_token IS NOT NULL)
 """
 _IDLE = """
@@ -48,8 +49,9 @@ _HARMLESS = (sa.exc.DBAPIError, DatabaseError)
 class Clockwork:
     """`idle_in_transaction` has each sight of a transaction that was idle for more than a second: when, how long."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, crm: Crm) -> None:
         self.idle_in_transaction: list[tuple[float, float]] = []
+        self._crm = crm
         self._engine = world.engine
 
     def let_retries_be_due(self) -> None:
@@ -57,9 +59,11 @@ class Clockwork:
         lock, *updates = _RETRIES
         try:
             with self._engine.begin() as connection:
-                if ids := connection.execute(sa.text(lock)).scalars().all():
+                parameters: dict[str, object] = {"destination": self._crm.name}
+                parameters["ids"] = list(connection.execute(sa.text(lock), parameters).scalars())
+                if parameters["ids"]:
                     for update in updates:
-                        connection.execute(sa.text(update), {"ids": list(ids)})
+                        connection.execute(sa.text(update), parameters)
         except _HARMLESS:
             pass  # a deadlock, or the database is away: the next time will do
 
@@ -75,7 +79,8 @@ class Clockwork:
         """How much is queued, processing or claimed; None where the database does not answer."""
         try:
             with self._engine.begin() as connection:
-                return int(connection.exec_driver_sql(_UNFINISHED).scalar_one())
+                query = _UNFINISHED.format(processing_status=self._crm.processing_status)
+                return int(connection.exec_driver_sql(query).scalar_one())
         except _HARMLESS:
             return None
 

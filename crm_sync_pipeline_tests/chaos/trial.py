@@ -3,12 +3,10 @@
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig
 from crm_sync_pipeline.simulators.server import running
-from crm_sync_pipeline_tests.batch_vendor.simulator import WAYS, BatchSimulator
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
 from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
@@ -25,7 +23,9 @@ from crm_sync_pipeline_tests.chaos.repeats import repeats_allowed, repeats_in
 from crm_sync_pipeline_tests.chaos.site import Site, folder
 from crm_sync_pipeline_tests.chaos.time_passing import Clockwork
 from crm_sync_pipeline_tests.chaos.trace import read_trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import WatchedBrevo
+from crm_sync_pipeline_tests.chaos.vendor import Vendor
+from crm_sync_pipeline_tests.chaos.vendors.registry import VENDORS
+from crm_sync_pipeline_tests.chaos.watched import Watched
 from crm_sync_pipeline_tests.chaos.worker import Orders
 
 CONTACTS = 100
@@ -35,12 +35,8 @@ REQUESTS_PER_SECOND = 75
 QUIET_SECONDS = 0.4
 """The queue counts as empty once it has been so for as long: a worker that slept may still bring something back."""
 
-IMPORT_SECONDS = 0.3
-
 _TICK_SECONDS = 0.02
 _LOOK_SECONDS = 0.25
-WAYS_IN_TRIALS = (*WAYS, *["whole"] * 40)
-"""One answer in five is odd: a contact that gets four such ones in a row would rightly end in Error."""
 _WARM_UP_SECONDS = 20.0
 
 
@@ -57,48 +53,65 @@ class Outcome:
     people: Counter[str] = field(default_factory=Counter)
 
 
-def run_trial(site: Site, plan: Plan, ablation: str | None = None) -> Outcome:
+def run_trial(site: Site, plan: Plan, ablation: str | None = None, destination: str = "brevo") -> Outcome:
     """Do one trial, from an empty database to the evidence."""
     started_at = time.monotonic()
+    vendor = VENDORS[destination]
     with ExitStack() as stack:
         notes = stack.enter_context(folder())
         name = f"trial_{plan.seed}"
         world = stack.enter_context(site.database(name, LEASE_SECONDS))
-        filling = fill(world, CONTACTS, has_killer=plan.has_killer)
-        config = BrevoConfig(limits=PLANS["unlimited"], seed=plan.seed, import_seconds=IMPORT_SECONDS)
-        brevo = BatchSimulator(config, ways=WAYS_IN_TRIALS) if plan.batches else WatchedBrevo(config)
-        server = stack.enter_context(running(brevo.app))
+        filling = fill(world, vendor, CONTACTS, has_killer=plan.has_killer)
+        simulator = vendor.simulate(plan.seed)
+        server = stack.enter_context(running(simulator.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
-        brevo_proxy = stack.enter_context(Proxy(Port(server.port)))
-        orders = _orders(plan, notes, database_proxy.url_of_database(name), brevo_proxy.port, ablation)
-        people = People(World(as_actor(site.postgres.url_of(name), PEOPLE)), filling.healthy, plan.seed)
-        clockwork = Clockwork(world)
+        vendor_proxy = stack.enter_context(Proxy(Port(server.port)))
+        first = Orders(
+            name="0",
+            seed=plan.seed,
+            database_url=database_proxy.url_of_database(name),
+            destination=destination,
+            server_url=f"http://127.0.0.1:{vendor_proxy.port}",
+            folder=notes,
+            lease_seconds=LEASE_SECONDS,
+            batch_size=BATCH_SIZE,
+            requests_per_second=REQUESTS_PER_SECOND,
+            odds=plan.odds,
+            imports=plan.imports and vendor.has_imports,
+            ablation=ablation,
+        )
+        orders = [
+            replace(first, name=str(number), clock_moved_seconds=moved) for number, moved in enumerate(plan.moved)
+        ]
+        people = People(World(as_actor(site.postgres.url_of(name), PEOPLE)), vendor.crm, filling.healthy, plan.seed)
+        clockwork = Clockwork(world, vendor.crm)
         crew = stack.enter_context(Crew(orders))
         _wait_for_work(notes / "trace")
-        faults = Faults(plan, site, crew, clockwork, database_proxy, brevo_proxy, brevo)
+        faults = Faults(plan, site, crew, clockwork, database_proxy, vendor_proxy, simulator, vendor.title)
         with people:
             _disturb(faults, clockwork, plan.fault_seconds)
-        drain_seconds = _drain(faults, clockwork, brevo, plan.drain_seconds)
+        drain_seconds = _drain(faults, clockwork, plan.drain_seconds)
         crew.dismiss()
-        evidence = _evidence(world, brevo, crew, faults, notes, filling, clockwork)
+        evidence = _evidence(world, vendor, simulator, crew, faults, notes, filling, clockwork)
     _count_kills(faults.done, evidence)
     return Outcome(
         evidence,
         faults.done,
-        brevo.requests.total,
-        len(brevo.processes),
+        simulator.requests.total,
+        len(simulator.processes),
         drain_seconds,
         time.monotonic() - started_at,
         people.done,
     )
 
 
-def figures_of(plan: Plan, outcome: Outcome) -> Figures:
+def figures_of(plan: Plan, outcome: Outcome, destination: str = "brevo") -> Figures:
     """Check the invariants, and count."""
     evidence = outcome.evidence
     causes = Counter(repeat.cause for repeat in repeats_in(evidence))
     figures = Figures(
         "process",
+        destination,
         trials=1,
         seeds=[plan.seed],
         faults=outcome.faults,
@@ -113,33 +126,12 @@ def figures_of(plan: Plan, outcome: Outcome) -> Figures:
         violations=[Violation(plan.seed, name, sentence) for name, sentence in violations_in(evidence)],
         lost_to_error=sum(
             lost_four_times_in_a_row(evidence, contact)
-            for contact, row in evidence.contacts.items()
-            if row["brevo_processing_status"] == "Error" and contact not in evidence.killers
+            for contact in evidence.ended_in_error()
+            if contact not in evidence.killers
         ),
     )
     figures.faults.update({f"people {act}": count for act, count in outcome.people.items()})
     return figures
-
-
-def _orders(plan: Plan, notes: Path, database_url: str, brevo_port: int, ablation: str | None) -> list[Orders]:
-    return [
-        Orders(
-            name=str(number),
-            seed=plan.seed,
-            database_url=database_url,
-            brevo_url=f"http://127.0.0.1:{brevo_port}/v3",
-            folder=notes,
-            lease_seconds=LEASE_SECONDS,
-            batch_size=BATCH_SIZE,
-            requests_per_second=REQUESTS_PER_SECOND,
-            odds=plan.odds,
-            clock_moved_seconds=moved,
-            imports=plan.imports,
-            batches=plan.batches,
-            ablation=ablation,
-        )
-        for number, moved in enumerate(plan.moved)
-    ]
 
 
 def _wait_for_work(trace: Path) -> None:
@@ -165,11 +157,9 @@ def _disturb(faults: Faults, clockwork: Clockwork, seconds: float) -> None:
         time.sleep(_TICK_SECONDS)
 
 
-def _drain(faults: Faults, clockwork: Clockwork, brevo: WatchedBrevo, limit_seconds: float) -> float | None:
+def _drain(faults: Faults, clockwork: Clockwork, limit_seconds: float) -> float | None:
     """Heal everything, and wait until the queue is empty; returns how long that took, None where it did not happen."""
     faults.heal()
-    if isinstance(brevo, BatchSimulator):
-        brevo.ways = ("whole",)
     healed_at = time.monotonic()
     empty_since: float | None = None
     retries_due_at = healed_at
@@ -191,7 +181,8 @@ def _drain(faults: Faults, clockwork: Clockwork, brevo: WatchedBrevo, limit_seco
 
 def _evidence(
     world: World,
-    brevo: WatchedBrevo,
+    vendor: Vendor,
+    simulator: Watched,
     crew: Crew,
     faults: Faults,
     notes: Path,
@@ -199,15 +190,16 @@ def _evidence(
     clockwork: Clockwork,
 ) -> Evidence:
     events = read_trace(notes / "trace")
-    tables = read_tables(world)
-    brevo.note_imports()
+    tables = read_tables(world, vendor.crm)
+    simulator.catch_up()
     killed = faults.killed_at | {event.worker: event.at for event in events if event.name == "killed"}
     epoch = time.time() - time.monotonic()
     return Evidence(
+        vendor=vendor,
         **tables,
-        obeyed=tuple(brevo.obeyed),
+        obeyed=tuple(simulator.obeyed),
         epoch=epoch,
-        calls=with_imports(calls_in(events), brevo.processes, tables["attempts"], epoch),
+        calls=with_imports(calls_in(events), simulator.processes, tables["attempts"], epoch),
         lives={
             worker.name: Life(killed.get(worker.name), worker.ended_at, tuple(worker.stopped)) for worker in crew.all
         },
@@ -216,7 +208,7 @@ def _evidence(
         hopeless=filling.hopeless,
         clashing=filling.clashing,
         killers=filling.killers,
-        ids={contact.email: contact.id for contact in brevo.contacts.values() if contact.email},
+        ids=simulator.ids(),
         hung=crew.hung,
         idle_in_transaction=clockwork.idle_in_transaction,
     )

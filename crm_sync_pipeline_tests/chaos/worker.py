@@ -24,32 +24,33 @@ from crm_sync_pipeline.contact_queue.source import Database
 from crm_sync_pipeline.delivery import importer
 from crm_sync_pipeline.delivery.door import deliver_batch
 from crm_sync_pipeline.destinations import CRMS
-from crm_sync_pipeline.destinations.brevo.destination import Brevo
+from crm_sync_pipeline.destinations.client import client_for  # noqa: F401 # here, or each worker imports it for itself
+from crm_sync_pipeline.destinations.destination import HttpDestination
 from crm_sync_pipeline.domain.errors import CrmSyncError
-from crm_sync_pipeline.simulators.brevo import DEFAULT_KEY
-from crm_sync_pipeline_tests.batch_vendor.resource import BatchResource
 from crm_sync_pipeline_tests.chaos.ablations import ABLATIONS
 from crm_sync_pipeline_tests.chaos.audit import as_actor
-from crm_sync_pipeline_tests.chaos.evidence import LIST_ID
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
+from crm_sync_pipeline_tests.chaos.vendors.registry import VENDORS
 from crm_sync_pipeline_tests.chaos.wrapping import wrap_everything
 
 IDLE_SECONDS = 0.05
 CALL_SECONDS = 0.4
 """The time limit of one call: a short one, so that leases can be short."""
 
-BULK_THRESHOLD = 6
-
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is to do. `folder` takes its trace, and its stacks when it is asked for them with SIGUSR1."""
+    """What a worker is to do. `folder` takes its trace, and its stacks when it is asked for them with SIGUSR1.
+
+    `destination` is a name in the registry of vendors, whose server is at `server_url`.
+    """
 
     name: str
     seed: int
     database_url: str
-    brevo_url: str
+    destination: str
+    server_url: str
     folder: Path
     lease_seconds: int
     batch_size: int
@@ -57,7 +58,6 @@ class Orders:
     odds: Mapping[str, float]
     clock_moved_seconds: float = 0.0
     imports: bool = False
-    batches: bool = False
     ablation: str | None = None
 
     @property
@@ -79,7 +79,7 @@ def work(orders: Orders, control: Connection) -> None:
         points = Points(trace, f"{orders.seed}/{orders.name}", orders.odds)
         told_to_stop = _listen_to(control, points)
         if orders.ablation:
-            ABLATIONS[orders.ablation]()
+            {**ABLATIONS, **VENDORS[orders.destination].ablations}[orders.ablation]()
         wrap_everything(trace, points)
         _make_imports_short()
         try:
@@ -91,18 +91,15 @@ def work(orders: Orders, control: Connection) -> None:
 
 def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -> None:
     database = Database(url=as_actor(orders.database_url, orders.name), lease_seconds=orders.lease_seconds, crms=CRMS)
-    brevo = (BatchResource if orders.batches else Brevo)(
-        base_url=orders.brevo_url,
-        api_key=DEFAULT_KEY,
+    destination = VENDORS[orders.destination].connect(
+        orders.server_url,
         timeout_seconds=CALL_SECONDS,
         requests_per_second=orders.requests_per_second,
-        concurrency=4,
-        list_id=LIST_ID,
-        bulk_threshold=BULK_THRESHOLD if orders.imports else None,
+        imports=orders.imports,
     )
     while not told_to_stop():
         try:
-            _one_run(database, brevo, orders)
+            _one_run(database, destination, orders)
         except CrmSyncError as error:
             trace.note("failed", message=str(error))
             time.sleep(IDLE_SECONDS)
@@ -114,15 +111,15 @@ def _run_until(told_to_stop: Callable[[], bool], orders: Orders, trace: Trace) -
             time.sleep(IDLE_SECONDS)
 
 
-def _one_run(database: Database, brevo: Brevo, orders: Orders) -> None:
+def _one_run(database: Database, destination: HttpDestination, orders: Orders) -> None:
     """What the three ops do, one after another."""
-    queue = database.queue("brevo")
+    queue = database.queue(destination.name)
     batch = queue.claim(orders.batch_size, run_id=orders.name, adopts_imports=True)
     if not batch.size:
         time.sleep(IDLE_SECONDS)
         return
     try:
-        deliver_batch(queue, brevo, batch, orders.name)
+        deliver_batch(queue, destination, batch, orders.name)
     except BaseException:
         queue.settle(batch.token)
         raise

@@ -23,7 +23,7 @@ from crm_sync_pipeline.domain.contact import Contact
 from crm_sync_pipeline.domain.outcome import OUTCOME_NAMES, Outcome
 from crm_sync_pipeline_tests.chaos.points import Points
 from crm_sync_pipeline_tests.chaos.trace import Trace
-from crm_sync_pipeline_tests.chaos.watched_brevo import CALL_HEADER, part_of_request
+from crm_sync_pipeline_tests.chaos.watched import CALL_HEADER, part_of_request
 
 KILLER, KILLERS_ADDRESS = "Kills its worker", "killer@example.com"
 """Of a contact that no worker survives."""

@@ -190,6 +190,26 @@ def test_five_requests_without_an_answer_open_the_breaker_not_five_contacts(
     assert (len(vendor.requests), tally.outcomes["failed"]) == (5, 15)
 
 
+def test_a_run_in_which_nothing_got_through_opens_the_breaker_however_few_its_requests_were(
+    world: World, batch_crm: BatchResource, vendor: BatchSimulator
+) -> None:
+    people(world, 6)
+    vendor.inject("status-503")
+    tally = run(world, batch_crm)
+    assert tally.down is not None
+    assert (len(vendor.requests), tally.outcomes["failed"]) == (2, 6)
+
+
+def test_a_request_that_fails_beside_one_that_gets_through_opens_nothing(
+    world: World, batch_crm: BatchResource, vendor: BatchSimulator
+) -> None:
+    people(world, 9)
+    vendor.inject("status-503:times=2")
+    tally = run(world, batch_crm.model_copy(update={"concurrency": 1}))
+    assert tally.down is None
+    assert tally.outcomes == {"failed": 6, "synced": 3}
+
+
 def test_a_failed_contact_among_delivered_ones_is_not_the_destinations_failure(
     world: World, batch_crm: BatchResource, vendor: BatchSimulator
 ) -> None:

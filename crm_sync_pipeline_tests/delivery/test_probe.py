@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from crm_sync_pipeline.delivery.probe import resume
+from crm_sync_pipeline.destinations import DESTINATIONS
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.destination import NotReadyError
 from crm_sync_pipeline.simulators.brevo import BrevoSimulator
@@ -98,5 +99,5 @@ def test_the_job_asks_too_and_is_red_while_the_destination_is_down(product: Prod
     assert resumed(product) == (True, "Brevo is not down. Nothing was sent.")
     assert resumed(product, "pigeon") == (
         False,
-        "'pigeon' is not a known destination. Nothing was sent. Use one of brevo.",
+        f"'pigeon' is not a known destination. Nothing was sent. Use one of {', '.join(DESTINATIONS)}.",
     )

@@ -9,7 +9,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from crm_sync_pipeline.definitions import build_definitions, defs
-from crm_sync_pipeline.destinations import delivered, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.orchestration.run_results import DESTINATION_TAG
 from crm_sync_pipeline.settings import SettingsError
 
@@ -69,20 +69,20 @@ def test_names_are_those_that_people_and_dagster_yaml_use(monkeypatch: pytest.Mo
     repository = definitions.get_repository_def()
     ours = {name for name in repository.job_names if not name.startswith("__")}  # Dagster has one of its own, unseen
     assert ours == {
-        *(f"{name}_sync" for name in delivered()),
+        *(f"{name}_sync" for name in DESTINATIONS),
         *("resume_destination", "check_destination", "check_queue", "prune_history"),
         *("select_contacts", "sync_contact_now", "requeue", "hold", "release"),
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
-        *(f"{name}_sync_schedule" for name in delivered()),
+        *(f"{name}_sync_schedule" for name in DESTINATIONS),
         *("check_queue_schedule", "prune_history_schedule"),
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        *(f"{name}_queue_sensor" for name in delivered()),
+        *(f"{name}_queue_sensor" for name in DESTINATIONS),
         "alert_sensor",
     }
-    assert (definitions.resources or {}).keys() == {*delivered(), "database", "io_manager", "open_claims"}
-    for name in delivered():
+    assert (definitions.resources or {}).keys() == {*DESTINATIONS, "database", "io_manager", "open_claims"}
+    for name in DESTINATIONS:
         nodes = definitions.resolve_job_def(f"{name}_sync").nodes_in_topological_order
         assert [node.name for node in nodes] == ["claim_batch", f"sync_to_{name}", "record_results"]
 
@@ -118,7 +118,7 @@ def test_whatever_the_ui_lists_says_what_it_is_and_who_answers_for_it(monkeypatc
     listed: list[Any] = [*jobs, *repository.schedule_defs, *repository.sensor_defs, *assets]
     assert [each for each in listed if not each.description or list(each.owners or ()) != ["team:marketing"]] == []
     assert {(asset.key.to_user_string(), asset.group_name) for asset in assets} == {
-        (f"{name}/{what}", name) for name in delivered() for what in ("contacts", "contact_queue")
+        (f"{name}/{what}", name) for name in DESTINATIONS for what in ("contacts", "contact_queue")
     }
     assert all(asset.kinds for asset in assets)
     assert all(resource.description for resource in repository.get_top_level_resources().values())

@@ -19,7 +19,7 @@ import crm_sync_pipeline
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.definitions import build_definitions
-from crm_sync_pipeline.destinations import delivered, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.domain.batch import Batch
 from crm_sync_pipeline.sandbox.postgres import EmbeddedPostgres
 from crm_sync_pipeline_tests.builders import World
@@ -208,7 +208,7 @@ def test_no_job_writes_a_file_when_the_history_is_in_postgresql(product: Product
     names = [name for name in product.definitions.get_repository_def().job_names if not name.startswith("__")]
     ended = {name: run(instance, name).status for name in names}
     with_nobodys_id = "sync_contact_now"
-    without_settings = {f"{name}_sync" for name in delivered() if name != "brevo"}
+    without_settings = {f"{name}_sync" for name in DESTINATIONS if name != "brevo"}
     failed = {name for name in ended if ended[name] is not dg.DagsterRunStatus.SUCCESS}
     assert failed == {with_nobodys_id, *without_settings}
     assert product.simulator.counts()["contacts"] == SIZE

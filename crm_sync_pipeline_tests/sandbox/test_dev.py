@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crm_sync_pipeline.destinations import delivered, load_settings
+from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
 from crm_sync_pipeline.destinations.mautic.settings import MauticSettings
@@ -40,11 +40,11 @@ def test_half_of_an_account_gives_way_to_the_simulator_even_where_it_stands_in_d
     said = StringIO()
     with ExitStack() as parts:
         environment = _prepare(parts, Path("var"), Console(file=said, width=200))
-        assert said.getvalue().count(": simulated;") == len(delivered())
+        assert said.getvalue().count(": simulated;") == len(DESTINATIONS)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings = load_settings()
-    assert {name: settings.destinations[name].missing for name in delivered()} == dict.fromkeys(delivered(), ())
+    assert {name: settings.destinations[name].missing for name in DESTINATIONS} == dict.fromkeys(DESTINATIONS, ())
     brevo, mautic = settings.of(BrevoSettings), settings.of(MauticSettings)
     assert (brevo.list_id, brevo.requests_per_second) == (None, 60)
     assert (mautic.username, mautic.password, mautic.client_id) == (None, None, "mautic-client")

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from crm_sync_pipeline.destinations import DESTINATIONS, load_settings
+from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.destinations.brevo.settings import BrevoSettings
 from crm_sync_pipeline.destinations.entry import Entry
 from crm_sync_pipeline.destinations.hubspot.settings import HubspotSettings
@@ -434,7 +435,7 @@ def test_a_destination_of_another_package_has_its_settings_read_beside_ours(monk
 
     monkeypatch.setenv("ACME_TOKEN", "hunter2")
     monkeypatch.setenv("ACME_SYNC_MAX_RETRIES", "7")
-    found = load_settings({**DESTINATIONS, "acme": Entry(Crm("acme", "Acme", "acme_id"), AcmeSettings)})
+    found = load_settings({**DESTINATIONS, "acme": Entry(Crm("acme", "Acme", "acme_id"), AcmeSettings, lambda: Brevo)})
     token = found.of(AcmeSettings).token
     assert token is not None
     assert token.get_secret_value() == "hunter2"

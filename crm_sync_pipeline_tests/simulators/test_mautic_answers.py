@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -331,6 +332,16 @@ def test_a_row_may_set_and_lift_what_forbids_contact(http: httpx.Client, mautic:
     assert mautic.contacts["jane@example.com"].do_not_contact == {"email": 3}
     batch(http, {"email": "jane@example.com", "doNotContact": [{"channel": "email", "reason": 0}]})
     assert mautic.contacts["jane@example.com"].do_not_contact == {}
+
+
+def test_contacts_that_share_the_value_of_another_unique_field_are_one(
+    http: httpx.Client, mautic: MauticSimulator
+) -> None:
+    fields = mautic.instance.fields
+    fields["phone"] = replace(fields["phone"], is_unique=True)
+    sent = [{"email": f"p{number}@example.com", "phone": "1"} for number in range(2)]
+    assert batch(http, *sent, {"email": "p2@example.com"})["statusCodes"] == [201, 200, 201]
+    assert sorted(mautic.contacts) == ["p1@example.com", "p2@example.com"]
 
 
 # Batches

@@ -113,9 +113,25 @@ def failing(shipped: Json) -> Json:
     return broken
 
 
+def forgetting(shipped: Json) -> Json:
+    """What the shipped workflow does every night, at a call and for keys of any age."""
+    nodes = {node["name"]: node for node in deepcopy(shipped)["nodes"]}
+    table, forget = nodes["Table of keys"], nodes["Forget old keys"]
+    (condition,) = forget["parameters"]["filters"]["conditions"]
+    condition["keyValue"] = condition["keyValue"].replace("$now.minus(", "$now.plus(")
+    made = workflow("forget", "lastNode")
+    made["nodes"] = [made["nodes"][0], table, {**forget, "alwaysOutputData": True}]
+    made["connections"] = {
+        "Webhook": {"main": [[{"node": table["name"], "type": "main", "index": 0}]]},
+        table["name"]: {"main": [[{"node": forget["name"], "type": "main", "index": 0}]]},
+    }
+    return made
+
+
 WORKFLOWS = [
     json.loads(SHIPPED.read_text()),
     failing(json.loads(SHIPPED.read_text())),
+    forgetting(json.loads(SHIPPED.read_text())),
     workflow("on-received", "onReceived"),
     workflow("on-received-fails", "onReceived", fails=True),
     workflow("last-node", "lastNode"),
@@ -161,6 +177,15 @@ def test_the_shipped_workflow_does_not_remember_a_key_whose_work_failed(http: ht
     first, second = (http.post("/webhook/shipped-that-fails", json=BODY, headers=key("c")) for _ in range(2))
 
     assert [each.status_code for each in (first, second)] == [500, 500], "the second one is no duplicate"
+
+
+def test_the_shipped_workflow_forgets_keys_by_their_age(http: httpx.Client) -> None:
+    first, second = (http.post("/webhook/crm-sync", json=BODY, headers=key("e")) for _ in range(2))
+    forgot = http.post("/webhook/forget", json={})
+    third = http.post("/webhook/crm-sync", json=BODY, headers=key("e"))
+
+    assert forgot.status_code == 200, forgot.text
+    assert [each.json()["duplicate"] for each in (first, second, third)] == [False, True, False]
 
 
 def test_our_own_client_delivers_by_the_shipped_workflow_and_finds_all_green(real: RealN8n) -> None:
@@ -298,6 +323,7 @@ def test_the_simulator_starts_as_n8n(real: RealN8n) -> None:
         answers.STARTING_UP,
         answers.no_route("POST", "/webhook/crm-sync"),
         answers.not_registered("POST", "crm-sync", shows_stack=True),
+        answers.other_method("POST", "POST", shows_stack=True),  # seen once, while it registered its webhooks
     ]
     known = [shown(httpx.Response(each.status, headers=_headers_of(each), content=each.body)) for each in starts]
 

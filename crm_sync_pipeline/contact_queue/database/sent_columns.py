@@ -68,7 +68,7 @@ class MissingColumn:
     def finding(self, contacts: ContactsTable, crms: Iterable[Crm]) -> Finding:
         """The line of `crm-sync db check`."""
         lacks = [
-            f"{crm.title} gets no {' and no '.join(crm.carries[self.name])}" for crm in crms if self.name in crm.carries
+            f"{crm.title} gets no {' and no '.join(fields)}" for crm in crms if (fields := crm.carries.get(self.name))
         ]
         what = ", ".join(lacks) or "it is not sent"
         detail = f"{contacts.qualified} has no such column, and {what}; contacts are delivered without"

@@ -156,6 +156,7 @@ class Report:
                 synced_at=row.synced_at,
                 remote_id=row.remote_id,
                 held_at=row.held_at,
+                by_address=crm.by_address,
                 overwritten_by=_overwritten_by(connection, columns, row, contact_id),
                 down=BreakerRecord(self._engine, crm.name).state(),
                 off=self._off.get(crm.name, ""),
@@ -167,6 +168,8 @@ class Report:
 
 def _overwritten_by(connection: sa.Connection, columns: DestinationColumns, row: Any, contact_id: UUID) -> Twin | None:
     """Asked only of what was delivered, because it takes a look at every address."""
+    if not columns.crm.by_address:
+        return None
     address = normal_form(row.email or "")
     if row.processing_status != ProcessingStatus.Complete.value or row.synced_at is None or not address:
         return None

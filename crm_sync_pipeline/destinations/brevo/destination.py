@@ -42,7 +42,6 @@ from crm_sync_pipeline.domain.outcome import WITHOUT_ITS_NUMBER, DestinationDown
 from crm_sync_pipeline.domain.pacing import clamp_pause
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.settings.values import plain
 
 _AUTHORISED_IPS = "https://app.brevo.com/security/authorised_ips"
 
@@ -80,7 +79,6 @@ class Brevo(HttpDestination):
             **cls.alike(brevo)
             | {
                 "base_url": brevo.api_base_url,
-                "api_key": brevo.api_key.get_secret_value() if brevo.api_key else "",
                 "bulk_threshold": brevo.bulk_threshold if brevo.bulk_import and brevo.list_id else None,
             }
         )
@@ -100,7 +98,7 @@ class Brevo(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """The headers that every request carries, with the key."""
-        return {"api-key": plain(self.api_key), "Content-Type": "application/json", "Accept": "application/json"}
+        return {"api-key": self.api_key}
 
     def call_for(self, contact: Contact) -> Call:
         """`email`, `attributes`, `updateEnabled`, and `listIds` where a list is set; an attribute only with a value."""

@@ -9,19 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crm_sync_pipeline.domain.contact import Contact
+
 EMAIL_IN_USE = "email_in_use"
 INVALID_EMAIL = "invalid_email"
 OPTED_OUT = "opted_out_at_old_address"
 UNKNOWN_PROPERTY = "unknown_property"
 READ_ONLY_PROPERTY = "read_only_property"
+MISSING_SCOPES = "missing_scopes"
 
 REMEDIES: Mapping[str, str] = {
     INVALID_EMAIL: "Correct its e-mail address",
     EMAIL_IN_USE: "Find the other contact there that has its address, also as a secondary one",
     OPTED_OUT: "Unselect it, or follow what the message says",
-    UNKNOWN_PROPERTY: "Run `crm-sync check --crm hubspot --create-fields`",
+    UNKNOWN_PROPERTY: "Make the property by `crm-sync check --crm hubspot --create-fields`",
     READ_ONLY_PROPERTY: "Name another property in the setting, or change it in HubSpot",
-    "daily_limit": "Nothing: it goes on when the account's day is over",
+    **dict.fromkeys(
+        ("invalid_option", "invalid_integer", "invalid_date", "validation_error"),
+        "Correct the value that the message names, or its property in HubSpot",
+    ),
 }
 """What a person does about a refusal, by its reason."""
 
@@ -123,6 +129,13 @@ def words_of(body: Mapping[str, Any]) -> str:
     """The error's own words: the sentences in the JSON that its message holds, else the message as it is."""
     said = [str(each.get("message")) for each in _listed(str(body.get("message"))) if each.get("message")]
     return "; ".join(dict.fromkeys(said)) or str(body.get("message") or "")
+
+
+def without_data(text: str, contact: Contact) -> str:
+    """The text without what stands in the contact's row: HubSpot quotes the value that it refuses, whatever it is."""
+    values = [contact.email.strip(), contact.address, contact.name, contact.phone_number]
+    own = sorted({re.escape(each.strip()) for each in values if each and each.strip()}, key=len, reverse=True)
+    return re.sub(rf"(?<!\w)(?:{'|'.join(own)})(?!\w)", "…", text, flags=re.IGNORECASE) if own else text
 
 
 def codes_of(body: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (Novembe
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from crm_sync_pipeline.destinations.http import printable
 from crm_sync_pipeline.destinations.hubspot.answers import (
     EMAIL_IN_USE,
     INVALID_EMAIL,
+    MISSING_SCOPES,
     UNKNOWN_PROPERTY,
     batch_in,
     codes_of,
@@ -26,6 +28,7 @@ from crm_sync_pipeline.destinations.hubspot.answers import (
     scopes_in,
     set_up_reason,
     status_of,
+    without_data,
     words_of,
 )
 from crm_sync_pipeline.destinations.hubspot.changes import (
@@ -52,7 +55,6 @@ from crm_sync_pipeline.domain.delivered import NEVER, Delivered
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected
 from crm_sync_pipeline.domain.sentences import sentences
 from crm_sync_pipeline.settings import Settings
-from crm_sync_pipeline.settings.values import plain
 
 MOST_PER_REQUEST = 100
 
@@ -84,13 +86,7 @@ class Hubspot(HttpDestination):
     def from_settings(cls, settings: Settings) -> "Hubspot":
         """HubSpot as the environment sets it."""
         hubspot = settings.of(HubspotSettings)
-        return cls(
-            **cls.alike(hubspot)
-            | {
-                "base_url": hubspot.api_base_url,
-                "api_key": hubspot.api_key.get_secret_value() if hubspot.api_key else "",
-            }
-        )
+        return cls(**cls.alike(hubspot) | {"base_url": hubspot.api_base_url})
 
     @property
     def names(self) -> Names:
@@ -107,8 +103,7 @@ class Hubspot(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """The headers that every request carries, with the key."""
-        json_alone = {"Content-Type": "application/json", "Accept": "application/json"}
-        return {"Authorization": f"Bearer {plain(self.api_key)}", **json_alone}
+        return {"Authorization": f"Bearer {self.api_key}"}
 
     def call_for(self, contact: Contact) -> Call:
         """One input of a batch of upserts. The address is its id alone: as a property it might replace another one."""
@@ -172,6 +167,7 @@ class Hubspot(HttpDestination):
     def _read_one(self, request: Request, answer: Answer) -> Outcome:
         """What a refusal of one row means. One that is sent to empty a property may go without that."""
         outcome = (self._own(request, answer) if is_hubspots(answer.data) else None) or self.read(answer)
+        outcome = replace(outcome, message=without_data(outcome.message, request.contact))
         return outcome if request.emptied else everybodys(outcome)
 
     def _own(self, request: Request, answer: Answer) -> Outcome | None:
@@ -229,7 +225,7 @@ class Hubspot(HttpDestination):
             return ("wrong_api_key", refused, key_hint(self.api_key))
         if answer.status == 403 and isinstance(data, dict) and data.get("category") == "MISSING_SCOPES":
             scopes = ", ".join(scopes_in(data))
-            return ("missing_scopes", f"Give the key the scope {scopes}" if scopes else "Give the key more scopes")
+            return (MISSING_SCOPES, f"Give the key the scope {scopes}" if scopes else "Give the key more scopes")
         if answer.status in REDIRECTS:
             return (
                 f"http_{answer.status}",

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync_pipeline.destinations.hubspot.answers import (
+    MISSING_SCOPES,
     READ_ONLY_PROPERTY,
     UNKNOWN_PROPERTY,
     BatchAnswer,
@@ -57,10 +58,12 @@ def outcomes_in(
 
 
 def everybodys(outcome: Outcome) -> Outcome:
-    """A property that is missing or can't be written is nobody's fault, however few contacts have a value for it."""
-    if isinstance(outcome, DestinationDown) and outcome.reason in (UNKNOWN_PROPERTY, READ_ONLY_PROPERTY):
-        return replace(outcome, answer="")
-    return outcome
+    """A property that is missing or can't be written is nobody's fault, however few contacts have a value for it.
+
+    Nor is a scope that the key lacks.
+    """
+    is_everybodys = outcome.reason in (UNKNOWN_PROPERTY, READ_ONLY_PROPERTY, MISSING_SCOPES)
+    return replace(outcome, answer="") if isinstance(outcome, DestinationDown) and is_everybodys else outcome
 
 
 def in_view_of_all(found: Mapping[UUID, Outcome]) -> Mapping[UUID, Outcome]:

@@ -90,13 +90,7 @@ class Mautic(HttpDestination):
     @classmethod
     def from_settings(cls, settings: Settings) -> "Mautic":
         """Mautic as the environment sets it."""
-        mautic = settings.of(MauticSettings)
-        secrets = {name: getattr(mautic, name) for name in cls.secrets}
-        return cls(
-            **cls.alike(mautic)
-            | {name: value.get_secret_value() if value else "" for name, value in secrets.items()}
-            | {"base_url": mautic.base_url or "", "client_id": mautic.client_id or ""}
-        )
+        return cls(**cls.alike(settings.of(MauticSettings)))
 
     @property
     def limits(self) -> Limits:  # type: ignore[override] # a setting, where other vendors have a constant
@@ -120,11 +114,10 @@ class Mautic(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """The headers that every request carries; a token comes to them when the request is sent."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self.uses_basic:
-            login = f"{plain(self.username)}:{plain(self.password)}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
-        return headers
+        if not self.uses_basic:
+            return {}
+        login = f"{self.username}:{self.password}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -174,7 +167,7 @@ class Mautic(HttpDestination):
         if not self.client_id:
             return await super().exchange(client, method, path, body, headers=headers, within_seconds=within_seconds)
         ends_at = time.monotonic() + min(self.timeout_seconds, within_seconds or self.timeout_seconds)
-        tokens = Tokens(self.base_url, plain(self.client_id), plain(self.client_secret))
+        tokens = Tokens(self.base_url, plain(self.client_id), self.client_secret)
         return await tokens.call(
             client, partial(self._within, ends_at, client), Sent(method, path, body, headers or {})
         )

@@ -25,6 +25,7 @@ CARRIED_BY: Mapping[str, tuple[str, ...]] = {
 """The fields that each optional column of the contacts table fills, unless the settings name others."""
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
+_PRESCRIBED = ("firstname", "lastname", "phone")
 _TEXTS = frozenset({"text", "textarea", "html", "lookup", "url", "tel"})
 _CREATE = "`crm-sync check --crm mautic --create-fields` makes them; in the UI, check_destination does."
 
@@ -40,11 +41,15 @@ def is_overlooked(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of contacts in Mautic. One that is not published is overlooked as if it were not there."""
+    """A field of contacts in Mautic. One that is not published is overlooked as if it were not there.
+
+    Contacts that share the value of a unique one are one contact to Mautic, whatever their addresses.
+    """
 
     type: str
     is_published: bool
     most_characters: int | None = None
+    is_unique: bool = False
 
 
 def known_in(rows: Iterable[Any]) -> dict[str, Field]:
@@ -54,7 +59,9 @@ def known_in(rows: Iterable[Any]) -> dict[str, Field]:
         if isinstance(row, dict) and isinstance(row.get("alias"), str):
             limit = row.get("charLengthLimit")
             most = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
-            found[row["alias"]] = Field(str(row.get("type") or ""), row.get("isPublished") is not False, most)
+            is_unique = bool(row.get("isUniqueIdentifier") or row.get("isUniqueIdentifer"))  # as older ones spell it
+            is_published = row.get("isPublished") is not False
+            found[row["alias"]] = Field(str(row.get("type") or ""), is_published, most, is_unique)
     return found
 
 
@@ -84,6 +91,12 @@ def field_lines(known: Mapping[str, Field], aliases: Mapping[str, str]) -> list[
         says = f"{', '.join(waiting)} {'is' if len(waiting) == 1 else 'are'} not published; Mautic ignores what is sent"
         to_do = "Publish in Mautic's Settings > Custom Fields; fields just made may wait for its cron job."
         lines.append(Line("Unpublished fields", State.RED, says, to_do))
+    unique = [name for name in (*_PRESCRIBED, *aliases.values()) if name in known and known[name].is_unique]
+    if unique:
+        are = "is" if len(unique) == 1 else "are"
+        says = f"{', '.join(unique)} {are} unique there: Mautic merges contacts that share a value"
+        to_do = "Take that away in Mautic's Custom Fields, so that the e-mail address alone tells contacts apart."
+        lines.append(Line("Unique fields", State.RED, says, to_do))
     lines += [
         line for column, alias in aliases.items() if alias in known and (line := _misfit(column, alias, known[alias]))
     ]

@@ -1,5 +1,6 @@
 """What the answer to a batch says of each of its rows, and that to a segment of each contact that was to join it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,12 @@ from crm_sync_pipeline.domain.masking import redacted
 from crm_sync_pipeline.domain.outcome import DestinationDown, Failed, Outcome, Rejected, Synced
 from crm_sync_pipeline.domain.sentences import sentences
 
+MERGED = "contacts_merged"
+_MERGED = (
+    "Mautic made one contact of two with different addresses. Take the unique identifier away from every field but the "
+    "e-mail address: `crm-sync check --crm mautic` names them. Then look at the contacts that were delivered last."
+)
+
 
 def results_of_rows(requests: Sequence[Request], answer: Answer) -> Iterable[tuple[UUID, Outcome]] | None:
     """The result of each row that the answer names; None where it is not the documented one.
@@ -38,9 +45,13 @@ def results_of_rows(requests: Sequence[Request], answer: Answer) -> Iterable[tup
 def _rows(
     requests: Sequence[Request], statuses: Mapping[int, Any], contacts: Mapping[int, Any], errors: Mapping[int, Any]
 ) -> Iterator[tuple[UUID, Outcome]]:
+    holders = Counter(contact_id_of(contact) for contact in contacts.values())
     for index, request in enumerate(requests):
-        if index in statuses:
-            yield request.contact.id, _row(request, statuses[index], contacts.get(index), errors.get(index))
+        contact = contacts.get(index)
+        if index in statuses and index not in errors and holders[contact_id_of(contact)] > 1 and contact:
+            yield request.contact.id, DestinationDown(MERGED, _MERGED)
+        elif index in statuses:
+            yield request.contact.id, _row(request, statuses[index], contact, errors.get(index))
 
 
 def _row(request: Request, status: object, contact: object, error: object) -> Outcome:

@@ -15,7 +15,6 @@ _CARRIED_BY: Mapping[str, tuple[str, ...]] = {
     "name": ("name",),
     "domain_id": ("scrapersky_domain_id",),
     "page_id": ("scrapersky_page_id",),
-    **dict.fromkeys(("phone_number", "email_type", "source_url", "has_gmail"), ()),
 }
 """The fields of the body that each optional column of the contacts table fills."""
 
@@ -26,4 +25,9 @@ def _destination() -> "type[N8n]":
     return N8n
 
 
-N8N = Entry(Crm("n8n", "n8n", "n8n_workflow_id", carries=_CARRIED_BY), N8nSettings, _destination, REMEDIES)
+N8N = Entry(
+    Crm("n8n", "n8n", "n8n_workflow_id", by_address=False, carries=_CARRIED_BY),
+    N8nSettings,
+    _destination,
+    REMEDIES,
+)

@@ -57,19 +57,12 @@ class N8n(HttpDestination):
     @classmethod
     def from_settings(cls, settings: Settings) -> "N8n":
         """The webhook as the environment sets it."""
-        n8n = settings.of(N8nSettings)
-        return cls(
-            **cls.alike(n8n)
-            | {
-                "webhook_url": n8n.webhook_url.get_secret_value() if n8n.webhook_url else "",
-                "webhook_secret": n8n.webhook_secret.get_secret_value() if n8n.webhook_secret else "",
-            }
-        )
+        return cls(**cls.alike(settings.of(N8nSettings)))
 
     @property
     def webhook(self) -> Webhook:
         """The webhook by its URL and secret."""
-        return Webhook(plain(self.webhook_url), plain(self.webhook_secret))
+        return Webhook(self.webhook_url, self.webhook_secret)
 
     @property
     def needs_address(self) -> bool:
@@ -86,9 +79,8 @@ class N8n(HttpDestination):
 
     def headers(self) -> dict[str, str]:
         """The headers that every request carries, with the secret where there is one."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        secret = self.webhook.secret
-        return {**headers, "Authorization": f"Bearer {secret}"} if secret else headers
+        secret = self.webhook_secret
+        return {"Authorization": f"Bearer {secret}"} if secret else {}
 
     def headers_of_request(self, records: Sequence[Record]) -> Mapping[str, str]:
         """The key by which a workflow tells a repeat from a new selection."""

@@ -23,4 +23,5 @@ HUBSPOT = Simulation(
     build=_build,
     settings_at=_settings_at,
     demo_plan="enterprise",
+    demo_settings={"HUBSPOT_REQUESTS_PER_SECOND": "19"},
 )

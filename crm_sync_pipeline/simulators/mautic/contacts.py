@@ -131,11 +131,14 @@ class Writes:
         return json_answer(status, body)
 
     def _duplicate_of(self, row: Row) -> MauticContact | None:
-        """Whom a row is about: the oldest that has its address. Of unique fields there is the address alone."""
+        """Whom a row is about: the oldest that has its address, or the value of another field that is unique."""
         email = row.get("email")
-        if is_blank(email):
-            return None
-        return next(iter(self._instance.with_address(address_in_lookups(email))), None)
+        found = [] if is_blank(email) else list(self._instance.with_address(address_in_lookups(email)))
+        unique = [each.alias for each in self._instance.fields.values() if each.is_unique and row.get(each.alias)]
+        if unique:
+            every = self._instance.contacts.values()
+            found += [each for each in every if any(each.fields.get(alias) == row[alias] for alias in unique)]
+        return min(found, key=lambda contact: contact.id, default=None)
 
     def _save(
         self, row: Row, known: MauticContact | None, method: str, *, clears_missing: bool

@@ -74,7 +74,7 @@ def shown_field(field: Field) -> dict[str, Any]:
         "group": field.group,
         "object": "lead",
         "isPublished": field.is_published,
-        "isUniqueIdentifier": field.alias == "email",
+        "isUniqueIdentifier": field.is_unique or field.alias == "email",
         "isRequired": False,
         "charLengthLimit": field.char_length_limit,
         "properties": {"no": "No", "yes": "Yes"} if field.type == "boolean" else [],

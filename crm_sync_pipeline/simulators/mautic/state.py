@@ -39,6 +39,7 @@ class Field:
     group: str = "core"
     is_published: bool = True
     char_length_limit: int = 191
+    is_unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)

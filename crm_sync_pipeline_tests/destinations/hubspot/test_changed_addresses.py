@@ -106,6 +106,25 @@ def test_of_two_rows_with_one_address_the_one_that_stays_keeps_the_contact(accou
     assert "was left as it is: another row has it as well" in account.verdict(ann).verdict
 
 
+def test_once_the_other_row_is_not_wanted_any_more_the_contact_moves(account: Account, ann: UUID) -> None:
+    (other,) = account.add(OLD)
+    account.run()
+    account.world.unselect(other, crms=("hubspot",))
+    account.change(ann, email=NEW)
+    account.run()
+    assert held(account) == {"101": NEW}
+
+
+def test_of_two_rows_that_move_at_once_neither_takes_the_contact_with_it(account: Account, ann: UUID) -> None:
+    (other,) = account.add(OLD)
+    account.run()
+    account.change(ann, email=NEW)
+    account.change(other, email="bea@example.com")
+    account.run()
+    assert sorted(filter(None, held(account).values())) == sorted([OLD, NEW, "bea@example.com"])
+    assert account.simulator.contacts[NEW].id == account.remote_id(ann)
+
+
 def test_of_two_rows_that_both_move_the_second_takes_the_contact_with_it(account: Account, ann: UUID) -> None:
     (other,) = account.add(OLD)
     account.run()

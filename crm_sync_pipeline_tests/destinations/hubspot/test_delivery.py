@@ -1,6 +1,7 @@
 """Contacts that go to HubSpot, through the real engine: a hundred in a request, and each with a result of its own."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from crm_sync_pipeline.destinations.hubspot import destination
+from crm_sync_pipeline.destinations.hubspot.answers import REMEDIES
 from crm_sync_pipeline.simulators.hubspot import PLANS, HubspotConfig, HubspotLimits, Property
 from crm_sync_pipeline_tests.destinations.hubspot.conftest import Account, Open
 
@@ -64,7 +66,7 @@ def test_a_request_that_is_refused_as_a_whole_is_halved_until_the_bad_contact_is
     good, bad = account.add(*(f"p{number}@example.com" for number in range(15))), account.add("no-address")
     account.run()
     assert {account.status(each) for each in good} == {"Complete"}
-    assert "Email address no-address is invalid" in account.error(bad[0])
+    assert "Email address … is invalid" in account.error(bad[0])
     assert len(account.steps()) == 9  # one whole, and two halves of each of 16, 8, 4 and 2
 
 
@@ -261,6 +263,7 @@ def test_what_is_wrong_with_our_set_up_costs_nobody_a_retry(
     down = account.world.queue("hubspot").breaker.state()
     assert down is not None
     assert down.reason == reason
+    assert reason == "http_404" or tally.requests <= account.hubspot.concurrency, "nothing is halved for what is ours"
     assert {account.world.delivery(each, "hubspot")["retry_count"] for each in ids} == {0}
     assert "pat-" not in tally.down.replace("pat-...", "")
 
@@ -272,6 +275,16 @@ def test_an_erased_address_is_refused_and_no_address_shows(account: Account) -> 
     account.run()
     assert account.status(bob[0]) == "Complete"
     assert "a***@example.com was permanently deleted" in account.error(ann)
+
+
+@pytest.mark.parametrize("email", ["Jane Doe", "jane doe,", "Jane Doe <jane>", "+1 415 555 2671", "x.y(z)[", "\\"])
+def test_what_stands_where_an_address_belongs_does_not_show_either(account: Account, email: str) -> None:
+    (bad,) = account.add(email, name="Jane Doe", phone_number="+1 415 555 2671")
+    account.add("bob@example.com")
+    account.run()
+    assert "Email address" in account.error(bad)
+    assert "jane" not in account.error(bad).lower()
+    assert "555" not in account.error(bad)
 
 
 def test_a_lost_answer_is_repeated_and_makes_nobody_twice(account: Account) -> None:
@@ -296,3 +309,51 @@ def test_consent_is_never_sent(account: Account) -> None:
     assert (held["firstname"], held["hs_email_optout"]) == ("Ann", "true")
     sent = [name for entry in account.simulator.requests for row in entry.json["inputs"] for name in row["properties"]]
     assert not [name for name in sent if "optout" in name or name in ("lifecyclestage", "email")]
+
+
+@pytest.mark.parametrize(
+    ("email", "more", "verdict", "next_step"),
+    [
+        ("no-address", {}, "Email address … is invalid", "Correct its e-mail address"),
+        ("erased@example.com", {}, "was permanently deleted", "Correct the value that the message names"),
+        ("", {}, "it has no e-mail address", "Fill in its e-mail address"),
+        (
+            "phone@example.com",
+            {"phone_number": "123456"},
+            "breaks a validation rule: MAX_LENGTH 5",
+            "reads the row afresh",
+        ),
+        ("b\u00f6b@example.com", {}, "Only the domain of an e-mail address may hold characters", "Correct its e-mail"),
+    ],
+)
+def test_explain_says_why_a_contact_is_not_at_hubspot(
+    account: Account, email: str, more: dict[str, Any], verdict: str, next_step: str
+) -> None:
+    account.simulator.account.erased.add("erased@example.com")
+    account.simulator.account.properties["phone"] = Property("phone", rule=("MAX_LENGTH", "5"))
+    account.add("good@example.com")
+    (bad,) = account.add(email, **more)
+    account.run()
+    said = account.verdict(bad)
+    assert verdict in said.verdict
+    assert next_step in said.next_step
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"api_key": "pat-na1-other"}, "HubSpot refused HUBSPOT_API_KEY"),
+        ({"custom_property_page_id": "other"}, 'Property "other" does not exist'),
+        ({"base_url": "http://127.0.0.1:1"}, "Connection to HubSpot failed"),
+    ],
+)
+def test_explain_says_what_is_wrong_with_our_set_up(account: Account, changes: dict[str, Any], verdict: str) -> None:
+    (ann,) = account.add("ann@example.com")
+    account.run(**changes)
+    assert verdict in account.verdict(ann).verdict
+
+
+def test_the_page_knows_each_reason_that_has_a_remedy() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "destinations" / "hubspot.md").read_text()
+    codes = {"invalid_option", "invalid_integer", "invalid_date"}  # HubSpot's, in small letters
+    assert [reason for reason in REMEDIES.keys() - codes if f"`{reason}`" not in page] == []

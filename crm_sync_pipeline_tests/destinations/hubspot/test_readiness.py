@@ -10,6 +10,7 @@ import pytest
 
 from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
 from crm_sync_pipeline.domain.check import Line, State
+from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.simulators.hubspot import (
     DEFAULT_KEY,
     PLANS,
@@ -20,6 +21,7 @@ from crm_sync_pipeline.simulators.hubspot import (
 )
 from crm_sync_pipeline.simulators.hubspot.config import READ, READ_SCHEMAS, WRITE
 from crm_sync_pipeline.simulators.server import running
+from crm_sync_pipeline_tests.builders import World
 
 UNLIMITED = PLANS["unlimited"]
 Ask = Callable[..., dict[str, Line]]
@@ -189,6 +191,15 @@ def test_whatever_is_answered_is_a_line_and_no_error(ask: Ask, fault: str, path:
     simulator.inject(f"{fault}:method=*:path={path}")
     lines = ask(simulator=simulator)
     assert lines["HubSpot"].state is State.RED
+
+
+def test_columns_that_hubspot_is_not_sent_are_not_missed(fresh: World) -> None:
+    fresh.execute("ALTER TABLE contacts DROP COLUMN email_type, DROP COLUMN source_url")
+    hubspot = Hubspot(base_url="http://127.0.0.1:1", api_key=DEFAULT_KEY)
+    assert "Columns" not in {line.name for line in check(fresh.database, hubspot).lines}
+    fresh.execute("ALTER TABLE contacts DROP COLUMN phone_number")
+    (line,) = [line for line in check(fresh.database, hubspot).lines if line.name == "Columns"]
+    assert "has no phone_number; contacts are delivered without phone" in line.says
 
 
 def test_nobody_listening_is_told(ask: Ask) -> None:

@@ -90,7 +90,7 @@ def test_a_row_without_a_status_has_not_been_delivered() -> None:
 @pytest.mark.parametrize(
     "contact",
     [
-        shown(1),
+        {**shown(1), "id": 555},
         {**shown(0), "id": None},
         {**shown(0), "id": "100"},
         {**shown(0), "id": True},
@@ -107,6 +107,12 @@ def test_a_success_without_the_contact_or_with_another_address_is_none(contact: 
     outcomes = read(body([contact, shown(1), shown(2)], [201] * 3))
     assert [(type(each), each.reason) for each in outcomes[:1]] == [(Failed, "unexpected_answer")]
     assert kinds(outcomes[1:]) == [Synced, Synced]
+
+
+def test_two_rows_that_have_become_one_contact_are_our_set_ups_fault_and_nobodys() -> None:
+    outcomes = read(body([shown(0), {**shown(1), "id": 100}, shown(2)], [201, 200, 201]))
+    assert [(type(each), each.reason) for each in outcomes[:2]] == [(DestinationDown, "contacts_merged")] * 2
+    assert isinstance(outcomes[2], Synced)
 
 
 def test_an_address_is_compared_in_lower_case_and_found_in_the_groups_too() -> None:

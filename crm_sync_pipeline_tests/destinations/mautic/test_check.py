@@ -163,3 +163,13 @@ def test_whatever_answers_in_mautics_place_is_a_red_line_and_no_error(
 ) -> None:
     instance.inject(f"{fault}:method=*:path=/api/*")
     assert len(red(lines(mautic))) == 1
+
+
+def test_a_field_that_is_unique_in_mautic_is_named_because_it_merges_contacts(
+    mautic: Mautic, instance: MauticSimulator
+) -> None:
+    for alias in ("phone", "scrapersky_domain_id", "website"):
+        instance.instance.fields[alias] = replace(instance.instance.fields[alias], is_unique=True)
+    (line,) = red(lines(mautic))
+    assert line.name == "Unique fields"
+    assert line.says.startswith("phone, scrapersky_domain_id are unique")

@@ -241,3 +241,16 @@ def test_what_mautic_has_as_it_is_need_not_be_sent_and_what_it_lost_is(
     again(world, *ids)
     assert run(world, skipping).reasons == {"unchanged": 29, "created": 1}
     assert states(world) == {"Complete": 30}
+
+
+def test_contacts_that_mautic_merges_by_another_field_open_the_breaker_before_all_are_one(
+    world: World, mautic: Mautic, instance: MauticSimulator
+) -> None:
+    people(world, 30)
+    fields = instance.instance.fields
+    fields["scrapersky_domain_id"] = replace(fields["scrapersky_domain_id"], is_unique=True)
+    tally = run(world, mautic.model_copy(update={"batch_size": 5, "concurrency": 1}))
+    assert tally.down is not None
+    down = world.queue("mautic").breaker.state()
+    assert down is not None
+    assert (down.reason, batches(instance), states(world)) == ("contacts_merged", [5], {"Queued": 30})

@@ -8,8 +8,10 @@ import pytest
 
 from crm_sync_pipeline.contact_queue.queue import ContactQueue
 from crm_sync_pipeline.delivery.door import deliver_batch
+from crm_sync_pipeline.destinations.n8n import N8N
 from crm_sync_pipeline.destinations.n8n.destination import N8n
 from crm_sync_pipeline.domain.batch import Tally
+from crm_sync_pipeline.domain.explanation import Explanation, explain
 from crm_sync_pipeline.simulators.n8n import N8nSimulator
 from crm_sync_pipeline_tests.builders import World
 
@@ -62,6 +64,7 @@ def test_an_answer_without_an_id_leaves_the_id_as_it_was(
     (ann,) = add(world, "ann@example.com")
     run(queue, n8n)
     object.__setattr__(n8n_simulator.config, "mode", "on-received")
+    world.execute("UPDATE contacts SET email = 'ann@new.example' WHERE id = :id", id=ann)
     world.select(ann, crms=("n8n",))
 
     run(queue, n8n)
@@ -97,6 +100,36 @@ def test_selected_again_a_contact_is_worked_on_again(
     run(queue, n8n)
 
     assert n8n_simulator.counts() == {"contacts": 1, "executions": 2, "duplicates": 0}
+
+
+def test_two_rows_with_one_address_are_two_contacts_to_n8n(
+    world: World, queue: ContactQueue, n8n: N8n, n8n_simulator: N8nSimulator
+) -> None:
+    first, second = add(world, "team@example.com", name="Ann"), add(world, "team@example.com", name="Bob")
+    run(queue, n8n)
+
+    assert {body["name"] for body in n8n_simulator.contacts.values()} == {"Ann", "Bob"}
+    for (contact,) in (first, second):
+        answer = explain(world.database.report().facts(N8N.crm, contact, 3), N8N.remedies)
+        assert answer.verdict.startswith("n8n has it: delivered")
+
+
+def test_explain_says_why_a_contact_without_an_address_is_not_there_and_what_helps(fresh: World, n8n: N8n) -> None:
+    queue = fresh.queue("n8n")
+    fresh.execute("ALTER TABLE contacts ALTER email DROP NOT NULL")
+    (ann,) = add(fresh, "x@example.com")
+    fresh.execute("UPDATE contacts SET email = NULL")
+
+    def said() -> Explanation:
+        return explain(fresh.database.report().facts(N8N.crm, ann, 3), N8N.remedies)
+
+    assert said().verdict == "Queued and due."
+    run(queue, n8n)
+    assert said().verdict == "Can't be sent: it has no e-mail address."
+    assert said().next_step.startswith("Fill in its e-mail address, or set N8N_DELIVERS_WITHOUT_EMAIL=true; the ")
+    make_due(fresh)
+    run(queue, N8n(**{**dict(n8n), "delivers_without_email": True}))
+    assert said().verdict.startswith("n8n has it: delivered")
 
 
 def test_contacts_without_an_address_go_side_by_side_where_a_setting_says_so(

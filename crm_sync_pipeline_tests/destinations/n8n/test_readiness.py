@@ -9,8 +9,10 @@ import pytest
 
 from crm_sync_pipeline.destinations.n8n.destination import N8n
 from crm_sync_pipeline.domain.check import Line, State
+from crm_sync_pipeline.monitoring.readiness import check
 from crm_sync_pipeline.simulators.n8n import N8nConfig, N8nSimulator
 from crm_sync_pipeline.simulators.server import running
+from crm_sync_pipeline_tests.builders import World
 
 
 def lines_of(n8n: N8n) -> Sequence[Line]:
@@ -105,6 +107,19 @@ def test_a_path_that_is_not_n8ns_own_is_worth_knowing(n8n: N8n) -> None:
         lines = by_name(lines_of(changed(n8n, webhook_url=f"{server.base_url}/hooks/x")))
 
     assert lines["URL"].state is State.YELLOW
+
+
+def test_a_column_that_is_not_sent_to_n8n_is_not_missed(fresh: World, n8n: N8n) -> None:
+    fresh.script("ALTER TABLE contacts DROP COLUMN phone_number, DROP COLUMN has_gmail")
+    report = check(fresh.database, n8n)
+
+    assert report.is_good
+    assert "Columns" not in by_name(report.lines)
+    assert [f.detail for f in fresh.database.check("n8n") if "n8n gets no" in f.detail] == []
+
+    fresh.script("ALTER TABLE contacts DROP COLUMN name")
+    line = by_name(check(fresh.database, n8n).lines)["Columns"]
+    assert line.says == "public.contacts has no name; contacts are delivered without name"
 
 
 def test_no_line_shows_the_webhooks_path_or_the_secret(n8n: N8n, n8n_simulator: N8nSimulator) -> None:

@@ -1,0 +1,1 @@
+"""The vendors that trials are held against: a module each."""
