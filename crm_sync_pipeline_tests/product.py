@@ -115,7 +115,7 @@ class Product:
 
     def run_requested(self, request: dg.RunRequest | dg.SkipReason) -> dg.ExecuteInProcessResult:
         """The run that a tick asked for."""
-        assert isinstance(request, dg.RunRequest)
+        assert isinstance(request, dg.RunRequest), request
         return self.definitions.resolve_job_def(f"{self.crm}_sync").execute_in_process(
             instance=self.instance, run_config=request.run_config, tags=request.tags, raise_on_error=False
         )

@@ -129,7 +129,7 @@ VENDORS: Mapping[str, Vendor] = {
             "HUBSPOT_API_KEY",
             {"HUBSPOT_API_KEY": "pat-na1-wrong"},
             _at_hubspot,
-            Refusal("HubSpot API error (400): Email address invalid-email is invalid"),
+            Refusal("HubSpot API error (400): Email address … is invalid"),
             (
                 ("status-401-key", 401, "HUBSPOT_API_KEY"),
                 ("status-403", 403, "scopes"),
