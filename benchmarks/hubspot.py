@@ -38,7 +38,7 @@ class Contender:
 
 CONTENDERS = (
     Contender("a", "ours, two runs at a time, 1,000 contacts each", "ours", 8, batch_size=1000, runs=2),
-    Contender("a", "ours, one run at a time, 5,000 contacts", "ours", 8, batch_size=5000),
+    Contender("a", "ours, one run of 10,000 contacts", "ours", 8, batch_size=10_000),
     Contender("a", "ours, one run at a time, 500 contacts (default)", "ours", 8, batch_size=500),
     Contender("c", "hubspot-api-client in a loop", "hubspot_official", 1),
     Contender("e", "bare aiohttp, 8 in flight", "hubspot_bare", 8),

@@ -11,7 +11,7 @@ import psutil
 from benchmarks.site import databases
 from crm_sync_pipeline.contact_queue.database.engine import engine_for
 
-LIBRARIES = ("aiohttp", "brevo-python", "dagster", "httpx", "psycopg", "sqlalchemy")
+LIBRARIES = ("aiohttp", "brevo-python", "dagster", "httpx", "hubspot-api-client", "psycopg", "sqlalchemy")
 
 
 def describe_machine() -> dict[str, str]:

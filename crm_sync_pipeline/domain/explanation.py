@@ -48,7 +48,7 @@ class Facts:
 
     `by_address`: whether the destination knows its contacts by their addresses. `overwritten_by`: who was delivered to
     the same address since, with other data. `off`: the variables that are not set here, without which nothing is
-    delivered.
+    delivered. `needs_address`: whether it can't be sent without an e-mail address.
     """
 
     contact_id: str
@@ -81,10 +81,14 @@ class Facts:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def has_address(self) -> bool:
+        """Whether its row has an e-mail address."""
+        return bool(normal_form(self.email))
+
+    @property
     def lacks_address(self) -> bool:
-        """Whether it can't be sent because there is no address; another destination may send it all the same."""
-        was_refused = self.last is not None and self.last.reason == NO_EMAIL
-        return not normal_form(self.email) and (self.by_address or was_refused)
+        """Whether it can't be sent because it has no e-mail address."""
+        return self.needs_address and not self.has_address
 
     def command(self, verb: str) -> str:
         """What to type for this delivery, and for no other destination's."""

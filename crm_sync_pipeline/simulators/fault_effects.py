@@ -1,6 +1,7 @@
 """What a struck request gets to see."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -41,7 +42,6 @@ NONSENSE: Mapping[str, Answer] = {
     "garbage-201": Answer(201, b'{"id": 4', JSON),
     "empty-201": Answer(201, b"", JSON),
     "unexpected-200": Answer(200, b'[{"status":"ok"},null]', JSON),
-    "megabyte-body": Answer(201, b'{"id":1,"padding":"' + b"x" * (1 << 20) + b'"}', JSON),
 }
 
 SILENT = frozenset({"reset-before-write", "reset-after-write", "hang"})
@@ -59,13 +59,26 @@ def faulty_answer(fault: Fault, true_answer: Answer | None, vendor_answers: Mapp
     """
     if fault.kind in SILENT:
         return None
-    if fault.kind == "megabyte-body" and true_answer and true_answer.status >= 400:
-        return true_answer  # else it would be a well-formed lie, which no client could see through
+    if fault.kind == "megabyte-body":
+        return _padded(true_answer) if true_answer else Answer(200, b"{}", JSON)
     for answers in (vendor_answers, PROXY_ANSWERS, NONSENSE):
         if fault.kind in answers:
             return answers[fault.kind]
     truth = true_answer or Answer(200, b"{}", JSON)
     return replace(truth, content_type=HTML) if fault.kind == "wrong-content-type" else truth
+
+
+def _padded(truth: Answer) -> Answer:
+    """The true answer with a megabyte that it does not need; as it is where it has no JSON object to put that into."""
+    try:
+        body = json.loads(truth.body)
+    except ValueError:
+        return truth
+    return (
+        replace(truth, body=json.dumps({**body, "padding": "x" * (1 << 20)}).encode())
+        if isinstance(body, dict)
+        else truth
+    )
 
 
 async def break_off(fault: Fault, scope: Scope, receive: Receive) -> None:

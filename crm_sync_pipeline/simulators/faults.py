@@ -50,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
     "empty-201": Kind("201 without a body", wrote=True),
     "unexpected-200": Kind("200 with JSON of another shape", wrote=True),
     "wrong-content-type": Kind("the true answer, labelled text/html", wrote=True),
-    "megabyte-body": Kind("201 with a megabyte of JSON", wrote=True),
+    "megabyte-body": Kind("the true answer, with a megabyte more of JSON", wrote=True),
 }
 
 

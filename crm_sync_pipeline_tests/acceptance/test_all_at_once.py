@@ -204,8 +204,8 @@ def test_selecting_for_all_where_some_are_off_is_refused_by_what_each_lacks_and_
     )
     assert not result.success
     (failed,) = [each for each in result.all_events if each.event_type is dg.DagsterEventType.STEP_FAILURE]
-    data = failed.step_failure_data.user_failure_data
-    said = (data.description if data else None) or ""
+    told = failed.step_failure_data.user_failure_data
+    said = str(told.description) if told else ""
     for name in off:
         assert f"{VENDORS[name].title} ({VENDORS[name].key})" in said
     assert everywhere.states(contact) == dict.fromkeys(ALL)

@@ -16,6 +16,9 @@ _ODD_NAMES = (
     "  ",
 )
 _ODD_ADDRESSES = ("no address at all", "   ")
+OPTED_OUT = frozenset(f"person{number}@example.com" for number in range(1, 6))
+"""Addresses of healthy contacts whom the vendor knew before, and who want no mail. They are delivered all the same."""
+
 _SAME_NUMBER = "+14155550123"
 
 

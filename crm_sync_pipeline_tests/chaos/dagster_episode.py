@@ -11,7 +11,7 @@ from pathlib import Path
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
-from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
+from crm_sync_pipeline_tests.chaos.contacts import OPTED_OUT, Filling, fill
 from crm_sync_pipeline_tests.chaos.dagster_definitions import CALL_SECONDS, DESTINATION, LEASE_SECONDS, TRIGGERS
 from crm_sync_pipeline_tests.chaos.dagster_faults import DagsterFaults, Plan
 from crm_sync_pipeline_tests.chaos.dagster_keeps import everything_kept, failures_in, secrets_in
@@ -94,6 +94,7 @@ def run_episode(site: Site, vendor: Vendor, plan: Plan, say: Callable[[str], Non
         world = stack.enter_context(site.database(f"episode_{plan.seed}", LEASE))
         filling = fill(world, vendor, 20 + 6 * plan.kills, has_killer=plan.has_killer)
         simulator = vendor.simulate(plan.seed)
+        simulator.opt_out(OPTED_OUT)
         simulator.inject(LATENCY)
         server = stack.enter_context(running(simulator.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
@@ -249,5 +250,6 @@ def _evidence(
         clashing=filling.clashing,
         killers=filling.killers,
         ids=simulator.ids(),
+        opted_out=simulator.opted_out(),
         idle_in_transaction=clockwork.idle_in_transaction,
     )

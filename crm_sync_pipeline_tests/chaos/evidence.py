@@ -14,6 +14,7 @@ from crm_sync_pipeline.domain.contact import SENT_FIELDS, Contact
 from crm_sync_pipeline.domain.crm import Crm
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import Change, by_contact, read_history, status_in
+from crm_sync_pipeline_tests.chaos.contacts import OPTED_OUT
 from crm_sync_pipeline_tests.chaos.trace import Event
 from crm_sync_pipeline_tests.chaos.vendor import Vendor
 from crm_sync_pipeline_tests.chaos.watched import Obeyed
@@ -65,7 +66,8 @@ class Evidence:
     `calls` and `lives` are empty where workers write nothing down (under Dagster). `disturbed` says when workers could
     not reach their database. `hopeless` contacts must end in Error with these words. `clashing` ones have one phone
     number, which the vendor lets one of them have. `killers` are contacts that no worker survives. `ids` are those
-    that deliveries must name, by address. `epoch` is what to add to a monotonic time for seconds since 1970.
+    that deliveries must name, by address. `opted_out` are the addresses that are so in the end. `epoch` is what to add
+    to a monotonic time for seconds since 1970.
     """
 
     vendor: Vendor
@@ -83,6 +85,7 @@ class Evidence:
     clashing: frozenset[UUID] = frozenset()
     killers: frozenset[UUID] = frozenset()
     ids: Mapping[str, str] = field(default_factory=dict)
+    opted_out: frozenset[str] = OPTED_OUT
     hung: Sequence[str] = ()
     idle_in_transaction: Sequence[tuple[float, float]] = ()
 

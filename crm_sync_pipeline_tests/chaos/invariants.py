@@ -1,6 +1,6 @@
 """What must hold of every trial. Each function returns one sentence for each time that it did not.
 
-The names I1 to I15 are those of the table in docs/reliability.md.
+The names I1 to I16 are those of the table in docs/reliability.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, Change
+from crm_sync_pipeline_tests.chaos.contacts import OPTED_OUT
 from crm_sync_pipeline_tests.chaos.evidence import Evidence, contact_in
 from crm_sync_pipeline_tests.chaos.invariants_of_calls import (
     nothing_is_sent_again_without_a_cause,
@@ -191,6 +192,13 @@ def _says_what_failed_last(evidence: Evidence, contact: UUID, text: str) -> bool
     return last is not None and last["outcome"] == "failed" and last["message"] in text
 
 
+def no_opt_out_is_lifted(evidence: Evidence) -> Iterator[str]:
+    """I16: whoever had opted out at the vendor is so still, whatever was sent of them."""
+    known = OPTED_OUT if evidence.vendor.knows_opt_outs else frozenset()
+    for address in sorted(known - evidence.opted_out):
+        yield f"{address} had opted out at {evidence.vendor.title}, and may be written to again"
+
+
 def only_our_columns_are_written(evidence: Evidence) -> Iterator[str]:
     """I11, I12: workers write their CRM's columns and the shared retry columns; people's data and other CRMs' stay."""
     ours = {*evidence.vendor.crm.columns, *SHARED}
@@ -249,6 +257,7 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     "I13": (no_error_surfaces_that_should_not, no_transaction_stays_open),
     "I14": (doing_it_twice_does_it_once,),
     "I15": (what_is_sent_again_is_done_once,),
+    "I16": (no_opt_out_is_lifted,),
 }
 
 

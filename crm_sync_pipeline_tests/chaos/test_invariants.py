@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE
+from crm_sync_pipeline_tests.chaos.contacts import OPTED_OUT
 from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, with_imports
 from crm_sync_pipeline_tests.chaos.fabricated import (
     CONTACT,
@@ -217,6 +218,10 @@ def done_twice_for_one_selection() -> Evidence:
     )
 
 
+def opt_out_lifted() -> Evidence:
+    return evidence(opted_out=frozenset(sorted(OPTED_OUT)[1:]))
+
+
 def settled_twice() -> Evidence:
     return evidence(events=[Event(1, WORKER, "settled_twice", {"total": 3})])
 
@@ -254,6 +259,7 @@ def settled_twice() -> Evidence:
         ("I13", transaction_left_open),
         ("I14", settled_twice),
         ("I15", done_twice_for_one_selection),
+        ("I16", opt_out_lifted),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )

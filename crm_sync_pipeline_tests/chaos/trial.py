@@ -9,7 +9,7 @@ from pathlib import Path
 from crm_sync_pipeline.simulators.server import running
 from crm_sync_pipeline_tests.builders import World
 from crm_sync_pipeline_tests.chaos.audit import PEOPLE, as_actor
-from crm_sync_pipeline_tests.chaos.contacts import Filling, fill
+from crm_sync_pipeline_tests.chaos.contacts import OPTED_OUT, Filling, fill
 from crm_sync_pipeline_tests.chaos.crew import Crew
 from crm_sync_pipeline_tests.chaos.evidence import Evidence, Life, calls_in, read_tables, with_imports
 from crm_sync_pipeline_tests.chaos.faults import Faults
@@ -63,6 +63,7 @@ def run_trial(site: Site, plan: Plan, ablation: str | None = None, destination: 
         world = stack.enter_context(site.database(name, LEASE_SECONDS))
         filling = fill(world, vendor, CONTACTS, has_killer=plan.has_killer)
         simulator = vendor.simulate(plan.seed)
+        simulator.opt_out(OPTED_OUT)
         server = stack.enter_context(running(simulator.app))
         database_proxy = stack.enter_context(Proxy(site.socket))
         vendor_proxy = stack.enter_context(Proxy(Port(server.port)))
@@ -209,6 +210,7 @@ def _evidence(
         clashing=filling.clashing,
         killers=filling.killers,
         ids=simulator.ids(),
+        opted_out=simulator.opted_out(),
         hung=crew.hung,
         idle_in_transaction=clockwork.idle_in_transaction,
     )

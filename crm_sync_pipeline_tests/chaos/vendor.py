@@ -31,7 +31,7 @@ class Vendor:
 
     `numbers_are_unique`: the vendor lets only one contact have a phone number. `drops_duplicates`: it is told what it
     has done before, and does that once for each selection with the same data. `names_each_id`: no answer is a success
-    that names no id.
+    that names no id. `knows_opt_outs`: whoever has opted out there stays so.
     """
 
     entry: Entry
@@ -44,6 +44,7 @@ class Vendor:
     numbers_are_unique: bool = False
     drops_duplicates: bool = False
     names_each_id: bool = True
+    knows_opt_outs: bool = True
     ablations: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     @property

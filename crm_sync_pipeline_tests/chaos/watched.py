@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,13 @@ class Watched(Simulator, ABC):
     @abstractmethod
     def ids(self) -> Mapping[str, str]:
         """Map the address of each contact that the vendor has to the id that a delivery must name."""
+
+    def opt_out(self, addresses: Iterable[str]) -> None:
+        """Let people opt out whom the vendor knew before we did; nothing happens where there is no such thing."""
+
+    def opted_out(self) -> frozenset[str]:
+        """List the addresses that must not be written to."""
+        return frozenset()
 
     def catch_up(self) -> None:
         """Note what was carried out since the last request."""

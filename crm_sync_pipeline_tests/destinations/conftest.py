@@ -46,8 +46,7 @@ PERSONAL = (EMAIL, "janette", "quillfeather", "4155552671", KEY)
 class Vendor:
     """One destination as the contract sees it: its simulator, and what it reads otherwise than most do.
 
-    `reasons` are those of its own, and `outcomes` those that another vendor's answer to the same fault would not have.
-    `odd_successes` are faults after which the answer still has the form that the vendor documents for a success.
+    `reasons` are those of its own. `outcomes` are those that no other vendor's answer to the same fault would have.
     """
 
     simulator: Callable[[], Simulator]
@@ -55,7 +54,6 @@ class Vendor:
     holds: Callable[[Any, str], bool]
     reasons: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, type[Outcome]] = field(default_factory=dict)
-    odd_successes: frozenset[str] = frozenset({"wrong-content-type", "megabyte-body"})
     names_requests: bool = True
 
 
@@ -82,7 +80,6 @@ VENDORS: dict[str, Vendor] = {
             "status-401-ip": "wrong_api_key",
             "status-403": "missing_scopes",
         },
-        odd_successes=frozenset({"wrong-content-type"}),  # a 201 is none of a batch of upserts
     ),
     "mautic": Vendor(
         simulator=lambda: MauticSimulator(MauticConfig(clients={DEFAULT_CLIENT: KEY})),
@@ -91,7 +88,6 @@ VENDORS: dict[str, Vendor] = {
         ),
         holds=lambda simulator, email: email in simulator.contacts,
         reasons={"status-400": "invalid_email", "status-401-key": "wrong_client", "status-401-ip": "wrong_client"},
-        odd_successes=frozenset({"wrong-content-type"}),  # a 201 without rows is not a batch's
         names_requests=False,
     ),
     "n8n": Vendor(
@@ -120,7 +116,6 @@ OF_OTHER_PACKAGES: dict[str, Vendor] = {
         ),
         holds=lambda simulator, email: any(person["mail"] == email for person in simulator.people.values()),
         reasons={"status-400": "refused", "status-401-key": "http_401", "status-401-ip": "http_401"},
-        odd_successes=frozenset({"wrong-content-type"}),  # a 201 is not among Acme's answers
     ),
 }
 """Destinations that build_definitions is handed, and that our registry does not name."""

@@ -22,7 +22,7 @@ REMEDIES: Mapping[str, str] = {
     INVALID_EMAIL: "Correct its e-mail address",
     EMAIL_IN_USE: "Find the other contact there that has its address, also as a secondary one",
     OPTED_OUT: "Unselect it, or follow what the message says",
-    UNKNOWN_PROPERTY: "Make the property by `crm-sync check --crm hubspot --create-fields`",
+    UNKNOWN_PROPERTY: "Run `crm-sync check --crm hubspot --create-fields`",
     READ_ONLY_PROPERTY: "Name another property in the setting, or change it in HubSpot",
     **dict.fromkeys(
         ("invalid_option", "invalid_integer", "invalid_date", "validation_error"),

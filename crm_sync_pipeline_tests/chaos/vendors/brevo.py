@@ -1,11 +1,12 @@
 """Brevo in a trial. An import is a call for each of its contacts, obeyed when it is carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crm_sync_pipeline.destinations.brevo import BREVO as ENTRY
 from crm_sync_pipeline.destinations.brevo.destination import Brevo
 from crm_sync_pipeline.simulators.brevo import PLANS, BrevoConfig, BrevoSimulator
+from crm_sync_pipeline.simulators.brevo.contacts import upsert
 from crm_sync_pipeline.simulators.brevo.imports import Process
 from crm_sync_pipeline.simulators.exchange import Answer, Request
 from crm_sync_pipeline_tests.chaos.vendor import Vendor
@@ -43,6 +44,15 @@ class WatchedBrevo(Watched, BrevoSimulator):
     def ids(self) -> Mapping[str, str]:
         """See Watched."""
         return {contact.email: str(contact.id) for contact in self.contacts.values() if contact.email}
+
+    def opt_out(self, addresses: Iterable[str]) -> None:
+        """See Watched."""
+        for address in addresses:
+            upsert(self.account, self.config, {"email": address, "emailBlacklisted": True})
+
+    def opted_out(self) -> frozenset[str]:
+        """See Watched."""
+        return frozenset(address for address, contact in self.contacts.items() if contact.email_blacklisted)
 
     def catch_up(self) -> None:
         """Note what imports have brought in by now."""

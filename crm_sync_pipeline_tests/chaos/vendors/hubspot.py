@@ -1,7 +1,7 @@
 """HubSpot in a trial: five contacts in a request, so that there are many requests."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from crm_sync_pipeline.destinations.hubspot.changes import Request as Sent
 from crm_sync_pipeline.destinations.hubspot.destination import Hubspot
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
 from crm_sync_pipeline.simulators.exchange import Answer, Request
-from crm_sync_pipeline.simulators.hubspot import PLANS, HubspotConfig, HubspotSimulator
+from crm_sync_pipeline.simulators.hubspot import PLANS, HubspotConfig, HubspotContact, HubspotSimulator
 from crm_sync_pipeline_tests.chaos.vendor import Vendor
 from crm_sync_pipeline_tests.chaos.watched import Watched, call_of, part_of_request
 
@@ -40,6 +40,18 @@ class WatchedHubspot(Watched, HubspotSimulator):
     def ids(self) -> Mapping[str, str]:
         """See Watched."""
         return {contact.email: contact.id for contact in self.contacts.values() if contact.email}
+
+    def opt_out(self, addresses: Iterable[str]) -> None:
+        """See Watched."""
+        for address in addresses:
+            contact_id, now = self.account.next_id(), self.now()
+            held = {"hs_object_id": contact_id, "email": address, "hs_email_optout": "true"}
+            self.account.save(HubspotContact(contact_id, held, now, now))
+
+    def opted_out(self) -> frozenset[str]:
+        """See Watched."""
+        held = self.contacts.items()
+        return frozenset(address for address, contact in held if contact.properties.get("hs_email_optout") == "true")
 
 
 def _as_upsert(address: str, properties: Mapping[str, str]) -> dict[str, Any]:

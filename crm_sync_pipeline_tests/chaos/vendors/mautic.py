@@ -1,7 +1,7 @@
 """Mautic in a trial: five contacts in a request, so that there are many requests."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from crm_sync_pipeline.destinations.mautic.changes import Request as Sent
 from crm_sync_pipeline.destinations.mautic.destination import Mautic
 from crm_sync_pipeline.domain.outcome import Outcome, Synced
 from crm_sync_pipeline.simulators.exchange import Answer, Request
-from crm_sync_pipeline.simulators.mautic import DEFAULT_CLIENT, MauticConfig, MauticSimulator
+from crm_sync_pipeline.simulators.mautic import DEFAULT_CLIENT, MauticConfig, MauticContact, MauticSimulator
 from crm_sync_pipeline_tests.chaos.vendor import Vendor
 from crm_sync_pipeline_tests.chaos.watched import Watched, call_of, part_of_request
 
@@ -39,6 +39,16 @@ class WatchedMautic(Watched, MauticSimulator):
     def ids(self) -> Mapping[str, str]:
         """See Watched."""
         return {contact.email: str(contact.id) for contact in self.contacts.values() if contact.email}
+
+    def opt_out(self, addresses: Iterable[str]) -> None:
+        """See Watched."""
+        for address in addresses:
+            number, now = self.instance.next_contact_id(), self.now()
+            self.instance.save(MauticContact(number, {"email": address}, (), frozenset(), {"email": 1}, now, now))
+
+    def opted_out(self) -> frozenset[str]:
+        """See Watched."""
+        return frozenset(address for address, contact in self.contacts.items() if contact.do_not_contact)
 
 
 def _by_index(statuses: Any) -> Mapping[int, int]:

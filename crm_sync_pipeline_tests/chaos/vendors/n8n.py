@@ -74,5 +74,6 @@ N8N = Vendor(
     hopeless={"   ": "Max retries exceeded (3). Last error: Contact has no email address"},
     drops_duplicates=True,
     names_each_id=False,
+    knows_opt_outs=False,
     ablations={"keys": without_idempotency_keys},
 )
