@@ -1,7 +1,7 @@
 """Commands about contacts: ask, deliver now."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,6 +104,8 @@ def explain(contact: str, crm: str, json_wanted: bool) -> None:
     with progress("Looking for the contact"):  # an address that has no index is looked for in the whole table
         contact_id = source.selection().find(contact)
         facts = source.report().facts(CRMS[crm], contact_id, source.policy(crm).max_retries)
+    if not facts.has_address:
+        facts = replace(facts, needs_address=_destination(crm).needs_address)
     answer = answer_for(facts, DESTINATIONS[crm].remedies)
     if json_wanted:
         print_json({"verdict": answer.verdict, "next_step": answer.next_step, "facts": facts})

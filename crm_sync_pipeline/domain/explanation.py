@@ -73,6 +73,7 @@ class Facts:
     by_address: bool = True
     overwritten_by: Twin | None = None
     off: str = ""
+    needs_address: bool = True
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 
 import dagster as dg
@@ -149,7 +150,7 @@ def build_sync_contact_op(destinations: Mapping[str, Entry], form: type[SyncCont
             if tally.down:
                 raise CrmSyncError(tally.down)
             facts = database.report().facts(entry.crm, contact_id, database.policy(name).max_retries)
-            answer = explain(facts, entry.remedies)
+            answer = explain(replace(facts, needs_address=destination.needs_address), entry.remedies)
         metadata = {"contact": str(contact_id), "verdict": answer.verdict, "next": answer.next_step}
         if not tally.outcomes["synced"]:
             said = f"{answer.verdict.rstrip('.')}. Next: {answer.next_step}"

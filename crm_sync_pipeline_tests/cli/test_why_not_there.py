@@ -228,7 +228,7 @@ SHUT: list[tuple[str, str, Arrange, str, str]] = [
         "unknown_property",
         without_property,
         "scrapersky_domain_id",
-        "Make the property by `crm-sync check",
+        "Run `crm-sync check --crm hubspot --cre",
     ),
     ("hubspot", "read_only_property", with_answer(400, HUBSPOT_READ_ONLY), "read only", "Name another property in the"),
     (

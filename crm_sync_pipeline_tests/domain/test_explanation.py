@@ -192,6 +192,13 @@ CASES = {
             "Fill in its e-mail address; the next run reads the row afresh.",
         ),
     ),
+    "no e-mail address, and none is needed": (
+        replace(QUEUED, email=" ", needs_address=False),
+        Explanation(
+            "Queued and due.",
+            "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
+        ),
+    ),
     "destination off": (
         replace(QUEUED, off="BREVO_API_KEY"),
         Explanation(
