@@ -141,6 +141,14 @@ HUBSPOT_DAILY = {
     "errorType": "RATE_LIMIT",
     "policyName": "DAILY",
 }
+
+
+def hubspot_refuses(code: str) -> Arrange:
+    problem = {"isValid": False, "message": "x was not valid.", "error": code, "name": "phone"}
+    message = f"Property values were not valid: {json.dumps([problem])}"
+    return with_answer(400, {"status": "error", "category": "VALIDATION_ERROR", "message": message})
+
+
 MAUTIC_VALUE = {"errors": [{"code": 400, "message": "firstname: Too long.", "details": {"firstname": ["Too long."]}}]}
 
 # CRM, reason, what is arranged, the verdict, the next step: as they begin
@@ -170,6 +178,16 @@ REFUSED: list[tuple[str, str, Arrange, str, str]] = [
         opted_out_at_hubspot,
         "Its e-mail address has changed",
         "Unselect it, or follow",
+    ),
+    *(
+        (
+            "hubspot",
+            code.lower(),
+            hubspot_refuses(code),
+            "HubSpot API error (400): ",
+            "Correct the value that the message",
+        )
+        for code in ("INVALID_OPTION", "INVALID_INTEGER", "INVALID_DATE", "VALIDATION_ERROR")
     ),
     ("mautic", "invalid_email", with_row("why"), "Mautic API error (400): email: ", "Correct its e-mail address"),
     ("mautic", "ambiguous_address", with_row("w/hy@example.com"), "", "Correct its e-mail address, or unselect it: M"),
@@ -218,7 +236,7 @@ SHUT: list[tuple[str, str, Arrange, str, str]] = [
         "daily_limit",
         with_answer(429, HUBSPOT_DAILY),
         "daily limit",
-        "Nothing: it goes on when the account's",
+        "",
     ),
     ("mautic", "wrong_client", with_setting(MAUTIC_CLIENT_SECRET="wrong"), "MAUTIC_CLIENT_SECRET", ""),
     ("mautic", "api_disabled", api_off, "API enabled", ""),
