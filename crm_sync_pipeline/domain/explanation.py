@@ -46,9 +46,8 @@ class Twin:
 class Facts:
     """All that is known of one delivery. Times carry a zone; `now` is PostgreSQL's.
 
-    `by_address`: whether the destination knows its contacts by their addresses. `overwritten_by`: who was delivered to
-    the same address since, with other data. `off`: the variables that are not set here, without which nothing is
-    delivered. `needs_address`: whether it can't be sent without an e-mail address.
+    `overwritten_by`: who was delivered to the same address since, with other data. `off`: the variables that are not
+    set here, without which nothing is delivered. `needs_address`: whether it can't be sent without an e-mail address.
     """
 
     contact_id: str
@@ -70,7 +69,6 @@ class Facts:
     remote_id: str | None = None
     down: Down | None = None
     held_at: datetime | None = None
-    by_address: bool = True
     overwritten_by: Twin | None = None
     off: str = ""
     needs_address: bool = True

@@ -156,7 +156,6 @@ class Report:
                 synced_at=row.synced_at,
                 remote_id=row.remote_id,
                 held_at=row.held_at,
-                by_address=crm.by_address,
                 overwritten_by=_overwritten_by(connection, columns, row, contact_id),
                 down=BreakerRecord(self._engine, crm.name).state(),
                 off=self._off.get(crm.name, ""),
