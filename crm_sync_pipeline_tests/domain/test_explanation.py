@@ -213,18 +213,11 @@ CASES = {
             "Fill in its e-mail address; the attempt at 2026-03-01 14:10:00 UTC reads the row afresh.",
         ),
     ),
-    "no e-mail address, for one that knows contacts otherwise": (
-        replace(QUEUED, email="", by_address=False),
+    "no e-mail address, where none is needed": (
+        replace(QUEUED, email="", needs_address=False),
         Explanation(
             "Queued and due.",
             "The next run takes it: the sensor looks every few seconds, the schedule every few minutes.",
-        ),
-    ),
-    "no e-mail address, refused by one that knows contacts otherwise": (
-        replace(WAITING, email="", by_address=False, attempts=(replace(TRIED, outcome="rejected", reason="no_email"),)),
-        Explanation(
-            "Can't be sent: it has no e-mail address.",
-            "Fill in its e-mail address; the attempt at 2026-03-01 14:10:00 UTC reads the row afresh.",
         ),
     ),
     "rejected for its phone": (
