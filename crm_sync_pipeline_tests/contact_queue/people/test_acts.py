@@ -160,13 +160,14 @@ def test_an_interrupted_act_has_done_and_recorded_the_same(world: World, monkeyp
     world.add_many(6)
 
     def interrupt(_rows: int) -> None:
-        if recorded(world)[0][3] == 4:
+        if recorded(world)[0][3] >= 3:  # chunks are smaller on a slow machine
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         by(world, "unselect", ContactFilter(), everything=True, progress=interrupt)
-    assert world.value("SELECT count(*) FROM contacts WHERE brevo_sync_status = 'New'") == 4
-    assert recorded(world) == [("anna", "unselect", "all", 4)]
+    done = world.value("SELECT count(*) FROM contacts WHERE brevo_sync_status = 'New'")
+    assert done in (3, 4)
+    assert recorded(world) == [("anna", "unselect", "all", done)]
 
 
 @pytest.mark.parametrize("wanted", [{"email_type": "FREE"}, {"has_gmail": True}, {"statuses": {"n8n": NEW}}])
