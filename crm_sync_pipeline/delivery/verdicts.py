@@ -86,7 +86,7 @@ class Verdicts:
         return None
 
     async def _down_by_now(self, attempt: Attempt, failed: Failed, down_after: timedelta) -> Attempt:
-        """The attempt as it is, or, where nothing else has been heard for so long, as a refusal of our set-up."""
+        """The attempt as it is; as a refusal of our set-up where this answer has lasted for `down_after`."""
         lasted = self._down.lasted if self._down and self._down.reason == failed.reason else timedelta(0)
         if lasted < down_after:
             lasted = await asyncio.to_thread(self._record.failing_for, attempt.contact_id, failed.reason)

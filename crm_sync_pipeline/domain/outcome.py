@@ -27,8 +27,8 @@ class Synced:
 class Failed:
     """Not the contact's fault, and another try may do: a timeout, a 5xx, a lost connection.
 
-    `down_after`: an answer that will do for a while, such as that of a server which is starting. Where nobody has got
-    another one for so long, our set-up is to blame, and no further contact pays for it.
+    `down_after`: an answer that is acceptable for a while, such as that of a server which is starting. Once it has
+    lasted this long and nobody has got another one, our set-up is to blame, and no further contact pays for it.
     """
 
     reason: str

@@ -19,7 +19,7 @@ LOOKS_FOR = timedelta(seconds=4)
 LOOKS_AGAIN_EVERY = timedelta(seconds=0.25)
 """A tick that finds nothing to start looks again until the next tick is near, so that nobody waits for one.
 
-Where several destinations are on, it looks so many times as long, so that the daemon has no more ticks to start.
+With several destinations on, it looks that many times as long, so that the daemon starts no more ticks than with one.
 """
 
 

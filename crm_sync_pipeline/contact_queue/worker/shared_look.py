@@ -17,7 +17,7 @@ FRESH_SECONDS = 0.25
 """How old an answer may be that another destination's look has brought: as long as a sensor waits between two looks."""
 
 ASKS_SECONDS = 2.0
-"""A destination that has not asked for so long is left out of the looks of others."""
+"""A destination that has not asked for this long is left out of the looks of others."""
 
 
 class SharedLook:

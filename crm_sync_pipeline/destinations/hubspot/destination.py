@@ -116,7 +116,7 @@ class Hubspot(HttpDestination):
         return Call("POST", f"{self.path_prefix}/batch/upsert", row)
 
     def lasting(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Without the day of the sync, which changes by itself, and the trace id, which is no data."""
+        """Without the day of the sync, which changes by itself, and the trace id, which is not data."""
         properties = {
             name: value for name, value in payload["properties"].items() if name != self.custom_property_sync_date
         }

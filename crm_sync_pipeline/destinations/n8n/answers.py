@@ -31,7 +31,7 @@ def is_starting_up(answer: Answer) -> bool:
 
 
 def is_empty(answer: Answer) -> bool:
-    """Whether there is no body, although the status lets expect one.
+    """Whether there is no body, although the status promises one.
 
     A webhook whose workflow fails, or comes to an end, before its Respond to Webhook node answers so, with 200. So does
     one that is to answer without data: the two can't be told apart.
